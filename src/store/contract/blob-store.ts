@@ -1,0 +1,80 @@
+import type { Hash } from '../../content/hash.ts'
+import type { Blob, BlobInfo, BucketInfo, BucketOptions, Chunk, Cursor, EntryInput, FeedItem, ListOptions, Outcome, Page } from './types.ts'
+
+/**
+ * One bucket, as every caller sees it. Two implementations (LogStore, HttpStore); the rest are wrappers. Methods may be called
+ * concurrently. Every failure is a `BlobsError`; `Unavailable` means that the outcome is unknown and the call may be repeated
+ * (a commit with the same entry ids).
+ */
+export interface BlobStore {
+  info(): Promise<BucketInfo>
+  /** The current version, or `version`; null = never was. A tombstone is an info with `deleted: true`. */
+  head(key: string, options?: { readonly version?: number }): Promise<BlobInfo | null>
+  /** Null = never was, or that version is a tombstone. `range` is [first, last] inclusive; last may be Infinity; a negative first counts from the end. */
+  get(key: string, options?: GetOptions): Promise<Blob | null>
+  /**
+   * Appends. Each entry is atomic by itself; outcomes are in the order of the entries. Durable as the backend declares when it
+   * resolves. Chunks that an entry names must be staged or present: else `InvalidRequest`, and nothing is appended.
+   */
+  commit(entries: readonly EntryInput[], options?: CommitOptions): Promise<readonly Outcome[]>
+  /** Sorted by key in UTF-8 byte order. */
+  list(options?: ListOptions): Promise<Page>
+  /**
+   * The history after `since` (from the start when absent), in order, without gaps; a bookmark whenever it has caught up. Ends
+   * at the first bookmark unless `live`. Throws `CursorExpired`, `CursorForked`. Aborting the signal ends it without an error.
+   */
+  changes(options: ChangesOptions): AsyncIterable<FeedItem>
+  /** Which of these chunks a commit could not name yet. May name more than are truly missing; never fewer. */
+  missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
+  /** Makes chunks nameable by a later commit. Durable when it resolves. Throws `Corrupt` if bytes do not match their hash. */
+  stage(chunks: readonly Chunk[]): Promise<void>
+  /**
+   * The bytes of many small blobs (each at most `MAX_FETCH_BYTES`) in few round trips, in any order; one that no longer is there
+   * is left out. Verified. For larger ones, `get`.
+   */
+  fetch(wants: readonly Want[]): AsyncIterable<Fetched>
+  /** The chunks of a version in order, so that one that changed a little can be patched; null as `get`. */
+  chunksOf(key: string, version: number): Promise<AsyncIterable<readonly ChunkRef[]> | null>
+  close(): Promise<void>
+}
+
+/** Largest blob that `fetch` serves. */
+export const MAX_FETCH_BYTES = 1024 * 1024
+
+export interface GetOptions {
+  readonly version?: number
+  readonly range?: readonly [first: number, last: number]
+}
+export interface CommitOptions {
+  /** Re-read bodies of more than one chunk and check them against the blob's hash before appending: for writers whose word is no proof. */
+  readonly verify?: boolean
+}
+export interface ChangesOptions {
+  readonly since?: Cursor
+  readonly live?: boolean
+  readonly signal?: AbortSignal
+}
+export interface Want {
+  readonly key: string
+  readonly version: number
+}
+export interface Fetched extends Want {
+  readonly bytes: Uint8Array
+}
+export interface ChunkRef {
+  readonly hash: Hash
+  readonly size: number
+}
+
+/** A place that holds buckets. */
+export interface Buckets {
+  /** Throws `AlreadyExists`. */
+  create(name: string, options?: BucketOptions): Promise<BucketInfo>
+  list(): AsyncIterable<BucketInfo>
+  /** Removes the bucket with its history. Throws `NotFound`. */
+  remove(name: string): Promise<void>
+  configure(name: string, options: BucketOptions): Promise<BucketInfo>
+  /** Throws `NotFound`, with the near names in its hint. */
+  open(name: string): Promise<BlobStore>
+  close(): Promise<void>
+}

@@ -1,0 +1,156 @@
+import type { Hash } from '../../content/hash.ts'
+
+/** Opaque place in a bucket's history: `EPOCH:POSITION:ENTRY`, compared only by the store that gave it. */
+export type Cursor = string
+
+/** Free text by name; the names `mtime` (decimal seconds since 1970, up to 9 decimals) and `mode` (octal, as `755`) are ours. */
+export type Meta = Readonly<Record<string, string>>
+
+/**
+ * What a writer believes it replaces. `absent`: never was, or deleted. A `hash` is the current blob's SHA-256, or the entry
+ * id when what is replaced is a tombstone; without it only the version number is compared (a person's `--if-version`).
+ */
+export type Expectation = 'any' | 'absent' | { readonly version: number; readonly hash?: string }
+
+/** One version of a key: a blob, or (`deleted`) the tombstone that ended it. */
+export interface BlobInfo {
+  readonly bucket: string
+  readonly key: string
+  readonly version: number
+  /** Bytes; 0 for a tombstone. */
+  readonly size: number
+  /** SHA-256 of the whole, lower-case hex; '' for a tombstone. */
+  readonly hash: Hash
+  readonly contentType: string
+  /** When the entry was written, by the clock of the place that holds the log; RFC 3339 in UTC. */
+  readonly modified: string
+  readonly deleted: boolean
+  readonly meta: Meta
+  /** Cursor of the entry that made this version. */
+  readonly position: Cursor
+  /** Id of that entry. */
+  readonly entry: string
+  /** Who wrote it: the token's name, or '' for a local writer. */
+  readonly author: string
+  /** Short name of the device that wrote it, or ''. */
+  readonly device: string
+}
+
+/** A piece of content with its address. `bytes` hash to `hash`; receivers check. */
+export interface Chunk {
+  readonly hash: Hash
+  readonly bytes: Uint8Array
+}
+
+/**
+ * How a blob's bytes are found. At depth 0 the refs are its chunks in order; at depth n each ref is a list object in Content
+ * that holds refs of depth n-1 (`content/body.ts`). `size` of a ref counts blob bytes below it.
+ */
+export interface Body {
+  readonly depth: number
+  readonly refs: readonly BodyRef[]
+}
+export interface BodyRef {
+  readonly hash: Hash
+  readonly size: number
+}
+
+export interface PutChange {
+  readonly type: 'put'
+  readonly key: string
+  readonly expect: Expectation
+  readonly hash: Hash
+  readonly size: number
+  /** The content, staged before or present in the bucket; or another version in this bucket whose bytes are meant. */
+  readonly body: Body | { readonly copy: { readonly key: string; readonly version: number } }
+  readonly contentType: string
+  readonly meta: Meta
+}
+export interface DeleteChange {
+  readonly type: 'delete'
+  readonly key: string
+  readonly expect: Expectation
+}
+export type ChangeInput = PutChange | DeleteChange
+
+/** One or more changes that happen together or not at all. */
+export interface EntryInput {
+  /** Unique, made by the writer once per intention: a repeat gets the first outcome and changes nothing. */
+  readonly id: string
+  readonly changes: readonly ChangeInput[]
+  readonly author?: string
+  readonly device?: string
+  /** Groups the entries of one command, for `undo`. */
+  readonly operation?: string
+}
+
+/** A change that did not apply, and what stands there instead (`null`: never was). */
+export interface Conflict {
+  readonly key: string
+  readonly expected: Expectation
+  readonly current: BlobInfo | null
+}
+export type Outcome =
+  | { readonly id: string; readonly ok: true; readonly cursor: Cursor; readonly blobs: readonly BlobInfo[] }
+  | { readonly id: string; readonly ok: false; readonly conflicts: readonly Conflict[] }
+
+export interface Blob {
+  readonly info: BlobInfo
+  /** First and last byte of `stream` within the blob, inclusive; `[0, -1]` for an empty one. */
+  readonly range: readonly [number, number]
+  /** The bytes, verified as they pass: throws `Corrupt` before the bad chunk is handed out, never after the end. */
+  readonly stream: AsyncIterable<Uint8Array>
+}
+
+export interface ListOptions {
+  /** Keys that start with this text; whole segments are the caller's business. */
+  readonly prefix?: string
+  /** Keys that share the text up to the next delimiter after the prefix are folded into one of `prefixes`. */
+  readonly delimiter?: '/'
+  /** Start after this key (or prefix), by UTF-8 byte order. */
+  readonly after?: string
+  /** At most this many items and prefixes together; the store may return fewer. Default 1000. */
+  readonly limit?: number
+  /** Tombstones too. */
+  readonly deleted?: boolean
+  /** Every kept version of each key, newest first within a key. */
+  readonly versions?: boolean
+  /** The bucket as it was at this time (RFC 3339) by the log's clock. */
+  readonly at?: string
+  /** Adds `history` to each item. */
+  readonly digests?: boolean
+}
+export interface ListItem extends BlobInfo {
+  /** With `digests`: hashes of older versions of the key, newest first, at most 100, without the current one. */
+  readonly history?: readonly Hash[]
+}
+/** `complete` is said, never implied: an answer without `complete: true` proves no absence. */
+export interface Page {
+  readonly items: readonly ListItem[]
+  readonly prefixes: readonly string[]
+  readonly complete: boolean
+  /** The next page's `after`, when not complete. */
+  readonly next?: string
+  /** The view the page was read from. */
+  readonly cursor: Cursor
+}
+
+/** Something in a bucket's history, in order. A bookmark says: everything up to `cursor` has been told. */
+export type FeedItem =
+  | ({ readonly type: 'put' | 'delete' } & BlobInfo)
+  | { readonly type: 'bookmark'; readonly cursor: Cursor }
+
+export interface BucketOptions {
+  /** Largest blob accepted, in bytes. */
+  readonly maxBlobSize?: number
+}
+export interface BucketInfo {
+  readonly name: string
+  /** Random id of the log, new when it is made or restored: a bucket of the same name with another epoch is another bucket. */
+  readonly epoch: string
+  readonly head: Cursor
+  readonly created: string
+  readonly blobs: number
+  readonly bytes: number
+  readonly options: BucketOptions
+}
