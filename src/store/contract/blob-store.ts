@@ -1,4 +1,5 @@
 import type { Hash } from '../../content/hash.ts'
+import type { BodyRef } from '../../content/body.ts'
 import type { Blob, BlobInfo, BucketInfo, BucketOptions, Chunk, Cursor, EntryInput, FeedItem, ListOptions, Outcome, Page } from './types.ts'
 
 /**
@@ -34,7 +35,7 @@ export interface BlobStore {
    */
   fetch(wants: readonly Want[]): AsyncIterable<Fetched>
   /** The chunks of a version in order, so that one that changed a little can be patched; null as `get`. */
-  chunksOf(key: string, version: number): Promise<AsyncIterable<readonly ChunkRef[]> | null>
+  chunksOf(key: string, version: number): Promise<AsyncIterable<readonly BodyRef[]> | null>
   close(): Promise<void>
 }
 
@@ -61,11 +62,6 @@ export interface Want {
 export interface Fetched extends Want {
   readonly bytes: Uint8Array
 }
-export interface ChunkRef {
-  readonly hash: Hash
-  readonly size: number
-}
-
 /** A place that holds buckets. */
 export interface Buckets {
   /** Throws `AlreadyExists`. */

@@ -1,3 +1,5 @@
+import type { Conflict } from './types.ts'
+
 /** What went wrong, by who must act and how. Only `server/` turns a code into a status, only `cli/` into an exit code. */
 export type ErrorCode =
   | 'NotFound'
@@ -57,5 +59,3 @@ export class BlobsError extends Error {
 export function isBlobsError(error: unknown, code?: ErrorCode): error is BlobsError {
   return error instanceof BlobsError && (code === undefined || error.code === code)
 }
-
-import type { Conflict } from './types.ts'

@@ -1,3 +1,4 @@
+import type { Body } from '../../content/body.ts'
 import type { Hash } from '../../content/hash.ts'
 
 /** Opaque place in a bucket's history: `EPOCH:POSITION:ENTRY`, compared only by the store that gave it. */
@@ -40,19 +41,6 @@ export interface BlobInfo {
 export interface Chunk {
   readonly hash: Hash
   readonly bytes: Uint8Array
-}
-
-/**
- * How a blob's bytes are found. At depth 0 the refs are its chunks in order; at depth n each ref is a list object in Content
- * that holds refs of depth n-1 (`content/body.ts`). `size` of a ref counts blob bytes below it.
- */
-export interface Body {
-  readonly depth: number
-  readonly refs: readonly BodyRef[]
-}
-export interface BodyRef {
-  readonly hash: Hash
-  readonly size: number
 }
 
 export interface PutChange {
