@@ -1,0 +1,85 @@
+/**
+ * Builds `dist/` and `oclif.manifest.json`. One entry a command, so that a command loads only what it needs; packages are bundled
+ * (reading a hundred small files costs more than reading one), except those with native parts and oclif's plugins, which oclif finds by name.
+ * Files are replaced one by one and only when they changed: a program that runs from `dist/` meanwhile keeps working.
+ */
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { Plugin } from '@oclif/core/config'
+import * as esbuild from 'esbuild'
+
+const ROOT = join(import.meta.dirname, '..')
+const DIST = join(ROOT, 'dist')
+const MANIFEST = join(ROOT, 'oclif.manifest.json')
+const NOT_BUNDLED = ['koffi', 'keytar', '@oclif/plugin-autocomplete', '@oclif/plugin-not-found']
+
+// CommonJS packages inside an ES module still ask for these.
+const COMMONJS_NAMES = `import { createRequire as createRequireOf } from 'node:module';
+const require = createRequireOf(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;`
+
+/** Throws when a source does not compile or a command cannot be loaded. `keepStale`: leave files of earlier builds for those who still run from them. */
+export async function build(options: { readonly keepStale: boolean }): Promise<void> {
+  const outputs = await bundle()
+  for (const output of outputs) await replaceIfChanged(output.path, output.contents)
+  if (!options.keepStale) await removeOthers(new Set(outputs.map((output) => output.path)))
+  await replaceIfChanged(MANIFEST, Buffer.from(await manifest()))
+}
+
+async function bundle(): Promise<esbuild.OutputFile[]> {
+  const commands = join(ROOT, 'src', 'commands')
+  const files = await readdir(commands, { recursive: true })
+  const result = await esbuild.build({
+    absWorkingDir: ROOT,
+    entryPoints: [
+      'src/start.ts',
+      ...files.filter((name) => name.endsWith('.ts')).map((name) => join('src', 'commands', name)),
+    ],
+    outdir: DIST,
+    outbase: 'src',
+    write: false,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    chunkNames: 'chunks/[name]-[hash]',
+    banner: { js: COMMONJS_NAMES },
+    external: NOT_BUNDLED,
+    legalComments: 'none',
+    logLevel: 'warning',
+  })
+  return result.outputFiles
+}
+
+async function manifest(): Promise<string> {
+  const plugin = new Plugin({
+    root: ROOT,
+    type: 'core',
+    isRoot: true,
+    ignoreManifest: true,
+    errorOnManifestCreate: true,
+  })
+  await plugin.load()
+  return `${JSON.stringify(plugin.manifest, null, 1)}\n`
+}
+
+async function replaceIfChanged(path: string, contents: Uint8Array): Promise<void> {
+  const present = await readFile(path).catch(() => null)
+  if (present?.equals(contents)) return
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = `${path}.${process.pid}.tmp`
+  await writeFile(temporary, contents)
+  await rename(temporary, path)
+}
+
+async function removeOthers(wanted: ReadonlySet<string>): Promise<void> {
+  const present = await readdir(DIST, { recursive: true, withFileTypes: true })
+  const files = present.filter((item) => item.isFile()).map((item) => join(item.parentPath, item.name))
+  await Promise.all(files.filter((path) => !wanted.has(path)).map((path) => rm(path, { force: true })))
+}
+
+if (import.meta.main) {
+  const started = performance.now()
+  await build({ keepStale: false })
+  console.log(`built ${relative(process.cwd(), DIST) || DIST} in ${Math.round(performance.now() - started)} ms`)
+}
