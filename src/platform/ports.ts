@@ -47,10 +47,20 @@ export interface FileSystem {
   create(path: string, mode?: number): Promise<WriteFile>
   /** Copies bytes into a new file, sharing blocks where the file system can. */
   copy(from: string, to: string): Promise<void>
+  /**
+   * Holds a folder open, so that paths below `handle.path` lead into this very folder even if its name is given to something else
+   * meanwhile (Linux; elsewhere `handle.path` is `path`). Throws ENOTDIR or ELOOP if `path` is not a folder. Close it.
+   */
+  openFolder(path: string): OpenFolder
   /** Makes a folder's names durable. */
   syncFolder(path: string): void
   /** Makes everything written so far to the file system of `path` durable, in one call where the system has it (`syncfs`); else the given files and folders one by one. */
   syncGroup(path: string, files: readonly string[]): Promise<void>
+}
+export interface OpenFolder {
+  readonly path: string
+  stat(): FileStat
+  close(): void
 }
 export interface ReadFile {
   stat(): FileStat

@@ -1,0 +1,59 @@
+import { basename, dirname, join } from 'node:path'
+import type { FileSystem, Ids } from './ports.ts'
+
+export interface AtomicWriteOptions {
+  /** Permission bits; 0644 less the umask of the process unless given. */
+  readonly mode?: number
+  readonly mtimeNs?: bigint | null
+}
+
+/**
+ * Writes a stream to a path: its old bytes stay until the last byte of the new ones is durable, then the name changes at once. If the
+ * source or the disk fails, the path is as it was and nothing is left beside it. A link at the path is replaced, not followed; the folder
+ * must exist. Returns the bytes written.
+ */
+export async function writeAtomically(
+  fs: FileSystem,
+  ids: Ids,
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  options: AtomicWriteOptions = {},
+): Promise<number> {
+  const temporary = join(dirname(path), temporaryName(basename(path), ids.next()))
+  let size = 0
+  try {
+    const file = await fs.create(temporary, options.mode ?? 0o644)
+    try {
+      for await (const bytes of source) {
+        await file.write(bytes)
+        size += bytes.byteLength
+      }
+      if (options.mode !== undefined) fs.chmod(temporary, options.mode)
+      if (options.mtimeNs !== undefined && options.mtimeNs !== null) fs.setModified(temporary, options.mtimeNs)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    fs.rename(temporary, path)
+  } catch (error) {
+    remove(fs, temporary)
+    throw error
+  }
+  fs.syncFolder(dirname(path))
+  return size
+}
+
+/** Hidden, told apart by its id, and within the 255 bytes a name may have. A sync leaves such names alone. */
+function temporaryName(name: string, id: string): string {
+  let stem = name
+  while (Buffer.byteLength(stem) > 200) stem = stem.slice(0, -1)
+  return `.${stem}.${id}.blobs-tmp`
+}
+
+function remove(fs: FileSystem, path: string): void {
+  try {
+    fs.unlink(path)
+  } catch {
+    // It was never made, or the disk that just failed fails again: the first error is the one to tell.
+  }
+}
