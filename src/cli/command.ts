@@ -1,0 +1,174 @@
+import { Command, Errors, Flags } from '@oclif/core'
+import type { Interfaces } from '@oclif/core'
+import type { Clock, Ids } from '../platform/ports.ts'
+import { systemClock, systemIds } from '../platform/system.ts'
+import { Interrupted, PartialFailure, errorJson, errorText, viewError, type ErrorView, type Failure } from './errors.ts'
+import { plain } from './format.ts'
+import { emphasize, openOutput, type Output } from './output.ts'
+import { openProgress, type Progress } from './progress.ts'
+import { listenForSignals, type Signals } from './signals.ts'
+
+const FINITE_GRACE_MS = 3000
+const SERVICE_GRACE_MS = 30_000
+
+/** What decides where a bucket is and who asks: the input of `locations`. */
+export interface Access {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly profile?: string
+  readonly tokenFile?: string
+  /** Reads the token from stdin; each call gives the same. */
+  readonly tokenFromStdin?: () => Promise<string>
+  readonly caCert?: string
+}
+
+/**
+ * What every command shares. A subclass declares its arguments and flags, and in `run` parses (`this.parse(Its)`), makes one call and
+ * presents through `this.output`. It throws on failure; the message and the exit code happen here, once.
+ */
+export abstract class BlobsCommand extends Command {
+  static override enableJsonFlag = true
+  static override baseFlags = {
+    profile: Flags.string({
+      description: 'profile of config.toml that says where buckets are',
+      helpGroup: 'GLOBAL',
+      helpValue: 'NAME',
+    }),
+    'token-file': Flags.string({ description: 'file that holds the token', helpGroup: 'GLOBAL', helpValue: 'FILE' }),
+    'token-stdin': Flags.boolean({
+      description: 'read the token from stdin',
+      helpGroup: 'GLOBAL',
+      exclusive: ['token-file'],
+    }),
+    'ca-cert': Flags.string({
+      description: 'PEM file of a certificate authority to trust',
+      helpGroup: 'GLOBAL',
+      helpValue: 'FILE',
+    }),
+    quiet: Flags.boolean({ char: 'q', description: 'no progress and no messages', helpGroup: 'GLOBAL' }),
+  }
+  /** Under --json: NDJSON ended by a summary, instead of one document. */
+  static stream = false
+  /** Runs until it is told to stop: SIGINT and SIGTERM then end it with 0, and it gets time to finish what it has in hand. */
+  static service = false
+
+  protected output!: Output
+  protected readonly clock: Clock = systemClock
+  protected readonly ids: Ids = systemIds
+  private signals!: Signals
+  private mode = { json: false, quiet: false }
+
+  /** Aborts when the command should stop. */
+  protected get signal(): AbortSignal {
+    return this.signals.signal
+  }
+
+  protected override async init(): Promise<void> {
+    await super.init()
+    const { service } = this.ctor as typeof BlobsCommand
+    // oclif offers no end that skips what still runs; a second Ctrl-C must have one.
+    // oxlint-disable-next-line unicorn/no-process-exit
+    this.signals = listenForSignals(service ? SERVICE_GRACE_MS : FINITE_GRACE_MS, (code) => process.exit(code))
+    this.mode.json = this.jsonEnabled()
+    this.output = openOutput(this.mode, process, () => this.signals.stop())
+  }
+
+  protected override async parse<
+    F extends Interfaces.OutputFlags<never>,
+    B extends Interfaces.OutputFlags<never>,
+    A extends Interfaces.OutputArgs<never>,
+  >(options?: Interfaces.Input<F, B, A>, argv = this.argv): Promise<Interfaces.ParserOutput<F, B, A>> {
+    const parsed = await super.parse<F, B, A>(options, argv)
+    this.mode.quiet = (parsed.flags as { quiet?: boolean }).quiet === true
+    return parsed
+  }
+
+  /** Where this command looks for buckets, from its global flags and the environment. */
+  protected access(flags: {
+    profile?: string | undefined
+    'token-file'?: string | undefined
+    'token-stdin'?: boolean
+    'ca-cert'?: string | undefined
+  }): Access {
+    let token: Promise<string> | null = null
+    return {
+      env: process.env,
+      ...(flags.profile === undefined ? {} : { profile: flags.profile }),
+      ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),
+      ...(flags['token-stdin'] ? { tokenFromStdin: () => (token ??= readAll(process.stdin)) } : {}),
+      ...(flags['ca-cert'] === undefined ? {} : { caCert: flags['ca-cert'] }),
+    }
+  }
+
+  protected progress(title: string): Progress {
+    return openProgress(title, this.output, process.stderr, this.clock)
+  }
+
+  /** Tells about one item that failed while the command goes on. */
+  protected itemFailed(failure: Failure): void {
+    const view = viewError(failure.error, this.clock.now(), this.words)
+    if (this.output.json) this.output.item('failed', { name: failure.name, error: errorJson(view) })
+    else
+      this.printError({
+        ...view,
+        hint: '',
+        message: view.message.includes(plain(failure.name)) ? view.message : `${plain(failure.name)}: ${view.message}`,
+      })
+  }
+
+  /**
+   * Ends a command over several items: the summary as the last line, and the error when some of them failed. Items that failed must
+   * have been told by `itemFailed`, except the only item of a command, which the error itself tells.
+   */
+  protected settle(failures: readonly Failure[], done: number, summary: object, text?: string): void {
+    if (failures.length === 1 && done === 0) throw failures[0]?.error
+    if (failures.length === 0) return this.output.summary({ ...summary, failed: 0 }, text)
+    const error = new PartialFailure(failures, done)
+    const view = viewError(error, this.clock.now(), this.words)
+    this.output.summary({ ...summary, failed: failures.length, exitCode: view.exitCode }, text)
+    throw error
+  }
+
+  protected override async catch(error: Error): Promise<void> {
+    const stopped = this.signals.signal.reason as unknown
+    const interrupted = this.signals.signal.aborted && stopped instanceof Interrupted
+    // A reader that went away has what it wanted.
+    const exitCode = this.output.closed ? 0 : this.report(interrupted ? stopped : error)
+    await this.output.flush()
+    this.exit(exitCode)
+  }
+
+  protected override async finally(): Promise<void> {
+    this.signals.release()
+    await this.output.flush()
+    this.output.dispose()
+  }
+
+  private report(error: unknown): number {
+    if (error instanceof Errors.ExitError) return error.oclif.exit ?? 1
+    const view = viewError(error, this.clock.now(), this.words)
+    if (process.env['BLOBS_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
+    const document = { error: errorJson(view) }
+    if (!this.output.json) this.printError(view)
+    else if (!(this.ctor as typeof BlobsCommand).stream) this.output.document(document, '')
+    // Of a partial failure, the lines before have told everything, the exit code too.
+    else if (!(error instanceof PartialFailure)) this.output.item('error', document)
+    return view.exitCode
+  }
+
+  private printError(view: ErrorView): void {
+    const text = errorText(view)
+    const colon = text.indexOf(':')
+    const label = colon > 0 ? emphasize(text.slice(0, colon), process.stderr) : ''
+    process.stderr.write(`${label}${text.slice(Math.max(0, colon))}\n`)
+  }
+
+  private get words(): string {
+    return (this.id ?? '').replaceAll(':', ' ')
+  }
+}
+
+async function readAll(stdin: AsyncIterable<Buffer>): Promise<string> {
+  const parts: Buffer[] = []
+  for await (const part of stdin) parts.push(part)
+  return Buffer.concat(parts).toString('utf8').trim()
+}

@@ -1,0 +1,20 @@
+import { flush, handle, run } from '@oclif/core'
+import { Errors } from '@oclif/core'
+import { errorJson, errorText, viewError } from './errors.ts'
+
+/**
+ * Runs one command line of the package at `root` (the folder of package.json). Ends the process with the command's exit code when it
+ * failed; what went wrong before a command could start (no such command) is told here, as a usage error.
+ */
+export async function main(argv: string[], root: string): Promise<void> {
+  try {
+    await run(argv, root)
+    await flush()
+  } catch (error) {
+    if (error instanceof Errors.ExitError) return await handle(error)
+    const view = viewError(error, Date.now(), '')
+    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: errorJson(view) })}\n`)
+    else process.stderr.write(`${errorText(view)}\n`)
+    process.exitCode = view.exitCode
+  }
+}

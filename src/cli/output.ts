@@ -1,0 +1,113 @@
+import { styleText } from 'node:util'
+
+/** Where a command's results and messages go. stdout carries data only; everything else goes to stderr. */
+export interface Output {
+  readonly json: boolean
+  readonly quiet: boolean
+  /** A line of results for people; nothing under --json. */
+  line(text: string): void
+  /** One NDJSON line under --json (`type` first); else `text`, when given, as a line. */
+  item(type: string, fields: object, text?: string): void
+  /** The one document of a command under --json; else `text` as lines. */
+  document(value: object, text: string): void
+  /** The last line of a stream under --json; else `text`, when given, as a message. */
+  summary(fields: object, text?: string): void
+  /** A message for people on stderr; silent with --quiet. */
+  message(text: string): void
+  /** Raw bytes to stdout; resolves when more are welcome. */
+  bytes(chunk: Uint8Array): Promise<void>
+  /** Holds lines and messages back while something animated owns the terminal. */
+  hold(): void
+  release(): void
+  /** Resolves when all that was written has left the process. */
+  flush(): Promise<void>
+  /** True once the reader of stdout has gone away (`| head`). */
+  readonly closed: boolean
+  /** Lets go of the streams, which stay open. */
+  dispose(): void
+}
+
+interface Streams {
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+}
+
+/** `mode` may change later: `--quiet` is known only once the flags are parsed. */
+export function openOutput(
+  mode: { readonly json: boolean; readonly quiet: boolean },
+  streams: Streams,
+  onClosed: () => void,
+): Output {
+  let closed = false
+  let held: (() => void)[] | null = null
+  const lost = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') throw error
+    if (closed) return
+    closed = true
+    onClosed()
+  }
+  streams.stdout.on('error', lost)
+  const ignore = (): void => {}
+  streams.stderr.on('error', ignore)
+  const write = (stream: NodeJS.WriteStream, text: string): void => {
+    if (closed && stream === streams.stdout) return
+    if (held && stream.isTTY) held.push(() => stream.write(`${text}\n`))
+    else stream.write(`${text}\n`)
+  }
+  const out = (text: string): void => write(streams.stdout, text)
+  const output: Output = {
+    json: mode.json,
+    get quiet() {
+      return mode.quiet
+    },
+    get closed() {
+      return closed
+    },
+    line: (text) => {
+      if (!mode.json) out(text)
+    },
+    item: (type, fields, text) => {
+      if (mode.json) out(JSON.stringify({ type, ...fields }))
+      else if (text !== undefined) out(text)
+    },
+    document: (value, text) => out(mode.json ? JSON.stringify(value, null, 2) : text),
+    summary: (fields, text) => {
+      if (mode.json) out(JSON.stringify({ type: 'summary', ...fields }))
+      else if (text !== undefined) output.message(text)
+    },
+    message: (text) => {
+      if (!mode.quiet) write(streams.stderr, text)
+    },
+    bytes: async (chunk) => {
+      if (closed || streams.stdout.write(chunk)) return
+      await new Promise<void>((resolve) => {
+        streams.stdout.once('drain', resolve)
+        streams.stdout.once('error', () => resolve())
+        streams.stdout.once('close', resolve)
+      })
+    },
+    hold: () => {
+      held ??= []
+    },
+    release: () => {
+      const waiting = held ?? []
+      held = null
+      for (const act of waiting) act()
+    },
+    dispose: () => {
+      streams.stdout.off('error', lost)
+      streams.stderr.off('error', ignore)
+    },
+    flush: async () => {
+      await Promise.all(
+        [streams.stdout, streams.stderr].map((stream) => new Promise<void>((done) => stream.write('', () => done()))),
+      )
+    },
+  }
+  return output
+}
+
+/** Bold red on a terminal that shows colours (NO_COLOR and friends respected), else as it is. */
+export function emphasize(text: string, stream: NodeJS.WriteStream): string {
+  return styleText(['bold', 'red'], text, { stream, validateStream: true })
+}
