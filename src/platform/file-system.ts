@@ -25,6 +25,7 @@ export function systemFileSystem(): FileSystem {
     link: (from, to) => fs.linkSync(from, to),
     chmod,
     setModified,
+    readSmall,
     open: async (path) => openFile(path),
     create: async (path, mode = 0o600) => createFile(path, mode),
     copy,
@@ -117,6 +118,25 @@ function setModified(path: string, mtimeNs: bigint): void {
   if (exact) return exact(path, mtimeNs)
   const stat = fs.lstatSync(path)
   fs.lutimesSync(path, stat.atimeMs / 1000, Number(mtimeNs) / 1e9)
+}
+
+function readSmall(path: string, limit: number): Uint8Array | null {
+  let descriptor: number
+  try {
+    descriptor = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    throw error
+  }
+  try {
+    const stat = fs.fstatSync(descriptor)
+    if (!stat.isFile()) throw systemError(stat.isDirectory() ? 'EISDIR' : 'ENXIO', 'open', path)
+    if (stat.size > limit) throw systemError('EFBIG', 'read', path)
+    return fs.readFileSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
 }
 
 function openFile(path: string): ReadFile {

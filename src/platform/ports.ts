@@ -41,6 +41,8 @@ export interface FileSystem {
   link(from: string, to: string): void
   chmod(path: string, mode: number): void
   setModified(path: string, mtimeNs: bigint): void
+  /** A whole small file at once. Null if it is not there; throws EFBIG if it is over `limit` bytes. */
+  readSmall(path: string, limit: number): Uint8Array | null
   /** Opens for reading without following a link. */
   open(path: string): Promise<ReadFile>
   /** Creates (never opens an existing path), mode 0600 unless given. */

@@ -108,6 +108,16 @@ describe('files', () => {
     await expect(disk.copy(at('link'), at('copy'))).rejects.toThrow(code('ELOOP'))
   })
 
+  test('that are small are read at once, or not at all', () => {
+    fs.writeFileSync(at('a'), 'bytes')
+    fs.symlinkSync(at('a'), at('link'))
+    expect(Buffer.from(disk.readSmall(at('a'), 5) ?? []).toString()).toBe('bytes')
+    expect(disk.readSmall(at('none'), 5)).toBeNull()
+    expect(() => disk.readSmall(at('a'), 4)).toThrow(code('EFBIG'))
+    expect(() => disk.readSmall(at('link'), 5)).toThrow(code('ELOOP'))
+    expect(() => disk.readSmall(folder, 5)).toThrow(code('EISDIR'))
+  })
+
   test('are copied into a new name only', async () => {
     fs.writeFileSync(at('a'), 'bytes')
     await disk.copy(at('a'), at('b'))

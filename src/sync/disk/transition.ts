@@ -1,0 +1,80 @@
+import type { Clock, FileSystem, Ids } from '../../platform/ports.ts'
+import { BlobsError } from '../../store/contract/errors.ts'
+import type { Path, Reason, Step } from '../core/types.ts'
+import type { Root } from './marker.ts'
+import type { Identity, Observation } from './observed.ts'
+
+/** Where the bytes of a download come from: the bucket, or a file of this folder that has the same ones. */
+export type Source =
+  | { readonly from: 'bucket'; readonly open: () => AsyncIterable<Uint8Array> }
+  | { readonly from: 'disk'; readonly path: Path; readonly orElse: () => AsyncIterable<Uint8Array> }
+
+/** One step for the disk, with what it needs. */
+export type DiskWork =
+  | {
+      readonly step: Extract<Step, { type: 'download' }>
+      /** Null only for a folder, or when just the mode changes. */
+      readonly source: Source | null
+      readonly mtimeNs: bigint | null
+      /** As recorded in the local tree; lets the last look do without reading the file. */
+      readonly identity: Identity | null
+    }
+  | { readonly step: Extract<Step, { type: 'delete-local' }>; readonly identity: Identity | null }
+  | {
+      readonly step: Extract<Step, { type: 'conflict' }>
+      /** Null only when `step.remote` is. */
+      readonly source: Source | null
+      readonly mtimeNs: bigint | null
+      readonly identity: Identity | null
+    }
+
+export type DiskResult =
+  | {
+      readonly type: 'done'
+      /** Every path that is another one now, as it is now: the path itself, a sibling, empty folders that came or went. */
+      readonly now: readonly Observation[]
+      /** The conflict file that was made, or was there with these bytes. Also when a save landed in the very instant of a replacement. */
+      readonly sibling: Path | null
+    }
+  /** The disk is not what the plan saw; nothing was done. Look again, plan again. */
+  | { readonly type: 'dropped' }
+  /** Nothing was done. `error` is what the system or the source said. */
+  | { readonly type: 'failed'; readonly reason: Reason; readonly error: unknown }
+
+export interface ApplyOptions {
+  /** A folder that is to stay although it became empty (the bucket has its marker). Default: none. */
+  readonly keepFolder?: (folder: Path) => boolean
+  readonly onBytes?: (count: number) => void
+  readonly signal?: AbortSignal
+}
+
+/** The folder's side of a transition. One at a time per root. */
+export interface Disk {
+  /**
+   * Does all it can: stages the bytes, makes them durable as a group, looks a last time, then acts. Results in the order of the work.
+   * When it returns, what is `done` is durable. Throws `Refused` as `checkRoot` does, with nothing done.
+   */
+  apply(work: readonly DiskWork[], options?: ApplyOptions): Promise<readonly DiskResult[]>
+  /**
+   * Clears up after a crash; call before the first scan. Bytes in the temporary folder that are not known to the server get their name
+   * back, or become a sibling. Returns the siblings and names that came to be.
+   */
+  recover(knownToServer: (path: Path, hash: string) => boolean | Promise<boolean>): Promise<readonly Observation[]>
+  /** Replaced or deleted files that somebody wrote to afterwards, brought back as siblings. Call after each cycle; cheap. */
+  lateWrites(): Promise<readonly Observation[]>
+  /** Removes what is older than the age, then the oldest until the rest fits. Returns the bytes freed. */
+  pruneTrash(limits: { readonly maxAgeMs: number; readonly maxBytes: number }): Promise<number>
+  close(): Promise<void>
+}
+
+/** `stateDirectory` is this root's own; the journal lives in it. */
+export async function openDisk(options: {
+  readonly fs: FileSystem
+  readonly root: Root
+  readonly stateDirectory: string
+  readonly device: string
+  readonly clock: Clock
+  readonly ids: Ids
+}): Promise<Disk> {
+  throw new BlobsError('NotSupported', `not built yet: ${options.root.path}`)
+}
