@@ -4,8 +4,8 @@ import { join } from 'node:path'
 /** Runs one command line and sets the process's exit code or ends it. `root` is the package's folder. */
 export async function start(argv: readonly string[], root: string): Promise<void> {
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) return printVersion(root)
-  const program = await import('./program.ts')
-  await program.run(argv, root)
+  const { main } = await import('./cli/main.ts')
+  await main([...argv], root)
 }
 
 // Asked often by scripts and installers: answered before the framework is loaded.
