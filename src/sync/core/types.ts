@@ -31,9 +31,12 @@ export interface Row {
   readonly base: Base | null
   readonly local: Local | null
   readonly remote: Remote | null
-  /** The bucket has live keys below `path/` that this folder can hold: on disk the name belongs to a folder. */
+  /**
+   * On disk the name belongs to a folder: some other row below `path/` needs one (`needsFolder` in reconcile.ts). For a file's
+   * key the marker `path/` itself is below.
+   */
   readonly remoteBelow: boolean
-  /** On disk the name is a folder. */
+  /** On disk the name is a folder, empty or not. For a file's key and for a marker alike. */
   readonly localFolder: boolean
   /** Why this path cannot exist on this disk, or null (names.ts). */
   readonly unfit: Reason | null
@@ -77,11 +80,30 @@ export type Step =
       readonly expect: Expectation
       readonly copyOf: { readonly path: Path; readonly version: number } | null
     }
-  | { readonly type: 'delete-remote'; readonly path: Path; readonly expect: Expectation }
+  | {
+      readonly type: 'delete-remote'
+      readonly path: Path
+      readonly expect: Expectation
+      /** The upload of the same plan that keeps these bytes: half of a rename, so no brake counts it. */
+      readonly movedTo?: Path
+    }
   /** Disk ← bucket. `replaces` is what must be on disk at the last look (null: nothing). Equal bytes, other mode: only the mode is set. */
-  | { readonly type: 'download'; readonly path: Path; readonly remote: Content & { readonly version: number }; readonly replaces: Content | null }
-  | { readonly type: 'delete-local'; readonly path: Path; readonly replaces: Content; readonly base: Base | null }
-  /** The local bytes become a sibling, durable first; then the bucket's version takes the name (null: nothing does, the name makes way for a folder). */
+  | {
+      readonly type: 'download'
+      readonly path: Path
+      readonly remote: Content & { readonly version: number }
+      readonly replaces: Content | null
+    }
+  | {
+      readonly type: 'delete-local'
+      readonly path: Path
+      readonly replaces: Content
+      /** What to record once it is done. */
+      readonly base: Base | null
+      /** The download of the same plan that brings these bytes back under another name; no brake counts it. */
+      readonly movedTo?: Path
+    }
+  /** The local bytes become a sibling, durable first; then the bucket's version takes the name (null: nothing does, the name makes way for a folder) and is the base. */
   | {
       readonly type: 'conflict'
       readonly path: Path
