@@ -117,3 +117,19 @@ export function transact<T>(db: Database, clock: Clock, fn: () => T): Promise<T>
     }
   })
 }
+
+/**
+ * Takes the lock of this file (made if needed, left empty) for as long as the process lives, or null if another holder,
+ * in this process or another, has it. Gives the function that releases it. The system releases it when the process dies.
+ */
+export function tryLock(path: string): (() => void) | null {
+  const connection = new DatabaseSync(path, { timeout: 0 })
+  try {
+    connection.exec('BEGIN EXCLUSIVE')
+    return () => connection.close()
+  } catch (error) {
+    connection.close()
+    if (sqliteProblem(error) === 'busy') return null
+    throw error
+  }
+}

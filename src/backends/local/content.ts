@@ -1,0 +1,126 @@
+import type { Addressed } from '../../content/body.ts'
+import { SMALL } from '../../content/chunker.ts'
+import type { Hash } from '../../content/hash.ts'
+import type { Content } from '../../store/ports.ts'
+import type { BucketRow } from './bucket.ts'
+import type { PackReader } from './pack-reader.ts'
+import type { PackWriter, Place } from './pack-writer.ts'
+import type { StoreFile } from './store-file.ts'
+import type { Transactions } from './transactions.ts'
+
+/** Bytes that one job of a transaction brings at most, so that groups stay near their limit. */
+const SLICE_BYTES = 1024 * 1024
+/** A row and its place in the index, roughly. */
+const ROW_BYTES = 128
+
+interface ChunkRow {
+  readonly size: number
+  readonly pack: number | null
+  readonly place: number | null
+  readonly bytes: Uint8Array | null
+}
+
+export interface ContentParts {
+  readonly store: StoreFile
+  readonly transactions: Transactions
+  readonly writer: PackWriter
+  readonly reader: PackReader
+}
+
+/** Content of one bucket: up to 64 KiB in the database, larger in packs. */
+export function localContent(bucket: BucketRow, parts: ContentParts): Content {
+  const { store, transactions } = parts
+  const { db } = store
+  const isMissing = (hash: Hash): boolean =>
+    db.get('SELECT 1 FROM chunks WHERE bucket = ? AND hash = ?', bucket.id, address(hash)) === undefined
+  const missing = (hashes: readonly Hash[]): Promise<Hash[]> => transactions.read(() => hashes.filter(isMissing))
+
+  return {
+    missing,
+    put: async (chunks) => {
+      await transactions.read(() => bucket.check())
+      const wanted = new Set(await missing(chunks.map((chunk) => chunk.hash)))
+      // A hash given twice is stored once.
+      const fresh = chunks.filter((chunk) => wanted.delete(chunk.hash))
+      const large = fresh.filter((chunk) => chunk.bytes.length > SMALL)
+      const small = fresh.filter((chunk) => chunk.bytes.length <= SMALL)
+      await Promise.all([putSmall(bucket, parts, small), putLarge(bucket, parts, large)])
+    },
+    get: async (hashes) => {
+      const rows = await transactions.read(() =>
+        hashes.map((hash) =>
+          db.get<ChunkRow>(
+            'SELECT size, pack, place, bytes FROM chunks WHERE bucket = ? AND hash = ?',
+            bucket.id,
+            address(hash),
+          ),
+        ),
+      )
+      return Promise.all(rows.map((row) => (row === undefined ? null : bytesOf(row, parts.reader))))
+    },
+    close: async () => undefined,
+  }
+}
+
+function address(hash: Hash): Uint8Array {
+  return Buffer.from(hash, 'hex')
+}
+
+function bytesOf(row: ChunkRow, reader: PackReader): Promise<Uint8Array | null> | Uint8Array | null {
+  if (row.pack === null || row.place === null) return row.bytes
+  return reader.read(row.pack, row.place, row.size)
+}
+
+async function putSmall(bucket: BucketRow, parts: ContentParts, chunks: readonly Addressed[]): Promise<void> {
+  const { db } = parts.store
+  const insert = ({ hash, bytes }: Addressed): void => {
+    const sql = 'INSERT INTO chunks (bucket, hash, size, bytes) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING'
+    db.run(sql, bucket.id, address(hash), bytes.length, bytes)
+  }
+  await inSlices(
+    chunks,
+    ({ bytes }) => bytes.length + ROW_BYTES,
+    (slice, weight) =>
+      parts.transactions.write(weight, () => {
+        bucket.check()
+        for (const chunk of slice) insert(chunk)
+      }),
+  )
+}
+
+async function putLarge(bucket: BucketRow, parts: ContentParts, chunks: readonly Addressed[]): Promise<void> {
+  const { db } = parts.store
+  const insert = ({ hash, size, pack, place, end }: Place): void => {
+    const sql = 'INSERT INTO chunks (bucket, hash, size, pack, place) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'
+    db.run(sql, bucket.id, address(hash), size, pack, place)
+    db.run('UPDATE packs SET used = max(used, ?) WHERE id = ?', end, pack)
+  }
+  const index = (places: readonly Place[]): Promise<void> =>
+    parts.transactions.write(places.length * ROW_BYTES, () => {
+      bucket.check()
+      for (const place of places) insert(place)
+    })
+  await inSlices(
+    chunks,
+    ({ bytes }) => bytes.length,
+    (slice) => parts.writer.append({ bucket: bucket.id, chunks: slice, index }),
+  )
+}
+
+async function inSlices<T>(
+  items: readonly T[],
+  weigh: (item: T) => number,
+  send: (slice: readonly T[], weight: number) => Promise<void>,
+): Promise<void> {
+  const sent: Promise<void>[] = []
+  for (let from = 0; from < items.length;) {
+    let weight = 0
+    let to = from
+    for (let item = items[to]; item !== undefined && (to === from || weight < SLICE_BYTES); item = items[++to]) {
+      weight += weigh(item)
+    }
+    sent.push(send(items.slice(from, to), weight))
+    from = to
+  }
+  await Promise.all(sent)
+}

@@ -1,0 +1,45 @@
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import { sqliteProblem } from '../../platform/sqlite.ts'
+
+const DISK_FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+/** SQLite could not grow the shared memory file. */
+const IOERR_SHMSIZE = 4874
+
+/** What a failure of SQLite or of a pack means to a caller; errors that are no one's business but the system's stay as they are. */
+export function explain(error: unknown, directory: string): unknown {
+  if (isBlobsError(error)) return error
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const errcode = error instanceof Error && 'errcode' in error ? error.errcode : undefined
+  const problem = sqliteProblem(error)
+  if (problem === 'full' || errcode === IOERR_SHMSIZE || DISK_FULL.has(String(code))) return full(error, directory)
+  if (problem === 'corrupt') return damaged(error, directory)
+  if (problem === 'io') {
+    return new BlobsError('Unavailable', `the disk under ${directory} fails: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'look into the system log for disk errors, then try again',
+    })
+  }
+  if (problem === 'busy' || code === 'SQLITE_BUSY') {
+    return new BlobsError('Unavailable', `the store in ${directory} is locked by another process`, {
+      cause: error,
+      hint: 'try again when the other blobs process is done or has been stopped',
+    })
+  }
+  return error
+}
+
+function full(cause: unknown, directory: string): BlobsError {
+  return new BlobsError('QuotaExceeded', `no space is left on the disk for the store in ${directory}`, {
+    cause,
+    hint: 'free some space and try again; everything that was acknowledged is safe',
+  })
+}
+
+function damaged(cause: unknown, directory: string): BlobsError {
+  return new BlobsError('Corrupt', `the store's database ${directory}/store.db is damaged`, {
+    cause,
+    hint:
+      `stop every blobs process, copy ${directory} elsewhere, then put back a backup of it ` +
+      'or save what can be read with: sqlite3 store.db .recover | sqlite3 new.db',
+  })
+}
