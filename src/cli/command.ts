@@ -148,7 +148,7 @@ export abstract class BlobsCommand extends Command {
     const view = viewError(error, this.clock.now(), this.words)
     if (process.env['BLOBS_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
     const document = { error: errorJson(view) }
-    if (!this.output.json) this.printError(view)
+    if (!this.output.json || this.output.streamed) this.printError(view)
     else if (!(this.ctor as typeof BlobsCommand).stream) this.output.document(document, '')
     // Of a partial failure, the lines before have told everything, the exit code too.
     else if (!(error instanceof PartialFailure)) this.output.item('error', document)
@@ -159,7 +159,7 @@ export abstract class BlobsCommand extends Command {
     const text = errorText(view)
     const colon = text.indexOf(':')
     const label = colon > 0 ? emphasize(text.slice(0, colon), process.stderr) : ''
-    process.stderr.write(`${label}${text.slice(Math.max(0, colon))}\n`)
+    this.output.alert(`${label}${text.slice(Math.max(0, colon))}`)
   }
 
   private get words(): string {

@@ -14,6 +14,8 @@ export interface Output {
   summary(fields: object, text?: string): void
   /** A message for people on stderr; silent with --quiet. */
   message(text: string): void
+  /** A line on stderr that --quiet does not silence: an error. */
+  alert(text: string): void
   /** Raw bytes to stdout; resolves when more are welcome. */
   bytes(chunk: Uint8Array): Promise<void>
   /** Holds lines and messages back while something animated owns the terminal. */
@@ -23,6 +25,8 @@ export interface Output {
   flush(): Promise<void>
   /** True once the reader of stdout has gone away (`| head`). */
   readonly closed: boolean
+  /** True once stdout carries raw bytes: nothing else may be written to it. */
+  readonly streamed: boolean
   /** Lets go of the streams, which stay open. */
   dispose(): void
 }
@@ -39,6 +43,7 @@ export function openOutput(
   onClosed: () => void,
 ): Output {
   let closed = false
+  let streamed = false
   let held: (() => void)[] | null = null
   const lost = (error: NodeJS.ErrnoException): void => {
     if (error.code !== 'EPIPE') throw error
@@ -63,6 +68,9 @@ export function openOutput(
     get closed() {
       return closed
     },
+    get streamed() {
+      return streamed
+    },
     line: (text) => {
       if (!mode.json) out(text)
     },
@@ -78,7 +86,9 @@ export function openOutput(
     message: (text) => {
       if (!mode.quiet) write(streams.stderr, text)
     },
+    alert: (text) => write(streams.stderr, text),
     bytes: async (chunk) => {
+      streamed = true
       if (closed || streams.stdout.write(chunk)) return
       await new Promise<void>((resolve) => {
         streams.stdout.once('drain', resolve)

@@ -3,7 +3,7 @@ import { count, duration, size } from './format.ts'
 import type { Output } from './output.ts'
 
 /** How far a long task is. Calls are cheap: drawing is throttled to 10 Hz. */
-export interface Progress {
+export interface Progress extends AsyncDisposable {
   /** What there is to do in all, as far as it is known; may be called again as more is found. */
   expect(total: { readonly bytes?: number; readonly items?: number }): void
   add(bytes: number, items?: number): void
@@ -45,6 +45,7 @@ export function openProgress(title: string, output: Output, stderr: NodeJS.Write
       state = { ...state, bytes, items }
     },
     end: async () => drawing?.(),
+    [Symbol.asyncDispose]: async () => drawing?.(),
   }
 }
 

@@ -1,0 +1,46 @@
+import { BlobsError, isBlobsError, type ErrorCode } from '../store/contract/errors.ts'
+import type { BlobInfo, ChangeInput, EntryInput, Outcome } from '../store/contract/types.ts'
+import type { TransferContext } from './context.ts'
+
+/** What became of one change. */
+export type Committed = { readonly info: BlobInfo | null } | { readonly error: unknown }
+
+// Errors of one entry that say nothing about its neighbours.
+const OF_ONE: ReadonlySet<ErrorCode> = new Set(['TooLarge', 'InvalidKey', 'InvalidRequest', 'Forbidden'])
+
+/**
+ * Commits each change as an entry of its own, in one call, and tells the outcome of each in order; `info` is null for a delete of what
+ * was not there. One that the store will not take fails alone. Throws what concerns them all (unreachable, not signed in).
+ */
+export async function commitEach(
+  context: TransferContext,
+  changes: readonly ChangeInput[],
+): Promise<readonly Committed[]> {
+  const { ids, device, operation } = context
+  return commitSome(
+    context,
+    changes.map((change) => ({ id: ids.next(), changes: [change], device, operation })),
+  )
+}
+
+async function commitSome(context: TransferContext, entries: readonly EntryInput[]): Promise<readonly Committed[]> {
+  if (entries.length === 0) return []
+  try {
+    const outcomes = await context.store.commit(entries)
+    return outcomes.map((outcome) => toCommitted(outcome, context.bucket))
+  } catch (error) {
+    if (!isBlobsError(error) || !OF_ONE.has(error.code)) throw error
+    if (entries.length === 1) return [{ error }]
+    const middle = Math.ceil(entries.length / 2)
+    const first = await commitSome(context, entries.slice(0, middle))
+    return [...first, ...(await commitSome(context, entries.slice(middle)))]
+  }
+}
+
+function toCommitted(outcome: Outcome, bucket: string): Committed {
+  if (outcome.ok) return { info: outcome.blobs[0] ?? null }
+  const [first] = outcome.conflicts
+  const name = first ? `${bucket}/${first.key}` : bucket
+  const details = { bucket, conflicts: outcome.conflicts, ...(first ? { key: first.key } : {}) }
+  return { error: new BlobsError('VersionConflict', `${name} is not at the version that was expected`, details) }
+}

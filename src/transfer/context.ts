@@ -1,0 +1,45 @@
+import type { FileSystem, Ids } from '../platform/ports.ts'
+import type { BlobStore } from '../store/contract/blob-store.ts'
+
+/** What every transfer needs: one bucket, this disk, and who writes. */
+export interface TransferContext {
+  readonly store: BlobStore
+  readonly bucket: string
+  readonly fs: FileSystem
+  readonly ids: Ids
+  /** Short name of this device, for the history. */
+  readonly device: string
+  /** Groups everything that one command writes, for `undo`. */
+  readonly operation: string
+  /** Aborting ends a transfer with its reason, with no temporary file left. */
+  readonly signal: AbortSignal
+  /** Told of bytes as they are moved, and of items that are done. */
+  readonly onProgress?: (bytes: number, items: number) => void
+  /** Told of what there is to do, as far as it is known. */
+  readonly onTotal?: (bytes: number, items: number) => void
+}
+
+/** Passes a stream on until the signal aborts: then throws its reason at once, even when the source is silent. */
+export async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  signal.throwIfAborted()
+  const iterator = source[Symbol.asyncIterator]()
+  const aborted = Promise.withResolvers<never>()
+  const abort = (): void => aborted.reject(signal.reason)
+  aborted.promise.catch(() => undefined)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    for (;;) {
+      const step = iterator.next()
+      // If the signal comes first, nobody waits for its end.
+      step.catch(() => undefined)
+      const next = await Promise.race([step, aborted.promise])
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // A source that does not answer is not waited for.
+    const closing = iterator.return?.().catch(() => undefined)
+    if (!signal.aborted) await closing
+  }
+}

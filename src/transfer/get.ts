@@ -1,0 +1,215 @@
+import { join } from 'node:path'
+import { writeAtomically } from '../platform/atomic-write.ts'
+import { MAX_FETCH_BYTES } from '../store/contract/blob-store.ts'
+import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import type { BlobInfo } from '../store/contract/types.ts'
+import { until, type TransferContext } from './context.ts'
+import {
+  attributesOf,
+  concernsAll,
+  landTogether,
+  openFolders,
+  refuseFolder,
+  segmentsOf,
+  withPath,
+  type SmallFile,
+} from './landing.ts'
+import { folderOf, listAll } from './listing.ts'
+import { ordered } from './pool.ts'
+
+/** A version of a blob, and the file that it shall become. */
+export interface GetItem {
+  readonly info: BlobInfo
+  readonly path: string
+}
+export type GetResult =
+  | { readonly kind: 'got'; readonly path: string; readonly info: BlobInfo }
+  | { readonly kind: 'failed'; readonly path: string; readonly error: unknown }
+
+export type Range = readonly [first: number, last: number]
+
+const BATCH_BYTES = 8 * 1024 * 1024
+const BATCH_ITEMS = 500
+const BATCHES_AT_ONCE = 3
+
+/**
+ * Gets everything in the folder `key` ('' is the whole bucket) into the local folder `destination`, which is made when missing. What
+ * cannot be a file there is told and does not stop the others; what concerns all is thrown.
+ */
+export async function* getFolder(
+  context: TransferContext,
+  key: string,
+  destination: string,
+): AsyncGenerator<GetResult> {
+  const prefix = folderOf(key)
+  const folder = openFolders(context.fs, destination)
+  const source = async function* (): AsyncGenerator<GetItem | GetResult> {
+    for await (const info of listAll(context, { prefix })) {
+      context.signal.throwIfAborted()
+      if (info.key === prefix) continue
+      yield place(info, prefix, destination, folder)
+    }
+  }
+  makeDestination(context, destination)
+  yield* getItems(context, source(), destination)
+}
+
+/** Bytes and blobs in a folder, for a progress that knows its end. */
+export async function measureFolder(context: TransferContext, key: string): Promise<void> {
+  let [bytes, items] = [0, 0]
+  for await (const info of listAll(context, { prefix: folderOf(key) })) {
+    context.signal.throwIfAborted()
+    bytes += info.size
+    items += 1
+  }
+  context.onTotal?.(bytes, items)
+}
+
+/** Gets each item into its file. `root` is a folder on the file system of them all. */
+export async function* getItems(
+  context: TransferContext,
+  items: AsyncIterable<GetItem | GetResult> | Iterable<GetItem>,
+  root: string,
+): AsyncGenerator<GetResult> {
+  const results = ordered(batches(items), BATCHES_AT_ONCE, (batch) => getBatch(context, batch, root))
+  for await (const batch of results) yield* batch
+}
+
+/** One blob, or a part of it, into one file; returns the bytes written. Its file is replaced only once all of it is there. */
+export async function getFile(context: TransferContext, item: GetItem, range?: Range): Promise<number> {
+  const { info, path } = item
+  refuseFolder(context.fs, path)
+  const bytes = readBlob(context, info, range)
+  const { mode, mtimeNs } = attributesOf(info.meta)
+  try {
+    return await writeAtomically(context.fs, context.ids, path, bytes, range ? {} : { mode, mtimeNs })
+  } catch (error) {
+    throw withPath(error, path)
+  }
+}
+
+/** The verified bytes of a version. Throws `NotFound` when it went away. */
+export async function* readBlob(context: TransferContext, info: BlobInfo, range?: Range): AsyncGenerator<Uint8Array> {
+  const blob = await context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
+  if (!blob) throw gone(context, info)
+  for await (const bytes of until(blob.stream, context.signal)) {
+    context.onProgress?.(bytes.length, 0)
+    yield bytes
+  }
+}
+
+function makeDestination(context: TransferContext, destination: string): void {
+  if (context.fs.lstat(destination) === null) context.fs.mkdir(destination)
+}
+
+function place(
+  info: BlobInfo,
+  prefix: string,
+  destination: string,
+  folder: (segments: readonly string[]) => string,
+): GetItem | GetResult {
+  const relative = info.key.slice(prefix.length)
+  const segments = segmentsOf(relative)
+  const name = `${info.bucket}/${info.key}`
+  if (typeof segments === 'string') {
+    const error = new BlobsError('InvalidKey', `${name} cannot be a file here: ${segments}`, {
+      key: info.key,
+      hint: 'get it alone under another name: blobs get SOURCE FILE',
+    })
+    return { kind: 'failed', path: name, error }
+  }
+  const path = join(destination, ...segments)
+  try {
+    const isFolder = relative.endsWith('/')
+    folder(isFolder ? segments : segments.slice(0, -1))
+    return isFolder ? { kind: 'got', path, info } : { info, path }
+  } catch (error) {
+    if (concernsAll(error)) throw error
+    return { kind: 'failed', path, error }
+  }
+}
+
+async function* batches(
+  items: AsyncIterable<GetItem | GetResult> | Iterable<GetItem>,
+): AsyncGenerator<readonly (GetItem | GetResult)[]> {
+  let batch: (GetItem | GetResult)[] = []
+  let bytes = 0
+  for await (const item of items) {
+    const size = isItem(item) ? item.info.size : 0
+    if (batch.length > 0 && (bytes + size > BATCH_BYTES || batch.length >= BATCH_ITEMS)) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push(item)
+    bytes += size
+  }
+  if (batch.length > 0) yield batch
+}
+
+async function getBatch(
+  context: TransferContext,
+  batch: readonly (GetItem | GetResult)[],
+  root: string,
+): Promise<readonly GetResult[]> {
+  const items = batch.filter(isItem)
+  const small = items.filter((item) => item.info.size <= MAX_FETCH_BYTES)
+  const results = new Map<GetItem, GetResult>()
+  const bytesOf = small.length > 1 ? await fetchTogether(context, small) : new Map<GetItem, Uint8Array>()
+  const files = small.flatMap((item): SmallFile[] => {
+    const bytes = bytesOf.get(item)
+    return bytes ? [{ path: item.path, bytes, meta: item.info.meta }] : []
+  })
+  const landed = new Map((await landTogether(context.fs, context.ids, root, files)).map((one) => [one.path, one]))
+  for (const item of items) {
+    const one = bytesOf.has(item) ? landed.get(item.path) : undefined
+    const result = one ? toResult(item, one.error) : await getAlone(context, item)
+    context.onProgress?.(0, 1)
+    results.set(item, result)
+  }
+  return batch.flatMap((item) => (isItem(item) ? (results.get(item) ?? []) : [item]))
+}
+
+function isItem(item: GetItem | GetResult): item is GetItem {
+  return !('kind' in item)
+}
+
+function toResult(item: GetItem, error: unknown): GetResult {
+  return error === undefined ? { kind: 'got', ...item } : { kind: 'failed', path: item.path, error }
+}
+
+async function getAlone(context: TransferContext, item: GetItem): Promise<GetResult> {
+  try {
+    await getFile(context, item)
+    return { kind: 'got', ...item }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (concernsAll(error) || (isBlobsError(error) && !['NotFound', 'Corrupt', 'Refused'].includes(error.code)))
+      throw error
+    return { kind: 'failed', path: item.path, error }
+  }
+}
+
+// What is left out of the answer is asked for alone afterwards: there it gets its own error.
+async function fetchTogether(context: TransferContext, items: readonly GetItem[]): Promise<Map<GetItem, Uint8Array>> {
+  const wanted = new Map(items.map((item) => [`${item.info.version}/${item.info.key}`, item]))
+  const found = new Map<GetItem, Uint8Array>()
+  const wants = items.map(({ info }) => ({ key: info.key, version: info.version }))
+  try {
+    for await (const one of until(context.store.fetch(wants), context.signal)) {
+      const item = wanted.get(`${one.version}/${one.key}`)
+      if (!item) continue
+      found.set(item, one.bytes)
+      context.onProgress?.(one.bytes.length, 0)
+    }
+  } catch (error) {
+    if (!isBlobsError(error, 'Corrupt')) throw error
+  }
+  return found
+}
+
+function gone(context: TransferContext, info: BlobInfo): BlobsError {
+  return new BlobsError('NotFound', `version ${info.version} of ${context.bucket}/${info.key} is not there any more`, {
+    key: info.key,
+  })
+}

@@ -1,0 +1,96 @@
+import { BlobsError } from '../store/contract/errors.ts'
+import type { BlobInfo, ListItem, ListOptions, Page } from '../store/contract/types.ts'
+import type { TransferContext } from './context.ts'
+
+type Reading = Pick<TransferContext, 'store' | 'bucket'>
+
+/** Pages of a listing, to its end. A listing that is cut short is `Unavailable`, never taken for complete. */
+export async function* listPages(context: Reading, options: ListOptions): AsyncGenerator<Page> {
+  let after = options.after
+  for (;;) {
+    const page = await context.store.list({ ...options, ...(after === undefined ? {} : { after }) })
+    yield page
+    if (page.complete) return
+    if (page.next === undefined || page.next === after) {
+      throw new BlobsError('Unavailable', `the listing of ${context.bucket} was cut short`, { bucket: context.bucket })
+    }
+    after = page.next
+  }
+}
+
+export async function* listAll(context: Reading, options: ListOptions): AsyncGenerator<ListItem> {
+  for await (const page of listPages(context, options)) yield* page.items
+}
+
+/** What a key names: a blob (or its tombstone), and whether a folder of that name has live blobs in it. */
+export interface Named {
+  readonly blob: BlobInfo | null
+  readonly folder: boolean
+}
+
+/** A `key` that ends with `/` names the folder alone; '' is the whole bucket, which is a folder always. */
+export async function lookUp(context: Reading, key: string): Promise<Named> {
+  if (key === '') return { blob: null, folder: true }
+  const [blob, page] = await Promise.all([
+    key.endsWith('/') ? null : context.store.head(key),
+    context.store.list({ prefix: folderOf(key), limit: 1 }),
+  ])
+  return { blob, folder: page.items.length > 0 }
+}
+
+/** The prefix of everything in the folder that `key` names: with one `/` at its end; '' for the whole bucket. */
+export function folderOf(key: string): string {
+  return key === '' || key.endsWith('/') ? key : `${key}/`
+}
+
+/** The versions of one key, newest first; empty when it never was. */
+export async function versionsOf(context: Reading, key: string): Promise<readonly BlobInfo[]> {
+  const versions: BlobInfo[] = []
+  for await (const page of listPages(context, { prefix: key, versions: true, deleted: true, limit: 100 })) {
+    // The key itself sorts before all the longer ones.
+    versions.push(...page.items.filter((item) => item.key === key))
+    if (page.items.some((item) => item.key !== key)) break
+  }
+  return versions.sort((a, b) => b.version - a.version)
+}
+
+/**
+ * The live blob at a key, or that version of it. Throws `NotFound`, saying what is known, and `InvalidRequest` (with `folderHint`) when
+ * only a folder has the name.
+ */
+export async function requireBlob(
+  context: Reading,
+  key: string,
+  version?: number,
+  folderHint = `name one blob in it; they are told by: blobs ls ${context.bucket}/${key}`,
+): Promise<BlobInfo> {
+  const name = `${context.bucket}/${key}`
+  if (version !== undefined) return requireVersion(context, key, version)
+  const { blob, folder } = await lookUp(context, key)
+  if (blob && !blob.deleted) return blob
+  if (folder) {
+    const what = key === '' ? `${context.bucket} is a bucket` : `${name} is a folder`
+    throw new BlobsError('InvalidRequest', what, { key, hint: folderHint })
+  }
+  if (blob) {
+    const last = blob.version - 1
+    throw new BlobsError('NotFound', `${name} was deleted (version ${blob.version})`, {
+      key,
+      hint: `bring it back: blobs restore ${name} --version ${last} · its past: blobs history ${name}`,
+    })
+  }
+  throw new BlobsError('NotFound', `there is no ${name}`, { key, hint: `what there is: blobs ls ${parentOf(name)}` })
+}
+
+async function requireVersion(context: Reading, key: string, version: number): Promise<BlobInfo> {
+  const name = `${context.bucket}/${key}`
+  const info = await context.store.head(key, { version })
+  const hint = `its versions: blobs history ${name}`
+  if (!info) throw new BlobsError('NotFound', `there is no version ${version} of ${name}`, { key, hint })
+  if (info.deleted) throw new BlobsError('NotFound', `version ${version} of ${name} is a deletion`, { key, hint })
+  return info
+}
+
+function parentOf(name: string): string {
+  return name.slice(0, Math.max(name.indexOf('/'), name.replace(/\/$/, '').lastIndexOf('/')))
+}
