@@ -26,6 +26,8 @@ export interface FolderItem {
 export interface FileSystem {
   /** Null only for ENOENT and ENOTDIR: every other failure is thrown, never taken for absence. */
   lstat(path: string): FileStat | null
+  /** The same place without links on the way or at the end. Throws ENOENT if it is not there. */
+  realpath(path: string): string
   /** Unsorted; complete or thrown. */
   list(path: string): FolderItem[]
   mkdir(path: string, mode?: number): void

@@ -1,6 +1,9 @@
+import { join } from 'node:path'
+import ignore, { type Ignore as Rules } from 'ignore'
+import { sha256 } from '../../content/hash.ts'
 import type { FileSystem } from '../../platform/ports.ts'
-import { BlobsError } from '../../store/contract/errors.ts'
 import type { Path } from '../core/types.ts'
+import { OWN_FOLDER } from './marker.ts'
 
 /** The rules of one moment: make a new one when a `.blobsignore` changed. */
 export interface Ignore {
@@ -11,12 +14,103 @@ export interface Ignore {
 }
 
 export const IGNORE_FILE = '.blobsignore'
+const LIMIT = 1024 * 1024
+/** What this program writes beside a file before it has its name. */
+const TEMPORARY = /\.[0-9a-f]{32}\.blobs-tmp$/
 
-/** `exclude`: patterns of this machine alone, in the same syntax, stronger than the files. */
+/**
+ * `exclude`: patterns of this machine alone, in the same syntax, stronger than the files. A `.blobsignore` that cannot be read is thrown
+ * (errno), never taken for an empty one.
+ */
 export function openIgnore(options: {
   readonly fs: FileSystem
   readonly root: string
   readonly exclude?: readonly string[]
 }): Ignore {
-  throw new BlobsError('NotSupported', `not built yet: ${options.root}`)
+  const { fs, root, exclude = [] } = options
+  const machine = exclude.length > 0 ? matcher(exclude.join('\n')) : null
+  const folders = new Map<Path, { text: string; match: Matcher | null }>()
+  const decided = new Map<Path, boolean>()
+
+  const rulesOf = (folder: Path): Matcher | null => {
+    let known = folders.get(folder)
+    if (!known) {
+      const text = readRules(fs, join(root, folder, IGNORE_FILE))
+      known = { text, match: text === '' ? null : matcher(text) }
+      folders.set(folder, known)
+    }
+    return known.match
+  }
+
+  const folderIgnored = (folder: Path): boolean => {
+    if (folder === '') return false
+    const before = decided.get(folder)
+    if (before !== undefined) return before
+    const answer = decide(folder, true)
+    decided.set(folder, answer)
+    return answer
+  }
+
+  const decide = (path: Path, isFolder: boolean): boolean => {
+    if (isOurs(path)) return true
+    const parent = parentOf(path)
+    if (folderIgnored(parent)) return true
+    const own = machine?.(path, isFolder)
+    if (own !== undefined && own !== null) return own
+    for (let folder: Path | null = parent; folder !== null; folder = folder === '' ? null : parentOf(folder)) {
+      const verdict = rulesOf(folder)?.(folder === '' ? path : path.slice(folder.length + 1), isFolder) ?? null
+      if (verdict !== null) return verdict
+    }
+    return false
+  }
+
+  return {
+    ignores: (path, isFolder) => (isFolder ? folderIgnored(path) : decide(path, false)),
+    digest: () => {
+      const texts = [...folders].filter(([, rules]) => rules.text !== '').sort(([a], [b]) => (a < b ? -1 : 1))
+      return sha256(Buffer.from(JSON.stringify([exclude, texts.map(([folder, { text }]) => [folder, text])])))
+    },
+  }
+}
+
+/** Ours whatever the rules say. Case-blind, because the disk may be. */
+function isOurs(path: Path): boolean {
+  const end = path.indexOf('/')
+  const first = end < 0 ? path : path.slice(0, end)
+  return first.toLowerCase() === OWN_FOLDER || (path.endsWith('.blobs-tmp') && TEMPORARY.test(path))
+}
+
+function parentOf(path: Path): Path {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')))
+}
+
+function readRules(fs: FileSystem, path: string): string {
+  if (fs.lstat(path)?.kind !== 'file') return ''
+  const bytes = fs.readSmall(path, LIMIT)
+  return bytes
+    ? Buffer.from(bytes)
+        .toString('utf8')
+        .replace(/^\uFEFF/, '')
+    : ''
+}
+
+/** True: ignored; false: asked for by a `!` pattern; null: no pattern speaks of it. */
+type Matcher = (path: Path, isFolder: boolean) => boolean | null
+
+// The package remembers every path it was asked about; a tree of a million files would stay in memory.
+const ASKED_AT_MOST = 20_000
+
+function matcher(text: string): Matcher {
+  const make = (): Rules => ignore({ ignorecase: false, allowRelativePaths: true }).add(text)
+  let rules = make()
+  let asked = 0
+  return (path, isFolder) => {
+    if (asked++ >= ASKED_AT_MOST) {
+      rules = make()
+      asked = 0
+    }
+    const { ignored, unignored } = rules.test(isFolder ? `${path}/` : path)
+    if (ignored) return true
+    return unignored ? false : null
+  }
 }
