@@ -1,6 +1,18 @@
 import type { Hash } from '../../content/hash.ts'
 import type { BodyRef } from '../../content/body.ts'
-import type { Blob, BlobInfo, BucketInfo, BucketOptions, Chunk, Cursor, EntryInput, FeedItem, ListOptions, Outcome, Page } from './types.ts'
+import type {
+  Blob,
+  BlobInfo,
+  BucketInfo,
+  BucketOptions,
+  Chunk,
+  Cursor,
+  EntryInput,
+  FeedItem,
+  ListOptions,
+  Outcome,
+  Page,
+} from './types.ts'
 
 /**
  * One bucket, as every caller sees it. Two implementations (LogStore, HttpStore); the rest are wrappers. Methods may be called

@@ -1,0 +1,105 @@
+import type { Clock, Ids } from '../platform/ports.ts'
+import { checkOptions } from './accept.ts'
+import type { Buckets } from './contract/blob-store.ts'
+import { BlobsError, isBlobsError } from './contract/errors.ts'
+import { checkBucketName } from './contract/keys.ts'
+import { epochOf, openLogStore, startLog, type LogStore } from './log-store.ts'
+import { handle } from './handle.ts'
+import { nearNames } from './near-names.ts'
+import { openStores } from './open-stores.ts'
+import type { Backend, BucketPorts } from './ports.ts'
+import { removeView, viewPath } from './view/view.ts'
+
+export interface BucketsOptions {
+  /** Closed with the buckets. */
+  readonly backend: Backend
+  readonly clock: Clock
+  readonly ids: Ids
+  /** Short name of this device, for entries that do not name one. */
+  readonly device?: string
+}
+
+/** The buckets of a backend. A bucket that is open is opened once, however many callers use it. */
+export function openBuckets({ backend, clock, ids, device }: BucketsOptions): Buckets {
+  const stores = openStores(async (name) => {
+    const ports = await portsOf(backend, name)
+    const { promises, viewDirectory } = backend
+    return openLogStore({
+      name,
+      ports,
+      viewDirectory,
+      promises,
+      clock,
+      ids,
+      ...(device === undefined ? {} : { device }),
+    })
+  })
+  const using = async <T>(name: string, act: (store: LogStore) => Promise<T>): Promise<T> => {
+    const { store, release } = await stores.take(name)
+    try {
+      return await act(store)
+    } finally {
+      await release()
+    }
+  }
+  return {
+    create: async (name, options = {}) => {
+      checkBucketName(name)
+      checkOptions(options)
+      if (!(await backend.create(name)))
+        throw new BlobsError('AlreadyExists', `there is a bucket ${name} already`, { bucket: name })
+      const ports = await portsOf(backend, name)
+      try {
+        await startLog({ name, ports, clock, ids }, options)
+      } finally {
+        await Promise.all([ports.log.close(), ports.content.close()])
+      }
+      return using(name, (store) => store.info())
+    },
+    list: async function* () {
+      for (const name of await backend.names()) {
+        const info = await using(name, (store) => store.info()).catch(unlessGone)
+        if (info !== null) yield info
+      }
+    },
+    remove: async (name) => {
+      const ports = await portsOf(backend, name)
+      const epoch = await epochOf(ports.log)
+      await Promise.all([ports.log.close(), ports.content.close()])
+      // Those who have it open learn it from the log.
+      stores.forget(name)
+      if (!(await backend.remove(name))) throw await notFound(backend, name)
+      if (backend.viewDirectory !== null && epoch !== null) removeView(viewPath(backend.viewDirectory, epoch))
+    },
+    configure: (name, options) => using(name, (store) => store.configure(options)),
+    open: async (name) => {
+      const { store, release } = await stores.take(checkBucketName(name))
+      let closed: Promise<void> | null = null
+      return handle(store, () => (closed ??= release()))
+    },
+    close: async () => {
+      await stores.close()
+      await backend.close()
+    },
+  }
+}
+
+async function portsOf(backend: Backend, name: string): Promise<BucketPorts> {
+  const ports = await backend.open(name)
+  if (ports === null) throw await notFound(backend, name)
+  return ports
+}
+
+async function notFound(backend: Backend, name: string): Promise<BlobsError> {
+  const near = nearNames(name, await backend.names())
+  const hint =
+    near.length > 0
+      ? `did you mean ${near.join(' or ')}? A new one is made by: blobs bucket create ${name}`
+      : `make it: blobs bucket create ${name} · see those there are: blobs ls`
+  return new BlobsError('NotFound', `there is no bucket ${name}`, { bucket: name, hint })
+}
+
+function unlessGone(error: unknown): null {
+  if (isBlobsError(error, 'NotFound')) return null
+  throw error
+}

@@ -1,0 +1,175 @@
+import { sha256 } from '../content/hash.ts'
+import type { Clock, Ids } from '../platform/ports.ts'
+import { checkEntry, checkOptions } from './accept.ts'
+import { checkBytes, checkPresent, type NamedBody } from './bodies.ts'
+import type { CommitOptions } from './contract/blob-store.ts'
+import { BlobsError } from './contract/errors.ts'
+import type { BucketOptions, EntryInput, Outcome } from './contract/types.ts'
+import { draftsOf, type Writer } from './drafts.ts'
+import { encodeEntry, type Entry } from './entry.ts'
+import type { Follower } from './follow.ts'
+import { judge, type Draft } from './judge.ts'
+import type { BucketPorts, Position, RawEntry } from './ports.ts'
+
+/** Appends entries; those of callers at the same time go into the log together. */
+export interface Committer {
+  commit(entries: readonly EntryInput[], options: CommitOptions): Promise<readonly Outcome[]>
+  configure(name: string, options: BucketOptions): Promise<void>
+  /** Resolves when nothing is being appended. */
+  settled(): Promise<void>
+}
+
+export interface CommitterOptions {
+  readonly ports: BucketPorts
+  readonly follower: Follower
+  readonly maxEntryBytes: number
+  readonly writer: Writer
+  readonly clock: Clock
+  readonly ids: Ids
+}
+
+interface Job {
+  readonly drafts: readonly Draft[]
+  readonly outcomes: Map<string, Outcome>
+  readonly settle: (error?: unknown) => void
+}
+
+export function openCommitter(options: CommitterOptions): Committer {
+  let queue: Job[] = []
+  let working: Promise<void> | null = null
+  const work = async (): Promise<void> => {
+    while (queue.length > 0) {
+      const jobs = queue
+      queue = []
+      await appendJobs(options, jobs).then(
+        () => jobs.forEach((job) => job.settle()),
+        (error: unknown) => jobs.forEach((job) => job.settle(error)),
+      )
+    }
+    working = null
+  }
+  const enqueue = (drafts: readonly Draft[], outcomes: Map<string, Outcome>): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const settle = (error?: unknown): void => (error === undefined ? resolve() : reject(error))
+      queue.push({ drafts, outcomes, settle })
+      working ??= work()
+    })
+  return {
+    commit: async (entries, { verify = false }) => {
+      const outcomes = new Map<string, Outcome>()
+      const drafts = await prepare(options, entries, outcomes)
+      const bodies = drafts.flatMap(namedBodies)
+      await checkPresent(options.ports.content, bodies)
+      if (verify) await checkBytes(options.ports.content, bodies)
+      if (drafts.length > 0) await enqueue(drafts, outcomes)
+      return entries.map(({ id }) => outcomeOf(outcomes, id))
+    },
+    configure: async (name, wanted) => {
+      checkOptions(wanted)
+      const created = await options.follower.read((view) => view.state().created)
+      const draft = {
+        ...options.writer,
+        id: options.ids.next(),
+        changes: [],
+        bucket: { name, created, options: wanted },
+      }
+      await enqueue([draft], new Map())
+    },
+    settled: () => working ?? Promise.resolve(),
+  }
+}
+
+/** Checks entries, decides those whose outcome is known already, and gives the others, each id once. */
+async function prepare(
+  { follower, writer }: CommitterOptions,
+  entries: readonly EntryInput[],
+  outcomes: Map<string, Outcome>,
+): Promise<readonly Draft[]> {
+  return follower.read((view) => {
+    const limits = JSON.parse(view.state().options) as BucketOptions
+    for (const entry of entries) checkEntry(entry, limits)
+    const seen = new Set<string>()
+    const fresh = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
+    const known = view.outcomes(fresh.map(({ id }) => id))
+    for (const outcome of known) if (outcome !== null) outcomes.set(outcome.id, outcome)
+    const drafts = draftsOf(
+      view,
+      fresh.filter(({ id }) => !outcomes.has(id)),
+      writer,
+    )
+    const verdicts = judge(view, drafts)
+    return drafts.filter(({ id }, index) => {
+      const verdict = verdicts[index]
+      if (typeof verdict === 'object') outcomes.set(id, verdict)
+      return typeof verdict === 'string'
+    })
+  })
+}
+
+function namedBodies(draft: Draft): readonly NamedBody[] {
+  return draft.changes.flatMap((change): NamedBody[] => {
+    if ('delete' in change) return []
+    const refs = change.refs.map(([hash, size]) => ({ hash, size }))
+    return [{ key: change.put, hash: change.hash, body: { depth: change.depth, refs } }]
+  })
+}
+
+function outcomeOf(outcomes: ReadonlyMap<string, Outcome>, id: string): Outcome {
+  const outcome = outcomes.get(id)
+  if (outcome !== undefined) return outcome
+  throw new BlobsError('Unavailable', `entry ${id} was appended, but is not in the log`, { hint: 'commit it again' })
+}
+
+async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Promise<void> {
+  const { follower } = options
+  let waiting = jobs.flatMap(({ drafts, outcomes }) => drafts.map((draft) => ({ draft, outcomes })))
+  while (waiting.length > 0) {
+    const round = waiting
+    const [verdicts, based] = await follower.peek((view) => [
+      judge(
+        view,
+        round.map(({ draft }) => draft),
+      ),
+      view.state().position,
+    ])
+    for (const [index, { draft, outcomes }] of round.entries()) {
+      const verdict = verdicts[index]
+      if (typeof verdict === 'object') outcomes.set(draft.id, verdict)
+    }
+    const appended = round.filter((_, index) => verdicts[index] === 'append')
+    waiting = round.filter((_, index) => verdicts[index] === 'wait')
+    if (appended.length === 0) continue
+    await append(
+      options,
+      appended.map(({ draft }) => draft),
+      based,
+    )
+    const outcomes = await follower.read((view) => view.outcomes(appended.map(({ draft }) => draft.id)))
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome !== null) appended[index]?.outcomes.set(outcome.id, outcome)
+    }
+  }
+}
+
+async function append(
+  { ports, follower, maxEntryBytes, clock }: CommitterOptions,
+  drafts: readonly Draft[],
+  based: Position,
+): Promise<void> {
+  const time = clock.now()
+  const raw: RawEntry[] = []
+  for (const draft of drafts) raw.push(await fitting(ports, { v: 1, ...draft, time, based }, maxEntryBytes))
+  const positions = await ports.log.append(raw)
+  // The log went back in time, to a backup perhaps: the view must be compared with it.
+  if (positions.some((position) => position <= based)) follower.doubt()
+}
+
+/** The entry as the log takes it: one that is too large goes into Content, and the log gets its hash. */
+async function fitting({ content }: BucketPorts, entry: Entry, maxBytes: number): Promise<RawEntry> {
+  const { id } = entry
+  const data = encodeEntry(entry)
+  if (data.length <= maxBytes) return { id, data }
+  const hash = sha256(data)
+  await content.put([{ hash, bytes: data }])
+  return { id, data: encodeEntry({ v: 1, id, content: hash, size: data.length }) }
+}

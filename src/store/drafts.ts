@@ -1,0 +1,60 @@
+import type { Body } from '../content/body.ts'
+import { BlobsError } from './contract/errors.ts'
+import type { ChangeInput, EntryInput, PutChange } from './contract/types.ts'
+import type { EntryChange } from './entry.ts'
+import type { Draft } from './judge.ts'
+import type { View } from './view/view.ts'
+
+/** Who writes when an entry does not say. */
+export interface Writer {
+  readonly author: string
+  readonly device: string
+}
+
+/** Turns what a caller wrote into what the log holds; a copy gets the body that it means. Throws `NotFound`, `InvalidRequest` for a copy of what is not there. */
+export function draftsOf(view: View, entries: readonly EntryInput[], writer: Writer): readonly Draft[] {
+  const written = new Map<string, PutChange>()
+  const bodyOf = (change: PutChange): Body =>
+    'copy' in change.body ? copied(view, written, change, change.body.copy) : change.body
+  return entries.map(({ id, changes, author, device, operation }) => ({
+    id,
+    author: author ?? writer.author,
+    device: device ?? writer.device,
+    ...(operation === undefined ? {} : { operation }),
+    changes: changes.map((change): EntryChange => draftChange(change, written, bodyOf)),
+  }))
+}
+
+function draftChange(
+  change: ChangeInput,
+  written: Map<string, PutChange>,
+  bodyOf: (change: PutChange) => Body,
+): EntryChange {
+  const { key, expect } = change
+  if (change.type === 'delete') return { delete: key, expect }
+  const { depth, refs } = bodyOf(change)
+  const { hash, size, contentType, meta } = change
+  written.set(`${hash} ${key}`, { ...change, body: { depth, refs } })
+  return { put: key, expect, hash, size, depth, refs: refs.map((ref) => [ref.hash, ref.size]), type: contentType, meta }
+}
+
+/** The body of a version that is in the bucket, or that an earlier change of the same call makes. */
+function copied(
+  view: View,
+  written: ReadonlyMap<string, PutChange>,
+  { key, hash, size }: PutChange,
+  source: { readonly key: string; readonly version: number },
+): Body {
+  const found = view.findBlob(source.key, source.version)
+  if (found?.info.hash === hash && found.info.size === size) return found.body
+  const earlier = written.get(`${hash} ${source.key}`)
+  if (earlier !== undefined && earlier.size === size && !('copy' in earlier.body)) return earlier.body
+  const what = `version ${source.version} of ${source.key}`
+  if (found !== null) {
+    throw new BlobsError('InvalidRequest', `${key} is to be a copy of ${what}, but that has other bytes`, {
+      key,
+      hint: 'read its hash and size again',
+    })
+  }
+  throw new BlobsError('NotFound', `${key} is to be a copy of ${what}, which is not there`, { key: source.key })
+}

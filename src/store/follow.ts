@@ -1,0 +1,152 @@
+import { sha256 } from '../content/hash.ts'
+import type { Clock, Ids } from '../platform/ports.ts'
+import { patiently, sqliteProblem } from '../platform/sqlite.ts'
+import { BlobsError } from './contract/errors.ts'
+import { decodeEntry, type Entry, type EntryPointer } from './entry.ts'
+import type { BucketPorts, Placed, Position } from './ports.ts'
+import type { PlacedEntry } from './view/apply.ts'
+import { openWaiters, shared } from './sharing.ts'
+import { openView, removeView, viewPath, type View } from './view/view.ts'
+
+/** Milliseconds between two looks at a log whose `wait` keeps resolving with nothing new. */
+const PAUSE = 5
+
+/** Keeps a view up with its log. Callers at the same time share one read of the log. */
+export interface Follower {
+  /** Reads the log to its end as it is now, then looks at the view. */
+  read<T>(look: (view: View) => T): Promise<T>
+  /** Looks at the view as it is. */
+  peek<T>(look: (view: View) => T): Promise<T>
+  /** Resolves when the view is beyond `position`, or the signal aborts. All who wait share one wait on the log. */
+  passed(position: Position, signal: AbortSignal): Promise<void>
+  /** Compares the view with the log before it is read again: the log seems to have gone back in time. */
+  doubt(): void
+  close(): void
+}
+
+export interface FollowerOptions {
+  readonly name: string
+  readonly ports: BucketPorts
+  /** Null: the view is kept in memory. */
+  readonly viewDirectory: string | null
+  /** Id of the log's first entry. */
+  readonly epoch: string
+  readonly clock: Clock
+  readonly ids: Ids
+}
+
+export async function openFollower(options: FollowerOptions): Promise<Follower> {
+  const { ports, clock } = options
+  const path = options.viewDirectory === null ? null : viewPath(options.viewDirectory, options.epoch)
+  const open = (): Promise<View> => openView({ path, bucket: options.name, clock, ids: options.ids })
+  let view = await open()
+  let doubted = true
+  let damaged = false
+  const pull = async (): Promise<void> => {
+    if (damaged) {
+      view.close()
+      if (path !== null) removeView(path)
+      view = await open()
+      damaged = false
+    }
+    if (doubted && !(await agrees(view, ports))) await view.reset()
+    doubted = false
+    await readOn(view, ports)
+    waiters.wake(view.state().position)
+  }
+  const catchUp = shared(async () => {
+    try {
+      await pull()
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      damaged = true
+      await pull()
+    }
+  })
+  const look = async <T>(reader: (view: View) => T): Promise<T> => {
+    try {
+      return await patiently(clock, () => reader(view))
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      damaged = true
+    }
+    await catchUp()
+    return patiently(clock, () => reader(view))
+  }
+  const position = async (): Promise<Position> => (await look((view) => view.state())).position
+  const waiters = openWaiters(async (signal) => {
+    const before = await position()
+    await ports.log.wait({ after: before, signal })
+    if (signal.aborted) return
+    await catchUp()
+    if ((await position()) === before) await clock.sleep(PAUSE, signal)
+  })
+  return {
+    read: async (reader) => {
+      await catchUp()
+      return look(reader)
+    },
+    peek: look,
+    passed: async (at, signal) => {
+      if ((await position()) <= at) await waiters.wait(at, signal)
+    },
+    doubt: () => {
+      doubted = true
+    },
+    close: () => {
+      waiters.close()
+      view.close()
+    },
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return sqliteProblem(error) === 'corrupt'
+}
+
+/** True if the log still holds, where the view ended, the entry that the view read there. */
+async function agrees(view: View, { log }: BucketPorts): Promise<boolean> {
+  const { position, entry } = view.state()
+  if (position === 0) return true
+  for await (const batch of log.read({ after: position - 1 })) {
+    const first = batch[0]
+    if (first !== undefined) return first.position === position && first.id === entry
+  }
+  return false
+}
+
+async function readOn(view: View, ports: BucketPorts): Promise<void> {
+  const { position } = view.state()
+  for await (const batch of ports.log.read({ after: position })) await view.apply(await decodeBatch(batch, ports))
+}
+
+async function decodeBatch(batch: readonly Placed[], { content }: BucketPorts): Promise<readonly PlacedEntry[]> {
+  const decoded = batch.map((raw) => ({ position: raw.position, entry: decodeEntry(raw) }))
+  const pointers = decoded.flatMap(({ entry }) => ('content' in entry ? [entry] : []))
+  if (pointers.length === 0) return decoded as readonly PlacedEntry[]
+  const large = new Map<string, Entry>()
+  for (const pointer of pointers) {
+    // One at a time: each may be many megabytes.
+    const [bytes] = await content.get([pointer.content])
+    large.set(pointer.id, decodeLarge(pointer, bytes ?? null))
+  }
+  return decoded.map(({ position, entry }) => ({ position, entry: 'content' in entry ? whole(large, entry) : entry }))
+}
+
+function whole(large: ReadonlyMap<string, Entry>, { id }: EntryPointer): Entry {
+  const entry = large.get(id)
+  if (entry === undefined) throw new Error(`entry ${id} was not read`)
+  return entry
+}
+
+function decodeLarge({ id, content }: EntryPointer, bytes: Uint8Array | null): Entry {
+  if (bytes === null || sha256(bytes) !== content) {
+    const problem = bytes === null ? 'is not there' : 'does not hold the bytes of its hash'
+    throw new BlobsError('Corrupt', `entry ${id} of the log cannot be read: its content ${content} ${problem}`, {
+      hint: 'the store was damaged: restore it from a backup, or copy the bucket from another place',
+    })
+  }
+  const entry = decodeEntry({ id, data: bytes })
+  if (!('content' in entry)) return entry
+  throw new BlobsError('Corrupt', `entry ${id} of the log cannot be read: its content is again a pointer`)
+}

@@ -1,0 +1,50 @@
+import type { ChangesOptions } from './contract/blob-store.ts'
+import { BlobsError } from './contract/errors.ts'
+import type { Cursor, FeedItem } from './contract/types.ts'
+import { parseCursor } from './cursor.ts'
+import type { Follower } from './follow.ts'
+import type { Mark, View } from './view/view.ts'
+
+/** Versions read from the view at once. */
+const PAGE = 500
+
+/** See `BlobStore.changes`; `closing` ends it as the caller's signal does. */
+export async function* readChanges(
+  follower: Follower,
+  { since, live = false, signal }: ChangesOptions,
+  closing: AbortSignal,
+): AsyncGenerator<FeedItem, void> {
+  const ending = signal === undefined ? closing : AbortSignal.any([signal, closing])
+  if (ending.aborted) return
+  let mark = await follower.read((view) => startMark(view, since))
+  let bookmark: Cursor | null = null
+  while (!ending.aborted) {
+    const page = await follower.peek((view) => view.history(mark, PAGE))
+    if (page === null) throw forked(since ?? '')
+    for (const info of page.items) {
+      if (ending.aborted) return
+      yield { type: info.deleted ? 'delete' : 'put', ...info }
+    }
+    mark = page.mark
+    if (page.head === null) continue
+    if (page.head !== bookmark && !ending.aborted) yield { type: 'bookmark', cursor: (bookmark = page.head) }
+    if (!live) return
+    await follower.passed(parseCursor(page.head).position, ending)
+  }
+}
+
+function startMark(view: View, since: Cursor | undefined): Mark {
+  const mark = view.mark(since === undefined ? null : parseCursor(since))
+  if (mark === null) throw forked(since ?? '')
+  return mark
+}
+
+function forked(cursor: Cursor): BlobsError {
+  return new BlobsError(
+    'CursorForked',
+    `the bucket's history does not hold the place ${cursor}: it is another bucket, or was restored from a backup`,
+    {
+      hint: 'read it from the start',
+    },
+  )
+}

@@ -1,0 +1,54 @@
+import type { Conflict, Outcome } from './contract/types.ts'
+import { keyOf, type Entry, type EntryChange } from './entry.ts'
+import { holds, type Standing } from './expectation.ts'
+import type { View } from './view/view.ts'
+
+/** An entry before it gets its time and base. */
+export type Draft = Omit<Entry, 'v' | 'time' | 'based'>
+/** `wait`: it depends on an entry that is only about to be appended. */
+type Verdict = 'append' | 'wait' | Outcome
+
+/**
+ * Says what the view will make of drafts that are appended in this order, so that none is appended in vain. Keeps in mind what
+ * those before would do; only a race with another process can prove it wrong.
+ */
+export function judge(view: View, drafts: readonly Draft[]): readonly Verdict[] {
+  const standings = new Map<string, Standing>()
+  const touched = new Set<string>()
+  const ids = new Set<string>()
+  const standing = (key: string): Standing => {
+    const known = standings.get(key)
+    if (known !== undefined) return known
+    const found = view.standing(key)
+    standings.set(key, found)
+    return found
+  }
+  const outcomes = view.outcomes(drafts.map(({ id }) => id))
+  return drafts.map((draft, index): Verdict => {
+    const outcome = outcomes[index] ?? null
+    if (outcome !== null) return outcome
+    const failing = draft.changes.filter((change) => !holds(change.expect, standing(keyOf(change))))
+    const open = ids.has(draft.id) || (failing.length > 0 && draft.changes.some((change) => touched.has(keyOf(change))))
+    if (failing.length > 0 && !open) return refusal(view, draft.id, failing)
+    ids.add(draft.id)
+    for (const change of draft.changes) {
+      const key = keyOf(change)
+      touched.add(key)
+      if (!open) standings.set(key, standingAfter(change, draft.id, standing(key)))
+    }
+    return open ? 'wait' : 'append'
+  })
+}
+
+function refusal(view: View, id: string, failing: readonly EntryChange[]): Outcome {
+  const conflicts = failing.map((change): Conflict => {
+    const key = keyOf(change)
+    return { key, expected: change.expect, current: view.find(key) }
+  })
+  return { id, ok: false, conflicts }
+}
+
+function standingAfter(change: EntryChange, id: string, before: Standing): Standing {
+  if ('put' in change) return { version: before.version + 1, deleted: false, stamp: change.hash }
+  return before.deleted ? before : { version: before.version + 1, deleted: true, stamp: id }
+}

@@ -1,0 +1,172 @@
+import type { ByteRange } from '../content/body.ts'
+import type { Clock, Ids } from '../platform/ports.ts'
+import { checkChunks, checkHashes, readBlob, readMany, refsOf } from './bodies.ts'
+import { openCommitter, type Committer } from './commit.ts'
+import type { BlobStore, GetOptions } from './contract/blob-store.ts'
+import { BlobsError } from './contract/errors.ts'
+import type { Blob, BucketInfo, BucketOptions, ListOptions } from './contract/types.ts'
+import { encodeEntry, type Entry } from './entry.ts'
+import { openFollower, type Follower } from './follow.ts'
+import { readChanges } from './history.ts'
+import type { BackendPromises, BucketPorts, Log } from './ports.ts'
+import type { Query } from './view/list.ts'
+import type { View } from './view/view.ts'
+
+const DEFAULT_LIMIT = 1000
+const MAX_LIMIT = 10_000
+
+export interface LogStoreOptions {
+  readonly name: string
+  /** Closed with the store. */
+  readonly ports: BucketPorts
+  /** Null: the view is kept in memory. */
+  readonly viewDirectory: string | null
+  readonly promises: BackendPromises
+  readonly clock: Clock
+  readonly ids: Ids
+  /** Who writes entries that do not say. */
+  readonly author?: string
+  readonly device?: string
+}
+
+/** A bucket's store, whose options can be changed. */
+export interface LogStore extends BlobStore {
+  configure(options: BucketOptions): Promise<BucketInfo>
+}
+
+/**
+ * Opens a bucket that is a log and content. An empty log becomes a new bucket. Any number of processes may have it open; what
+ * each sees is decided by the log alone.
+ */
+export async function openLogStore(options: LogStoreOptions): Promise<LogStore> {
+  const { ports, clock, ids } = options
+  try {
+    const epoch = (await epochOf(ports.log)) ?? (await startLog(options, {}))
+    const follower = await openFollower({ ...options, epoch })
+    const writer = { author: options.author ?? '', device: options.device ?? '' }
+    const { maxEntryBytes } = options.promises
+    const committer = openCommitter({ ports, follower, maxEntryBytes, writer, clock, ids })
+    return logStore(options, follower, committer)
+  } catch (error) {
+    await Promise.all([ports.log.close(), ports.content.close()])
+    throw error
+  }
+}
+
+/** Id of the first entry of a log; null if it has none. */
+export async function epochOf(log: Log): Promise<string | null> {
+  for await (const batch of log.read({ after: 0 })) {
+    const first = batch[0]
+    if (first !== undefined) return first.id
+  }
+  return null
+}
+
+/** Appends the entry that makes an empty log a bucket; gives the id of the first entry, which another process may just have written. */
+export async function startLog(
+  { name, ports, clock, ids }: Pick<LogStoreOptions, 'name' | 'ports' | 'clock' | 'ids'>,
+  options: BucketOptions,
+): Promise<string> {
+  const time = clock.now()
+  const bucket = { name, created: new Date(time).toISOString(), options }
+  const entry: Entry = { v: 1, id: ids.next(), time, author: '', device: '', changes: [], based: 0, bucket }
+  await ports.log.append([{ id: entry.id, data: encodeEntry(entry) }])
+  return (await epochOf(ports.log)) ?? entry.id
+}
+
+function logStore({ name, ports }: LogStoreOptions, follower: Follower, committer: Committer): LogStore {
+  const { log, content } = ports
+  const closing = new AbortController()
+  const open = (): Follower => {
+    if (!closing.signal.aborted) return follower
+    throw new BlobsError('InvalidRequest', `bucket ${name} was closed by this program`, { bucket: name })
+  }
+  const info = async (): Promise<BucketInfo> => open().read((view) => bucketInfo(name, view))
+  return {
+    info,
+    head: async (key, { version } = {}) => open().read((view) => view.find(key, version)),
+    get: async (key, options = {}) => {
+      const found = await open().read((view) => view.findBlob(key, options.version))
+      if (found === null) return null
+      const range = rangeOf(key, found.info.size, options)
+      return { info: found.info, range, stream: readBlob(content, found, range) } satisfies Blob
+    },
+    commit: async (entries, options = {}) => (open(), committer.commit(entries, options)),
+    list: async (options = {}) => open().read(listing(options)),
+    changes: async function* (options) {
+      yield* readChanges(open(), options, closing.signal)
+    },
+    missing: async (hashes) => {
+      open()
+      checkHashes(hashes)
+      return content.missing(hashes)
+    },
+    stage: async (chunks) => {
+      open()
+      checkChunks(chunks)
+      await content.put(chunks)
+    },
+    fetch: async function* (wants) {
+      await open().read(() => undefined)
+      yield* readMany(content, wants, (some) =>
+        open().peek((view) => some.map(({ key, version }) => view.findBlob(key, version))),
+      )
+    },
+    chunksOf: async (key, version) => {
+      const found = await open().read((view) => view.findBlob(key, version))
+      return found === null ? null : refsOf(content, found)
+    },
+    configure: async (options) => {
+      open()
+      await committer.configure(name, options)
+      return info()
+    },
+    close: async () => {
+      if (closing.signal.aborted) return
+      closing.abort()
+      await committer.settled()
+      follower.close()
+      await Promise.all([log.close(), content.close()])
+    },
+  }
+}
+
+function bucketInfo(name: string, view: View): BucketInfo {
+  const { epoch, created, options, blobs, bytes } = view.state()
+  return { name, epoch, head: view.head(), created, blobs, bytes, options: JSON.parse(options) as BucketOptions }
+}
+
+function listing({
+  prefix = '',
+  limit = DEFAULT_LIMIT,
+  at,
+  ...rest
+}: ListOptions): (view: View) => ReturnType<View['list']> {
+  const wrong = [prefix, rest.after ?? ''].find((text) => !text.isWellFormed())
+  if (wrong !== undefined) throw new BlobsError('InvalidRequest', `${JSON.stringify(wrong)} is not valid Unicode`)
+  if (!Number.isSafeInteger(limit) || limit < 1)
+    throw new BlobsError('InvalidRequest', `limit is ${limit}, not a number of items`)
+  const time = at === undefined ? undefined : Date.parse(at)
+  if (Number.isNaN(time))
+    throw new BlobsError('InvalidRequest', `${JSON.stringify(at)} is not a time as 2026-01-31T12:00:00Z`)
+  const query: Query = {
+    ...rest,
+    prefix,
+    limit: Math.min(limit, MAX_LIMIT),
+    ...(time === undefined ? {} : { at: time }),
+  }
+  return (view) => view.list(query)
+}
+
+function rangeOf(key: string, size: number, { range }: GetOptions): ByteRange {
+  if (range === undefined) return [0, size - 1]
+  const first = range[0] < 0 ? Math.max(0, size + range[0]) : range[0]
+  const last = Math.min(range[1], size - 1)
+  if (size === 0 && first === 0) return [0, -1]
+  if (Number.isSafeInteger(first) && Number.isSafeInteger(last) && first <= last) return [first, last]
+  throw new BlobsError(
+    'InvalidRequest',
+    `${key} has ${size} bytes: the range ${range[0]} to ${range[1]} holds none of them`,
+    { key },
+  )
+}

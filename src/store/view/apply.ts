@@ -1,0 +1,165 @@
+import { encodeList } from '../../content/body.ts'
+import type { Database } from '../../platform/sqlite.ts'
+import { BlobsError } from '../contract/errors.ts'
+import type { Expectation } from '../contract/types.ts'
+import { keyOf, type Entry, type EntryChange } from '../entry.ts'
+import { holds, NEVER_WAS, type Standing } from '../expectation.ts'
+import type { Position } from '../ports.ts'
+import { APPLIED, readState, REPEATED, VOID, type State } from './schema.ts'
+
+/** How far back, in positions, an entry may be based, and its id is looked for. Part of the format. */
+const REACH = 100_000
+
+export interface PlacedEntry {
+  readonly position: Position
+  readonly entry: Entry
+}
+/** A change whose expectation did not hold; `version` is what stood there, 0 for nothing. */
+export interface Refusal {
+  readonly key: string
+  readonly expected: Expectation
+  readonly version: number
+}
+
+interface Found extends Standing {
+  readonly number: number
+  readonly size: number
+}
+/** What changes while a batch is applied; written back once. */
+interface Tally {
+  blobs: number
+  bytes: number
+  serial: number
+  options: string
+  created: string
+  epoch: string
+}
+
+/**
+ * Reads entries into the view, in log order; those that it has are passed over. Inside a transaction. What it makes of an entry
+ * depends on the entries before it alone (docs/entry-format.md).
+ */
+export function applyEntries(db: Database, entries: readonly PlacedEntry[]): void {
+  const state = readState(db)
+  const fresh = entries.filter(({ position }) => position > state.position)
+  const last = fresh.at(-1)
+  if (last === undefined) return
+  const tally = startTally(db, state)
+  for (const placed of fresh) applyOne(db, tally, placed)
+  db.run(
+    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?`,
+    tally.epoch,
+    last.position,
+    last.entry.id,
+    tally.created,
+    tally.options,
+    tally.blobs,
+    tally.bytes,
+  )
+}
+
+function startTally(db: Database, state: State): Tally {
+  const { blobs, bytes, options, created, epoch } = state
+  const newest = db.get<{ serial: number | null }>('SELECT max(serial) AS serial FROM versions')
+  return { blobs, bytes, options, created, epoch, serial: (newest?.serial ?? 0) + 1 }
+}
+
+function applyOne(db: Database, tally: Tally, { position, entry }: PlacedEntry): void {
+  if (tally.epoch === '') startEpoch(tally, entry)
+  else if (isRepeat(db, position, entry.id)) return record(db, position, entry, REPEATED, tally.serial, null)
+  const first = tally.serial
+  const standings = entry.changes.map((change) => find(db, keyOf(change)))
+  const refusals = refusalsOf(entry, position, standings)
+  if (refusals !== null) return record(db, position, entry, VOID, first, JSON.stringify(refusals))
+  for (const [index, change] of entry.changes.entries()) {
+    applyChange(db, tally, { position, entry }, change, standings[index] ?? null)
+  }
+  if (entry.bucket !== undefined) tally.options = JSON.stringify(entry.bucket.options)
+  record(db, position, entry, APPLIED, first, null, tally.serial - first)
+}
+
+function startEpoch(tally: Tally, entry: Entry): void {
+  if (entry.bucket === undefined || entry.changes.length > 0) {
+    throw new BlobsError('Corrupt', `the log does not start with the entry of a new bucket, but with ${entry.id}`, {
+      hint: 'its start was lost, or it is no log of blobs: restore it from a backup',
+    })
+  }
+  tally.epoch = entry.id
+  tally.created = entry.bucket.created
+}
+
+function isRepeat(db: Database, position: Position, id: string): boolean {
+  const sql = `SELECT 1 FROM entries WHERE id = ? AND position >= ? AND outcome <> ${REPEATED} LIMIT 1`
+  return db.get(sql, id, position - REACH) !== undefined
+}
+
+/** Null if the entry takes effect; else every change that is in the way of it. */
+function refusalsOf(entry: Entry, position: Position, standings: readonly (Found | null)[]): readonly Refusal[] | null {
+  const keys = new Set(entry.changes.map(keyOf))
+  const wrong = position - entry.based > REACH || keys.size < entry.changes.length
+  const refusals: Refusal[] = []
+  for (const [index, change] of entry.changes.entries()) {
+    const standing = standings[index] ?? NEVER_WAS
+    if (!wrong && holds(change.expect, standing)) continue
+    refusals.push({ key: keyOf(change), expected: change.expect, version: standing.version })
+  }
+  return wrong || refusals.length > 0 ? refusals : null
+}
+
+function find(db: Database, key: string): Found | null {
+  const row = db.get<{ number: number; version: number; deleted: number; size: number; stamp: string }>(
+    `SELECT number, version, v.deleted AS deleted, size,
+       CASE v.deleted WHEN 1 THEN (SELECT id FROM entries e WHERE e.position = v.position) ELSE hash END AS stamp
+     FROM keys JOIN versions v USING (number) WHERE key = ? AND serial = head`,
+    key,
+  )
+  return row === undefined ? null : { ...row, deleted: row.deleted === 1 }
+}
+
+function applyChange(db: Database, tally: Tally, placed: PlacedEntry, change: EntryChange, found: Found | null): void {
+  const isDelete = 'delete' in change
+  if (isDelete && (found === null || found.deleted)) return
+  const serial = tally.serial++
+  const number = place(db, keyOf(change), found, serial, isDelete)
+  const version = (found?.version ?? 0) + 1
+  if (found !== null && !found.deleted) {
+    tally.blobs -= 1
+    tally.bytes -= found.size
+  }
+  const sql = 'INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+  const { position, entry } = placed
+  if (isDelete) {
+    db.run(sql, serial, number, version, position, entry.time, 1, 0, '', '', '{}', 0, NOTHING)
+    return
+  }
+  tally.blobs += 1
+  tally.bytes += change.size
+  const { size, hash, type, meta, depth } = change
+  const refs = encodeList(change.refs.map(([hash, size]) => ({ hash, size })))
+  db.run(sql, serial, number, version, position, entry.time, 0, size, hash, type, JSON.stringify(meta), depth, refs)
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** Points the key at its new version; gives the key's number. */
+function place(db: Database, key: string, found: Found | null, serial: number, deleted: boolean): number {
+  const flag = deleted ? 1 : 0
+  if (found === null) return db.run('INSERT INTO keys (key, head, deleted) VALUES (?, ?, ?)', key, serial, flag).rowid
+  if (found.deleted === deleted) db.run('UPDATE keys SET head = ? WHERE number = ?', serial, found.number)
+  else db.run('UPDATE keys SET head = ?, deleted = ? WHERE number = ?', serial, flag, found.number)
+  return found.number
+}
+
+function record(
+  db: Database,
+  position: Position,
+  entry: Entry,
+  outcome: number,
+  first: number,
+  conflicts: string | null,
+  made = 0,
+): void {
+  const { id, time, author, device, operation } = entry
+  const sql = 'INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+  db.run(sql, position, id, outcome, time, author, device, operation ?? null, first, made, conflicts)
+}
