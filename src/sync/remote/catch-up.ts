@@ -1,0 +1,161 @@
+import type { Database } from '../../platform/sqlite.ts'
+import type { BlobStore } from '../../store/contract/blob-store.ts'
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import type { FeedItem, ListItem } from '../../store/contract/types.ts'
+import type { Path } from '../core/types.ts'
+import { getMeta, setMeta, write } from '../state/open.ts'
+import {
+  addListed,
+  applyRemote,
+  beginListing,
+  finishListing,
+  type ListedItem,
+  type RemoteItem,
+} from '../state/remote.ts'
+import { itemOf } from './mapping.ts'
+
+/** The bucket's side of a pairing. */
+export interface Bucket {
+  readonly store: BlobStore
+  readonly prefix: string
+}
+export interface CatchUpOptions {
+  readonly bucket: Bucket
+  readonly db: Database
+  readonly ignores: (path: Path) => boolean
+  /** Called before the folder is linked anew although it was linked once. */
+  readonly onRelink?: (why: string) => void
+  readonly signal?: AbortSignal
+}
+
+const PAGE = 1000
+const BATCH = 1000
+
+/**
+ * Brings the remote tree to the bucket's present: by the changes since the last time, or, when there was none or the history does not lead
+ * there, by a complete listing. Resolves true if anything was new, having written it all down; a failure on the way counts for nothing.
+ */
+export async function catchUp(options: CatchUpOptions): Promise<boolean> {
+  const cursor = getMeta(options.db, 'cursor')
+  if (cursor === null) {
+    await link(options)
+    return true
+  }
+  try {
+    return await follow(options, cursor)
+  } catch (error) {
+    const why = forked(error)
+    if (why === null) throw error
+    options.onRelink?.(why)
+    await link(options)
+    return true
+  }
+}
+
+/** Forgets how far the bucket was read: the next catch-up lists it completely. */
+export function forgetCursor(db: Database): void {
+  setMeta(db, 'cursor', null)
+}
+
+function forked(error: unknown): string | null {
+  if (isBlobsError(error, 'CursorExpired')) return 'the bucket no longer keeps the history since the last sync'
+  if (isBlobsError(error, 'CursorForked')) return 'the bucket went back in time, or is another one of the same name'
+  return null
+}
+
+async function link(options: CatchUpOptions): Promise<void> {
+  const { bucket, db, ignores } = options
+  write(db, () => beginListing(db))
+  const prefix = bucket.prefix === '' ? '' : `${bucket.prefix}/`
+  let first: string | null = null
+  for (let after: string | undefined; ;) {
+    const page = await bucket.store.list({
+      prefix,
+      limit: PAGE,
+      digests: true,
+      ...(after === undefined ? {} : { after }),
+    })
+    // What later pages saw and the first did not is told once more by the changes since the first.
+    first ??= page.cursor
+    write(db, () => addListed(db, listedOf(bucket, page.items), ignores))
+    if (page.complete) break
+    if (page.next === undefined || options.signal?.aborted) throw cutShort(options)
+    after = page.next
+  }
+  const cursor = first
+  write(db, () => {
+    finishListing(db)
+    setMeta(db, 'cursor', cursor)
+  })
+  await follow(options, cursor)
+}
+
+function cutShort(options: CatchUpOptions): Error {
+  if (options.signal?.aborted) return new BlobsError('Unavailable', 'stopped while listing the bucket')
+  return new BlobsError('Unavailable', 'the listing of the bucket was cut short', {
+    hint: 'it proves nothing; try again',
+  })
+}
+
+function listedOf(bucket: Bucket, items: readonly ListItem[]): ListedItem[] {
+  const listed: ListedItem[] = []
+  for (const item of items) {
+    const mapped = itemOf(bucket.prefix, item)
+    if (mapped?.content) listed.push({ ...mapped, history: item.history ?? [] })
+  }
+  return listed
+}
+
+async function follow(options: CatchUpOptions, since: string): Promise<boolean> {
+  const { store } = options.bucket
+  const feed = store.changes({ since, ...(options.signal === undefined ? {} : { signal: options.signal }) })
+  const apply = feedApplier(options)
+  let caughtUp = false
+  let news = false
+  for await (const item of feed) {
+    news = apply(item) || news
+    caughtUp = item.type === 'bookmark'
+  }
+  if (caughtUp) return news
+  apply(null)
+  throw new BlobsError(
+    'Unavailable',
+    options.signal?.aborted ? 'stopped while reading the bucket' : 'the history of the bucket was cut short',
+  )
+}
+
+/**
+ * Writes feed items down in batches; a bookmark, and `null` for the end of what is at hand, write what is held back. Gives whether
+ * anything was news since the last bookmark or `null`.
+ */
+export function feedApplier(
+  options: Pick<CatchUpOptions, 'bucket' | 'db' | 'ignores'>,
+): (item: FeedItem | null) => boolean {
+  const { bucket, db, ignores } = options
+  let held: RemoteItem[] = []
+  let news = false
+  const save = (cursor: string | null): void => {
+    if (held.length > 0 || (cursor !== null && cursor !== getMeta(db, 'cursor'))) {
+      write(db, () => {
+        applyRemote(db, held, ignores)
+        if (cursor !== null) setMeta(db, 'cursor', cursor)
+      })
+    }
+    held = []
+  }
+  return (item) => {
+    if (item !== null && item.type !== 'bookmark') {
+      const mapped = itemOf(bucket.prefix, item)
+      if (mapped !== null) {
+        held.push(mapped)
+        news = true
+      }
+      if (held.length >= BATCH) save(null)
+      return false
+    }
+    save(item === null ? null : item.cursor)
+    const told = news
+    news = false
+    return told
+  }
+}

@@ -1,0 +1,40 @@
+import type { Database } from '../../platform/sqlite.ts'
+import type { Path, Reason } from '../core/types.ts'
+import { placeOf } from './encode.ts'
+
+/** Why a path that differs needs nothing now: a reason to list, or `settled` (in sync all the same: the marker of a folder that is not empty). */
+export type Parked = Reason | 'settled'
+
+/** Takes paths out of the plan until something about them changes. Inside a transaction. */
+export function park(db: Database, paths: readonly (readonly [Path, Parked])[]): void {
+  for (const [path, why] of paths) {
+    const { parent, name } = placeOf(path)
+    db.run('UPDATE paths SET parked = ? WHERE parent = ? AND name = ?', why, parent, name)
+  }
+}
+
+/** What is decided for a name depends on what is below it, so a change looks at the names above again. Inside a transaction. */
+export function unparkAbove(db: Database, changed: readonly Path[]): void {
+  const above = new Set<Path>()
+  for (const path of changed) {
+    for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
+      const folder = path.slice(0, slash)
+      if (above.has(folder)) break
+      above.add(folder)
+    }
+  }
+  for (const folder of above) {
+    unpark(db, folder)
+    unpark(db, `${folder}/`)
+  }
+  if (changed.length > 0) db.run(`UPDATE paths SET parked = NULL WHERE parked IS NOT NULL AND parked = 'name-clash'`)
+}
+
+export function unparkAll(db: Database): void {
+  db.run('UPDATE paths SET parked = NULL WHERE parked IS NOT NULL')
+}
+
+function unpark(db: Database, path: Path): void {
+  const { parent, name } = placeOf(path)
+  db.run('UPDATE paths SET parked = NULL WHERE parent = ? AND name = ? AND parked IS NOT NULL', parent, name)
+}

@@ -1,0 +1,157 @@
+import type { Database } from '../../platform/sqlite.ts'
+import { unfit, type NameTraits } from '../core/names.ts'
+import { needsFolder } from '../core/reconcile.ts'
+import type { Path, Row } from '../core/types.ts'
+import { baseOf, hashFromBytes, hashToBytes, localOf, placeOf, remoteOf, type Columns } from './encode.ts'
+import type { Extra } from './remote.ts'
+import { rangeBelow } from './tree.ts'
+
+/** A row of the plan and what the steps for it need besides. */
+export interface PlanRow extends Row {
+  readonly identity: string
+  readonly localMtimeNs: bigint | null
+  readonly remoteMtime: string | null
+  readonly extra: Extra | null
+  /** The bucket's history was asked about these bytes at this version. */
+  readonly historyAsked: boolean
+}
+
+/** Rows in which the trees differ, in the table's order, after `after`; at most `limit`. */
+export function differing(db: Database, traits: NameTraits, after: Path | null, limit: number): PlanRow[] {
+  const rows =
+    after === null
+      ? db.all<Columns>('SELECT * FROM paths WHERE differs ORDER BY parent, name LIMIT ?', limit)
+      : db.all<Columns>(
+          'SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?',
+          placeOf(after).parent,
+          placeOf(after).name,
+          limit,
+        )
+  return rows.map((row) => planRow(db, traits, row))
+}
+
+export function rowAt(db: Database, traits: NameTraits, path: Path): PlanRow | null {
+  const { parent, name } = placeOf(path)
+  const row = db.get<Columns>('SELECT * FROM paths WHERE parent = ? AND name = ?', parent, name)
+  return row === undefined ? null : planRow(db, traits, row)
+}
+
+function planRow(db: Database, traits: NameTraits, row: Columns): PlanRow {
+  const path = row.parent + row.name
+  const folder = path.endsWith('/') ? path.slice(0, -1) : path
+  const asked =
+    row.h_local !== null && row.l_hash !== null && sameBytes(row.h_local, row.l_hash) && row.h_version === row.r_version
+  return {
+    path,
+    base: baseOf(row),
+    local: localOf(row),
+    remote: remoteOf(row),
+    remoteBelow: hasRemoteBelow(db, traits, folder, path),
+    localFolder: hasLocalBelow(db, folder),
+    unfit: unfit(path, traits),
+    localIsOldVersion: asked && row.h_old === 1,
+    identity: row.l_identity ?? '',
+    localMtimeNs: row.l_mtime === null ? null : BigInt(row.l_mtime),
+    remoteMtime: row.r_mtime,
+    extra: row.r_extra === null ? null : (JSON.parse(row.r_extra) as Extra),
+    historyAsked: asked,
+  }
+}
+
+function hasRemoteBelow(db: Database, traits: NameTraits, folder: Path, self: Path): boolean {
+  const [from, to] = rangeBelow(folder)
+  let [parent, name] = [from, '']
+  let first = true
+  for (;;) {
+    const rows = db.all<Columns>(
+      `SELECT * FROM paths WHERE (parent, name) ${first ? '>=' : '>'} (?, ?) AND parent < ? AND ignored = 0 AND r_kind IN ('f', 'd')
+      AND NOT (l_kind IS NULL AND b_kind IS r_kind AND b_hash IS r_hash AND b_exec IS r_exec AND r_version >= b_version) ORDER BY parent, name LIMIT 16`,
+      parent,
+      name,
+      to,
+    )
+    first = false
+    for (const row of rows) {
+      const path = row.parent + row.name
+      if (path === self) continue
+      if (needsFolder({ base: baseOf(row), local: localOf(row), remote: remoteOf(row), unfit: unfit(path, traits) }))
+        return true
+    }
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < 16) return false
+    ;[parent, name] = [last.parent, last.name]
+  }
+}
+
+function hasLocalBelow(db: Database, folder: Path): boolean {
+  const [from, to] = rangeBelow(folder)
+  return (
+    db.get('SELECT 1 FROM paths WHERE parent >= ? AND parent < ? AND l_kind IS NOT NULL LIMIT 1', from, to) !==
+    undefined
+  )
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0
+}
+
+/** Writes down whether the bytes on disk are among the older versions of the bucket. */
+export function setHistory(db: Database, row: PlanRow, old: boolean): void {
+  const { parent, name } = placeOf(row.path)
+  db.run(
+    'UPDATE paths SET h_local = l_hash, h_version = r_version, h_old = ? WHERE parent = ? AND name = ?',
+    Number(old),
+    parent,
+    name,
+  )
+}
+
+/** Paths of files on disk with these bytes, as last seen. */
+export function onDiskWith(db: Database, hash: string, size: number, limit: number): Path[] {
+  const bytes = hashToBytes(hash)
+  return db
+    .all<{ parent: string; name: string }>(
+      `SELECT parent, name FROM paths WHERE substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0 LIMIT ?`,
+      bytes.subarray(0, 8),
+      bytes,
+      size,
+      limit,
+    )
+    .map((row) => row.parent + row.name)
+}
+
+/** A version in the bucket that has these bytes and that nobody is about to replace, as far as is known. */
+export function inBucketWith(db: Database, hash: string, size: number): { path: Path; version: number } | null {
+  for (const path of onDiskWith(db, hash, size, 8)) {
+    const { parent, name } = placeOf(path)
+    const row = db.get<Columns>('SELECT * FROM paths WHERE parent = ? AND name = ?', parent, name)
+    if (row?.r_kind === 'f' && hashFromBytes(row.r_hash) === hash && row.r_version !== null)
+      return { path, version: row.r_version }
+  }
+  return null
+}
+
+export interface Counts {
+  readonly synced: number
+  readonly syncedFiles: number
+  readonly pending: { readonly files: number; readonly bytes: number }
+}
+
+export function counts(db: Database): Counts {
+  const synced = db.get<{ n: number; f: number }>(
+    `SELECT count(*) AS n, coalesce(sum(b_kind = 'f'), 0) AS f FROM paths WHERE b_kind IS NOT NULL AND differs = 0 AND (parked IS NULL OR parked = 'settled')`,
+  )
+  const pending = db.get<{ files: number; bytes: number }>(
+    'SELECT count(*) AS files, coalesce(sum(max(coalesce(l_size, 0), coalesce(r_size, 0))), 0) AS bytes FROM paths WHERE differs',
+  )
+  return { synced: synced?.n ?? 0, syncedFiles: synced?.f ?? 0, pending: pending ?? { files: 0, bytes: 0 } }
+}
+
+/** Files that both sides once agreed on, below a folder (`''`: all). */
+export function filesWithBase(db: Database, folder: Path): number {
+  const [from, to] = rangeBelow(folder)
+  return (
+    db.get<{ n: number }>(`SELECT count(*) AS n FROM paths WHERE parent >= ? AND parent < ? AND b_kind = 'f'`, from, to)
+      ?.n ?? 0
+  )
+}
