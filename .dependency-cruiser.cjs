@@ -31,6 +31,7 @@ const layer = Object.entries(rooms).map(([room, allowed]) => ({
     path: `^src/${room}[/.]`,
     ...(room === 'store' ? { pathNot: '^src/store/http/' } : {}),
     ...(room === 'sync' ? { pathNot: '^src/sync/core/' } : {}),
+    ...(room === 'cli' ? { pathNot: '^src/cli/sync/' } : {}),
   },
   to: {
     path: '^src/',
@@ -51,6 +52,15 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/store/http/' },
       to: { path: '^src/', pathNot: ['^src/store/', '^src/content/', '^src/platform/', '^src/protocol/'] },
+    },
+    {
+      name: 'what-the-sync-commands-share',
+      severity: 'error',
+      from: { path: '^src/cli/sync/' },
+      to: {
+        path: '^src/',
+        pathNot: ['^src/cli/', '^src/locations/', '^src/sync/agent\\.ts$', '^src/platform/', STORE_CONTRACT],
+      },
     },
     {
       name: 'sync-core-is-pure',

@@ -1,0 +1,205 @@
+import { resolve } from 'node:path'
+import { Args, Flags } from '@oclif/core'
+import { limitRate } from '../cli/flags.ts'
+import { plain } from '../cli/format.ts'
+import { FolderCommand, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
+import { parseMaxDelete } from '../cli/sync/max-delete.ts'
+import { agentMessage, brakeText, eventLine, failureText, planLine, summaryLine } from '../cli/sync/present.ts'
+import type { Places } from '../locations/places.ts'
+import { showTarget, type Target } from '../locations/target.ts'
+import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import { pair, type AgentOptions, type Brake, type MaxDelete, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
+
+export default class Sync extends FolderCommand {
+  static override summary = 'Keep a folder and a bucket the same.'
+  static override description = `Makes both sides the same once, or with --watch until it is stopped. The pairing is remembered in FOLDER/.blobs/root.json: later, "blobs sync FOLDER" is enough. A bucket or folder that is missing is made.
+
+Nothing that was saved is lost: files edited on both sides are kept both (see blobs conflicts), replaced and deleted files go to FOLDER/.blobs/trash, and every version stays in the bucket's history. A sync that would delete very many files stops and asks (see blobs approve).
+
+Files that .blobsignore names (the syntax of .gitignore; the file itself is synced) are left alone. When an agent runs for the folder already, it is asked to bring everything up to date, and its answer is shown.`
+  static override examples = [
+    { description: 'Pair a folder with a bucket and sync it once', command: '<%= config.bin %> sync ~/notes notes' },
+    {
+      description: 'With a part of a bucket on a server, until Ctrl-C',
+      command: 'BLOBS_TOKEN_FILE=token <%= config.bin %> sync ~/notes https://blobs.example:7420/team/notes --watch',
+    },
+    { description: 'Again, later', command: '<%= config.bin %> sync ~/notes' },
+    { description: 'Only show what would happen', command: '<%= config.bin %> sync ~/notes --dry-run' },
+  ]
+  static override args = {
+    folder: Args.string({ description: 'folder to sync', required: true, ignoreStdin: true }),
+    bucket: Args.string({
+      description: 'bucket, bucket/prefix or the URL of one; by default as before',
+      ignoreStdin: true,
+    }),
+  }
+  static override flags = {
+    watch: Flags.boolean({ char: 'w', description: 'go on until stopped', exclusive: ['dry-run', 'wait'] }),
+    'dry-run': Flags.boolean({ char: 'n', description: 'show what would happen, change nothing' }),
+    wait: Flags.boolean({
+      description: 'return once all that was done before on either side is in sync (as without --watch)',
+    }),
+    'max-delete': Flags.custom<MaxDelete>({
+      description: 'stop and ask when more would be deleted on one side',
+      helpValue: 'N|P%',
+      parse: async (text) => parseMaxDelete(text),
+    })(),
+    exclude: Flags.string({
+      description: 'leave alone what matches, on this machine; may be repeated',
+      helpValue: 'PATTERN',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+    'limit-rate': limitRate(),
+  }
+  static override stream = true
+  static override service = true
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Sync)
+    const started = this.clock.elapsed()
+    await using places = this.places(this.access(flags), flags['limit-rate'])
+    const folder = await this.pairedFolder(places, resolve(args.folder), args.bucket, flags['dry-run'])
+    const running = await this.runningAgent(places, folder.pairing)
+    if (running && !flags.watch && !flags['dry-run']) {
+      try {
+        this.output.message(`an agent (pid ${running.pid}) keeps this folder in sync; waiting for it`)
+        const summary = await running.wait()
+        for (const { path, code, reason, remedy } of summary.failed) {
+          this.tellEvent({ type: 'failed', path, reason: code, message: reason, remedy })
+        }
+        return this.present(folder, summary, started)
+      } finally {
+        await running.close()
+      }
+    }
+    await running?.close()
+    await this.syncHere(places, folder, flags, started)
+  }
+
+  private async syncHere(
+    places: Places,
+    folder: SyncedFolder,
+    flags: { watch: boolean; 'dry-run': boolean; exclude?: string[] | undefined; 'max-delete'?: MaxDelete | undefined },
+    started: number,
+  ): Promise<void> {
+    await using progress = this.progress(`sync ${plain(folder.root)}`)
+    const { exclude, 'max-delete': maxDelete } = flags
+    const options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent'> = {
+      onEvent: (event) => {
+        if (event.type === 'progress') {
+          progress.expect({ bytes: event.totalBytes, items: event.totalFiles })
+          progress.set(event.bytes, event.files)
+        }
+        this.tellEvent(event)
+      },
+      ...(exclude === undefined ? {} : { exclude }),
+      ...(maxDelete === undefined ? {} : { maxDelete }),
+    }
+    const agent = await this.takeFolder(places, folder, options)
+    try {
+      if (flags['dry-run']) return this.presentPlan(await agent.dryRun(this.signal))
+      if (flags.watch)
+        this.output.message(`keeping ${plain(folder.root)} and ${showPairing(folder.pairing)} the same; Ctrl-C stops`)
+      const summary = await (flags.watch ? agent.watch(this.signal) : agent.syncOnce(this.signal))
+      if (!flags.watch) this.signal.throwIfAborted()
+      await progress.end()
+      this.present(folder, summary, started, flags.watch)
+    } finally {
+      await agent.close()
+    }
+  }
+
+  /** The folder with its pairing, made where the command says so: bucket first, so that a failure leaves no half pairing. */
+  private async pairedFolder(
+    places: Places,
+    root: string,
+    bucket: string | undefined,
+    dryRun: boolean,
+  ): Promise<SyncedFolder> {
+    if (bucket === undefined) return this.findPaired(root)
+    const target = places.target(bucket)
+    if (target.bucket === '')
+      throw new BlobsError('InvalidRequest', `${plain(bucket)} does not name a bucket`, {
+        hint: 'write URL/BUCKET or URL/BUCKET/PREFIX',
+      })
+    const stat = this.fs.lstat(root)
+    if (stat && stat.kind !== 'folder')
+      throw Object.assign(new Error(`${root} is not a folder`), { code: 'ENOTDIR', path: root })
+    if (!stat && dryRun) throw Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
+    await this.openOrMake(places, target)
+    if (!stat) {
+      this.fs.mkdir(root)
+      this.output.message(`made the folder ${plain(root)}`)
+    }
+    const { location, bucket: name } = target
+    const prefix = target.key.replace(/\/$/, '')
+    return {
+      root,
+      pairing: await pair(root, { location, bucket: name, prefix }, { fs: this.fs, clock: this.clock, ids: this.ids }),
+    }
+  }
+
+  private findPaired(root: string): SyncedFolder {
+    const folder = this.fs.lstat(root) ? this.findFolder(root) : null
+    if (!folder) throw Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
+    return folder
+  }
+
+  private async openOrMake(places: Places, target: Target): Promise<void> {
+    try {
+      await places.open(target)
+    } catch (error) {
+      if (!isBlobsError(error, 'NotFound')) throw error
+      const buckets = await places.buckets(target.location)
+      await buckets.create(target.bucket)
+      this.output.message(`made the bucket ${plain(showTarget(target))}`)
+    }
+  }
+
+  private tellEvent(event: SyncEvent): void {
+    if (this.output.json) return this.output.item(event.type, event)
+    if (event.type === 'failed') return this.output.alert(failureText(event))
+    const line = eventLine(event)
+    if (line !== null) this.output.line(line)
+    const message = agentMessage(event)
+    if (message !== null) this.output.message(message)
+  }
+
+  private presentPlan(plan: { lines: readonly Parameters<typeof planLine>[0][]; brake: Brake | null }): void {
+    for (const line of plan.lines) this.output.item('plan', line, planLine(line))
+    const text =
+      plan.lines.length === 0
+        ? 'nothing to do'
+        : `${plan.lines.length.toLocaleString('en-US')} to do; nothing was changed`
+    this.output.summary(
+      { planned: plan.lines.length, brake: plan.brake },
+      plan.brake ? `${text}\nit would stop: ${brakeText(plan.brake)}` : text,
+    )
+  }
+
+  private present(folder: SyncedFolder, summary: SyncSummary, started: number, stopped = false): void {
+    const seconds = (this.clock.elapsed() - started) / 1000
+    const { location, bucket, prefix } = folder.pairing
+    const exitCode = stopped ? 0 : summary.brake ? 12 : summary.failed.length > 0 ? 3 : 0
+    const pair = `${plain(folder.root)} = ${showPairing(folder.pairing)}`
+    this.output.summary(
+      {
+        ...{ root: folder.root, location, bucket, prefix },
+        ...summary,
+        ...{ skipped: summary.skipped.length, failed: summary.failed.length },
+        ...{ seconds: Number(seconds.toFixed(3)), exitCode },
+      },
+      summaryLine(pair, summary, seconds),
+    )
+    if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.root)
+    if (exitCode !== 0) this.exit(exitCode)
+  }
+}
+
+function braked(brake: Brake, root: string): BlobsError {
+  const folder = plain(root)
+  return new BlobsError('Refused', `${brakeText(brake)}; they wait for your word`, {
+    hint: `see them: blobs status ${folder} · let it happen: blobs approve ${folder} · bring them back: blobs reject ${folder}`,
+  })
+}
