@@ -24,15 +24,17 @@ export const limits = {
   /** References at the top of a body. */
   refs: 16,
   /** Levels of a body. */
-  depth: 6,
+  depth: 3,
   /** Items and prefixes in one page of a listing. */
   page: 10_000,
   /** The same when each item carries the digests of its history. */
   digestsPage: 1000,
   /** Names in a blob's metadata. */
-  metaNames: 64,
+  metaNames: 1000,
   /** Metadata of a blob, UTF-8 bytes of all names and values. */
-  metaBytes: 4 * KiB,
+  metaBytes: 8 * KiB,
+  /** Author, device, operation: characters. */
+  label: 256,
   /** Content type, characters. */
   contentType: 255,
   /** A live feed is never silent for longer, milliseconds. */

@@ -4,16 +4,15 @@ import { type Check, flag, integer, list, literal, Malformed, nullable, object, 
 /** A request body is closed: an unknown property is an error, so nothing that is asked for is silently ignored. An answer is open. */
 type Side = 'closed' | 'open'
 
-const hash = text(64, /^[0-9a-f]{64}$/, 'a SHA-256 of 64 lower-case hex digits')
+export const hash = text(64, /^[0-9a-f]{64}$/, 'a SHA-256 of 64 lower-case hex digits')
 export const entryId = text(32, /^[0-9a-f]{32}$/, 'an id of 32 lower-case hex digits')
 const key = text(1024)
 const cursor = text(256, /^[\x21-\x7e]+$/, 'a cursor')
 const timestamp = text(40, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/, 'an RFC 3339 time')
 const version = integer(1)
-/** A short free text without control characters. */
-// oxlint-disable-next-line no-control-regex
-export const label = text(255, /^[^\x00-\x1f\x7f]*$/, 'free of control characters')
-const contentType = text(limits.contentType, /^[\x20-\x7e]+$/, 'printable ASCII')
+/** Who or what for: a short free text. */
+export const label = text(limits.label)
+export const contentType = text(limits.contentType, /^[\x20-\x7e]+$/, 'printable ASCII')
 
 /** Metadata: names and values of text, within the limits. */
 export const meta: Check<Record<string, string>> = (value, path) => {
@@ -76,7 +75,7 @@ export const missingRequest = object({ hashes: list(hash, limits.hashes) }, {}, 
 export const fetchRequest = object({ wants: list(object({ key, version }, {}, 'closed'), limits.wants) }, {}, 'closed')
 
 function bucketOptions(side: Side) {
-  return object({}, { maxBlobSize: integer(0) }, side)
+  return object({}, { maxBlobSize: integer(1) }, side)
 }
 /** Body of `PUT` and `PATCH` of a bucket. */
 export const bucketRequest = object({}, { options: bucketOptions('closed') }, 'closed')

@@ -61,9 +61,9 @@ describe('a request to commit', () => {
     ['half a surrogate', commit({ ...put, key: '\ud800' }), 'key: not valid Unicode'],
     ['metadata of numbers', commit({ ...put, meta: { a: 1 } }), 'meta.a: not a text'],
     [
-      'metadata of 5000 bytes',
-      commit({ ...put, meta: { a: 'x'.repeat(4000), b: 'é'.repeat(500) } }),
-      'more than 4096 bytes',
+      'metadata of 9000 bytes',
+      commit({ ...put, meta: { a: 'x'.repeat(8000), b: 'é'.repeat(500) } }),
+      'more than 8192 bytes',
     ],
     ['a list', [], 'not an object'],
     ['null', null, 'not an object'],

@@ -1,0 +1,156 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import { covers, type Grant } from '../access/grant.ts'
+import type { Verifier } from '../access/verifier.ts'
+import { limits } from '../protocol/limits.ts'
+import { type Check, parseJson } from '../protocol/schema.ts'
+import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
+import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import { checkBucketName } from '../store/contract/keys.ts'
+import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
+import type { Budget } from './budget.ts'
+import type { Health } from './health.ts'
+import { hideNames, type Pool } from './pool.ts'
+import { scopeHint, scopeStore } from './scope.ts'
+import type { StagedMemory } from './staged.ts'
+import type { Bounds } from './times.ts'
+
+/** What all requests of one server share. */
+export interface Context {
+  readonly buckets: Buckets
+  readonly pool: Pool
+  readonly verify: Verifier
+  readonly staged: StagedMemory
+  readonly budget: Budget
+  readonly health: Health
+  readonly bounds: Bounds
+  readonly now: () => number
+  readonly newId: () => string
+  /** Aborted when the server begins to stop. */
+  readonly stopping: AbortSignal
+}
+
+/** One request whose token was found good. */
+export interface Call {
+  readonly context: Context
+  readonly request: IncomingMessage
+  readonly reply: FastifyReply
+  readonly grant: Grant
+  /** '' for requests about no bucket. */
+  readonly bucket: string
+  /** '' for requests about no key. */
+  readonly key: string
+  readonly query: URLSearchParams
+}
+
+/** Throws `Forbidden` if the token is about another bucket, whether that exists or not, and `InvalidRequest` for no bucket's name. */
+export function checkBucket(grant: Grant, bucket: string): void {
+  if (covers(grant, bucket)) {
+    checkBucketName(bucket)
+    return
+  }
+  throw new BlobsError('Forbidden', `this token is not for the bucket ${bucket}`, { bucket, hint: scopeHint(grant) })
+}
+
+export function forbid(call: Call, act: string): never {
+  throw new BlobsError('Forbidden', `this token may not ${act}`, {
+    ...(call.bucket === '' ? {} : { bucket: call.bucket }),
+    hint: scopeHint(call.grant),
+  })
+}
+
+/** `store` is confined to what the token may do; `trusted` is not, for acts that were allowed before. */
+type Use<T> = (store: BlobStore, trusted: BlobStore) => Promise<T>
+
+/** Runs with the bucket as the token may see it. */
+export async function useBucket<T>(call: Call, fn: Use<T>): Promise<T> {
+  const { context, grant, bucket } = call
+  try {
+    return await context.pool.use(bucket, (store) => {
+      const trusted = watched(context, store)
+      return fn(scoped(call, trusted), trusted)
+    })
+  } catch (error) {
+    throw isMissing(error) && grant.bucket !== '*' ? hideNames(error, bucket) : error
+  }
+}
+
+/** The same; a bucket that is not there comes into being if the token was made for exactly it and may write. */
+export async function useBucketToWrite<T>(call: Call, fn: Use<T>): Promise<T> {
+  try {
+    return await useBucket(call, fn)
+  } catch (error) {
+    if (!isMissing(error) || !comesIntoBeing(call)) throw error
+    await call.context.buckets.create(call.bucket).catch((caught: unknown) => {
+      if (!isBlobsError(caught, 'AlreadyExists')) throw caught
+    })
+    return useBucket(call, fn)
+  }
+}
+
+/** Whether the first write with this token makes the bucket. */
+export function comesIntoBeing({ grant, bucket }: Call): boolean {
+  return grant.bucket === bucket && grant.can.includes('write')
+}
+
+/** Whether it is the bucket itself that is not there. */
+export function isMissing(error: unknown): boolean {
+  return isBlobsError(error, 'NotFound') && error.key === undefined
+}
+
+function watched({ health }: Context, store: BlobStore): BlobStore {
+  return {
+    ...store,
+    commit: (entries, options) => health.write(() => store.commit(entries, options)),
+    stage: (chunks) => health.write(() => store.stage(chunks)),
+  }
+}
+
+function scoped({ context, grant, bucket }: Call, store: BlobStore): BlobStore {
+  return scopeStore(store, {
+    grant,
+    bucket,
+    brought: context.staged.of(grant.id, bucket),
+    onStaged: (chunks) => context.staged.add(grant.id, bucket, chunks),
+  })
+}
+
+/** The request's body; counts against what the server holds at once while `fn` runs. */
+export async function withBody<T>(
+  call: Call,
+  rules: BodyRules & { readonly held: number },
+  fn: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T> {
+  const release = call.context.budget.take(Math.min(declaredLength(call.request) ?? rules.held, rules.held))
+  try {
+    return await fn(readBody(call.request, rules, call.context.bounds))
+  } finally {
+    release()
+  }
+}
+
+/** The request's JSON body. An empty one is `{}`. Its bytes are parsed and gone when it resolves. */
+export async function readJson<T>(call: Call, check: Check<T>): Promise<T> {
+  const rules = { maxBytes: limits.jsonBytes, total: call.context.bounds.bodyTotal, held: limits.jsonBytes }
+  return withBody(call, rules, async (body) => parseJson((await readText(body)) || '{}', check))
+}
+
+export function sendJson(reply: FastifyReply, value: unknown, status = 200): FastifyReply {
+  return reply.code(status).header('content-type', 'application/json').send(JSON.stringify(value))
+}
+
+/** Sends pieces as they come, at the pace of the reader, and resolves when the connection has them or is gone. */
+export async function sendStream(
+  reply: FastifyReply,
+  pieces: AsyncIterable<Uint8Array | string>,
+): Promise<FastifyReply> {
+  reply.send(Readable.from(pieces, { objectMode: false, highWaterMark: 256 * 1024 }))
+  await closed(reply.raw)
+  return reply
+}
+
+async function closed(response: ServerResponse): Promise<void> {
+  if (!response.closed && !response.destroyed) await once(response, 'close')
+}

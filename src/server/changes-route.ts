@@ -1,0 +1,109 @@
+import type { FastifyReply } from 'fastify'
+import { mayIn } from '../access/grant.ts'
+import { EVENTS_TYPE, NDJSON_TYPE } from '../protocol/routes.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import type { FeedItem } from '../store/contract/types.ts'
+import { type Call, forbid, sendStream, useBucket } from './call.ts'
+import { eventsFormat, feedText, ndjsonFormat } from './feed.ts'
+import { problemOf } from './problems.ts'
+import { flagParameter, readQuery, textParameter } from './query.ts'
+
+/** `GET …/changes`: what happened after a cursor; live, what happens from then on. */
+export async function followChanges(call: Call): Promise<FastifyReply> {
+  const { since, live } = readQuery(call.query, { since: textParameter, live: flagParameter })
+  if (!mayIn(call.grant, 'read', call.bucket)) forbid(call, `read the changes of ${call.bucket}`)
+  const events = call.request.headers.accept?.includes(EVENTS_TYPE) ?? false
+  // A browser's EventSource names the last bookmark it saw when it connects again.
+  const from = events ? (lastEventId(call) ?? since) : since
+  const lifetime = feedLifetime(call)
+  try {
+    return await useBucket(call, async (store) => {
+      const source = store.changes({
+        ...(from === undefined ? {} : { since: from }),
+        live: live ?? events,
+        signal: lifetime.signal,
+      })
+      const items = source[Symbol.asyncIterator]()
+      // The first item is awaited before anything is said: a cursor that does not hold is then a proper answer.
+      const first = await items.next()
+      call.reply.header('content-type', events ? EVENTS_TYPE : NDJSON_TYPE).header('cache-control', 'no-store')
+      const text = feedText(after(first, items), {
+        format: events ? eventsFormat : ndjsonFormat,
+        heartbeat: call.context.bounds.heartbeat,
+        end: (error) => {
+          const reason = error ?? lifetime.reason()
+          return reason === null ? null : problemOf(reason)
+        },
+      })
+      return sendStream(call.reply, text)
+    })
+  } finally {
+    lifetime.end()
+  }
+}
+
+function lastEventId({ request }: Call): string | undefined {
+  const { 'last-event-id': id } = request.headers
+  return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+function after(
+  first: IteratorResult<FeedItem, unknown>,
+  rest: AsyncIterator<FeedItem, unknown>,
+): AsyncIterator<FeedItem, unknown> {
+  let held: IteratorResult<FeedItem, unknown> | null = first
+  return {
+    next: () => {
+      const next = held
+      held = null
+      return next === null ? rest.next() : Promise.resolve(next)
+    },
+    return: async () => {
+      await rest.return?.()
+      return { done: true, value: undefined }
+    },
+  }
+}
+
+interface Lifetime {
+  readonly signal: AbortSignal
+  /** Why the server ended the feed; null when it did not. */
+  reason(): BlobsError | null
+  end(): void
+}
+
+/** A feed ends with its connection, with its token, and when the server stops. */
+function feedLifetime({ context, grant, reply }: Call): Lifetime {
+  const controller = new AbortController()
+  let reason: BlobsError | null = null
+  const end = (why: BlobsError | null): void => {
+    reason ??= why
+    controller.abort()
+  }
+  const stop = (): void => end(new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 }))
+  const gone = (): void => end(null)
+  const expire = (): void =>
+    end(new BlobsError('Unauthenticated', 'the token has expired', { hint: 'ask for a new token' }))
+  const timer = grant.expires === null ? null : at(grant.expires, context.now, expire)
+  context.stopping.addEventListener('abort', stop)
+  reply.raw.on('close', gone)
+  if (context.stopping.aborted) stop()
+  return {
+    signal: controller.signal,
+    reason: () => reason,
+    end: () => {
+      timer?.()
+      context.stopping.removeEventListener('abort', stop)
+      reply.raw.off('close', gone)
+    },
+  }
+}
+
+/** Calls at a time that may lie beyond what a timer takes; returns how to cancel it. */
+function at(time: number, now: () => number, fn: () => void): () => void {
+  const longest = 2 ** 31 - 1
+  const step = (): NodeJS.Timeout =>
+    setTimeout(() => (now() >= time ? fn() : (timer = step())), Math.min(Math.max(time - now(), 0), longest))
+  let timer = step()
+  return () => clearTimeout(timer)
+}

@@ -1,0 +1,128 @@
+import { hash as digest } from 'node:crypto'
+import type { FastifyReply } from 'fastify'
+import { mayIn, mayRead } from '../access/grant.ts'
+import { ABSENT, decodeFrames, FAILED, FRAMES_END, frameHead } from '../protocol/frames.ts'
+import { limits } from '../protocol/limits.ts'
+import { fetchRequest, missingRequest } from '../protocol/messages.ts'
+import { FRAMES_TYPE, NDJSON_TYPE } from '../protocol/routes.ts'
+import { Malformed } from '../protocol/schema.ts'
+import type { BlobStore, Want } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { checkKey } from '../store/contract/keys.ts'
+import type { Chunk } from '../store/contract/types.ts'
+import { type Call, forbid, readJson, sendJson, sendStream, useBucket, useBucketToWrite, withBody } from './call.ts'
+import { problemOf } from './problems.ts'
+import { countParameter, readQuery } from './query.ts'
+
+/** Chunks are staged together up to this many bytes. */
+const STAGE_BYTES = 8 * 1024 * 1024
+/** Blobs that are fetched from the store at once, and may have to be put in order. */
+const FETCH_GROUP = 64
+
+/** `POST …/chunks/missing`: which of these chunks have to be sent before a commit names them. */
+export async function findMissing(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  if (!mayIn(call.grant, 'write', call.bucket)) forbid(call, `write to ${call.bucket}`)
+  const { hashes } = await readJson(call, missingRequest)
+  return sendJson(call.reply, { missing: await useBucketToWrite(call, (store) => store.missing(hashes)) })
+}
+
+/** `POST …/chunks`: takes chunks in frames. Those of a body that is not whole may have been kept, and do no harm. */
+export async function stageChunks(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  if (!mayIn(call.grant, 'write', call.bucket)) forbid(call, `write to ${call.bucket}`)
+  if (call.request.headers['content-type'] !== FRAMES_TYPE) {
+    throw new BlobsError('InvalidRequest', `chunks are sent as ${FRAMES_TYPE}`)
+  }
+  const rules = { maxBytes: limits.framesBytes, total: call.context.bounds.bodyTotal, held: limits.framesBytes }
+  const staged = await withBody(call, rules, (body) => useBucketToWrite(call, (store) => stageAll(store, body)))
+  return sendJson(call.reply, { staged })
+}
+
+async function stageAll(store: BlobStore, body: AsyncIterable<Uint8Array>): Promise<number> {
+  let batch: Chunk[] = []
+  let bytes = 0
+  let count = 0
+  for await (const frame of decodeFrames(body, limits.chunkBytes)) {
+    if (++count > limits.chunks) throw new BlobsError('TooLarge', `more than ${limits.chunks} chunks in one request`)
+    batch.push({ hash: frame.label, bytes: frame.bytes })
+    bytes += frame.bytes.length
+    if (bytes < STAGE_BYTES) continue
+    await store.stage(batch)
+    batch = []
+    bytes = 0
+  }
+  if (batch.length > 0) await store.stage(batch)
+  return count
+}
+
+/** `POST …/fetch`: many small blobs, each in a frame, in the order they were asked for. */
+export async function fetchBlobs(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  if (!mayIn(call.grant, 'read', call.bucket)) forbid(call, `read ${call.bucket}`)
+  const { wants } = await readJson(call, fetchRequest)
+  for (const { key } of wants) {
+    if (!mayRead(call.grant, call.bucket, checkKey(key))) forbid(call, `read ${call.bucket}/${key}`)
+  }
+  return useBucket(call, (store) => {
+    call.reply.header('content-type', FRAMES_TYPE)
+    return sendStream(call.reply, fetchFrames(store, wants))
+  })
+}
+
+async function* fetchFrames(store: BlobStore, wants: readonly Want[]): AsyncGenerator<Uint8Array> {
+  try {
+    for (let at = 0; at < wants.length; at += FETCH_GROUP) yield* fetchGroup(store, wants.slice(at, at + FETCH_GROUP))
+  } catch (error) {
+    const bytes = Buffer.from(JSON.stringify(problemOf(error)))
+    yield Buffer.concat([frameHead(FAILED, bytes.length), bytes])
+  }
+  yield FRAMES_END
+}
+
+async function* fetchGroup(store: BlobStore, wants: readonly Want[]): AsyncGenerator<Uint8Array> {
+  const waiting = wants.map(nameOf)
+  const early = new Map<string, Uint8Array>()
+  for await (const found of store.fetch(wants)) {
+    early.set(nameOf(found), found.bytes)
+    for (let bytes = early.get(waiting[0] ?? ''); bytes; bytes = early.get(waiting[0] ?? '')) {
+      const name = waiting.shift() ?? ''
+      if (!waiting.includes(name)) early.delete(name)
+      yield* frame(bytes)
+    }
+  }
+  for (const name of waiting) {
+    const bytes = early.get(name)
+    if (bytes) yield* frame(bytes)
+    else yield frameHead(ABSENT, 0)
+  }
+}
+
+function* frame(bytes: Uint8Array): Generator<Uint8Array> {
+  yield frameHead(digest('sha256', bytes, 'hex'), bytes.length)
+  if (bytes.length > 0) yield bytes
+}
+
+function nameOf({ key, version }: Want): string {
+  return `${version} ${key}`
+}
+
+/** `GET …/chunks-of/{key}?version=N`: the chunks of a version in order, and at the end a line that says so. */
+export async function listChunks(call: Call): Promise<FastifyReply> {
+  const { version } = readQuery(call.query, { version: countParameter(1, Number.MAX_SAFE_INTEGER) })
+  if (version === undefined) throw new Malformed('version', 'missing')
+  const { bucket, key } = call
+  if (!mayRead(call.grant, bucket, checkKey(key))) forbid(call, `read ${bucket}/${key}`)
+  return useBucket(call, async (store) => {
+    const lists = await store.chunksOf(key, version)
+    if (lists === null)
+      throw new BlobsError('NotFound', `there is no version ${version} of ${bucket}/${key}`, { bucket, key })
+    call.reply.header('content-type', NDJSON_TYPE)
+    return sendStream(call.reply, chunkLines(lists))
+  })
+}
+
+async function* chunkLines(lists: AsyncIterable<readonly unknown[]>): AsyncGenerator<string> {
+  for await (const refs of lists) yield `${JSON.stringify({ refs })}\n`
+  yield '{"complete":true}\n'
+}

@@ -1,0 +1,93 @@
+import type { FastifyReply } from 'fastify'
+import { mayRead } from '../access/grant.ts'
+import { blobToHeaders, etagOf } from '../protocol/blob-headers.ts'
+import type { BlobStore } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { checkKey } from '../store/contract/keys.ts'
+import type { BlobInfo } from '../store/contract/types.ts'
+import { type Call, forbid, sendStream, useBucket } from './call.ts'
+import { matches, parseRange } from './conditions.ts'
+import { countParameter, readQuery } from './query.ts'
+
+/** `GET` and `HEAD` of a blob: its bytes, or a range of them, with all that is known of it in headers. */
+export async function getBlob(call: Call): Promise<FastifyReply> {
+  const { version } = readQuery(call.query, { version: countParameter(1, Number.MAX_SAFE_INTEGER) })
+  checkKey(call.key)
+  if (!mayRead(call.grant, call.bucket, call.key)) forbid(call, `read ${call.bucket}/${call.key}`)
+  return useBucket(call, async (store) => {
+    const info = await store.head(call.key, version === undefined ? {} : { version })
+    return info === null ? refuseAbsent(call, version) : answerBlob(call, store, info)
+  })
+}
+
+/** Throws that there is no such blob. */
+function refuseAbsent({ bucket, key }: Call, version: number | undefined): never {
+  const what = version === undefined ? `${bucket}/${key}` : `version ${version} of ${bucket}/${key}`
+  throw new BlobsError('NotFound', `there is no ${what}`, { bucket, key })
+}
+
+async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise<FastifyReply> {
+  const { reply, request } = call
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers
+  reply.headers(blobToHeaders(info)).headers({
+    'cache-control': 'private, no-cache',
+    'accept-ranges': 'bytes',
+    'x-content-type-options': 'nosniff',
+    // A blob may be a page of a stranger: nothing in it runs in this origin.
+    'content-security-policy': "default-src 'none'; sandbox",
+  })
+  if (info.deleted) {
+    const { bucket, key, version } = info
+    throw new BlobsError('NotFound', `${bucket}/${key} was deleted in its version ${version}`, { bucket, key })
+  }
+  if (ifMatch !== undefined && !matches(ifMatch, info)) {
+    throw new BlobsError('VersionConflict', `${info.bucket}/${info.key} is at version ${info.version}`, {
+      key: info.key,
+    })
+  }
+  if (ifNoneMatch !== undefined && matches(ifNoneMatch, info)) {
+    return reply.code(304).removeHeader('content-type').send()
+  }
+  const asked =
+    request.method === 'HEAD' || !rangeHolds(request.headers['if-range'], info) ? undefined : request.headers.range
+  const range = parseRange(asked, info.size)
+  if (range === 'unsatisfiable') {
+    return reply.code(416).removeHeader('content-type').header('content-range', `bytes */${info.size}`).send()
+  }
+  return request.method === 'HEAD'
+    ? reply.header('content-length', info.size).send()
+    : sendBytes(call, store, info, range)
+}
+
+function rangeHolds(ifRange: unknown, info: BlobInfo): boolean {
+  return ifRange === undefined || ifRange === etagOf(info)
+}
+
+async function sendBytes(
+  call: Call,
+  store: BlobStore,
+  info: BlobInfo,
+  range: readonly [number, number] | null,
+): Promise<FastifyReply> {
+  const { key, version, size } = info
+  const blob = await store.get(key, range === null ? { version } : { version, range })
+  if (blob === null) return refuseAbsent(call, version)
+  // The first piece is fetched before anything is said: one that is damaged is then a proper answer.
+  const pieces = blob.stream[Symbol.asyncIterator]()
+  const first = await pieces.next()
+  const length = range === null ? size : range[1] - range[0] + 1
+  call.reply.code(range === null ? 200 : 206).header('content-length', length)
+  if (range !== null) call.reply.header('content-range', `bytes ${range[0]}-${range[1]}/${size}`)
+  return sendStream(call.reply, resumed(first, pieces))
+}
+
+async function* resumed(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = first; !next.done; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
+  }
+}

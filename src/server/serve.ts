@@ -1,0 +1,157 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Secrets } from '../access/secrets.ts'
+import { openVerifier } from '../access/verifier.ts'
+import type { Buckets } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { openBudget } from './budget.ts'
+import type { Context } from './call.ts'
+import { openHealth } from './health.ts'
+import {
+  checkExposure,
+  createListener,
+  lingerAfter,
+  listen,
+  refuseConnection,
+  stopListening,
+  type Tls,
+} from './listener.ts'
+import { type Log, type LogWriter, openLog } from './log.ts'
+import { openPool } from './pool.ts'
+import { problemOf, sendProblem } from './problems.ts'
+import { openStagedMemory } from './staged.ts'
+import { type Bounds, defaultBounds } from './times.ts'
+import { refuseUnknown, registerV1 } from './v1.ts'
+
+export interface ServerOptions {
+  /** What is served. Stays the caller's, to be closed after the server. */
+  readonly buckets: Buckets
+  readonly secrets: Secrets
+  /** Default 127.0.0.1. Any other than this machine's own needs `tls`. */
+  readonly host?: string
+  /** Default 7420; 0 takes a free one. */
+  readonly port?: number
+  readonly tls?: Tls
+  readonly log?: LogWriter
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  /** 32 lower-case hex digits, never the same twice. */
+  readonly newId: () => string
+  readonly bounds?: Partial<Bounds>
+}
+
+export interface RunningServer {
+  /** Origin for clients, as `http://127.0.0.1:7420`. */
+  readonly url: string
+  readonly port: number
+  /**
+   * Stops: takes no new connection or request, ends live feeds, finishes what it is working on. What is not finished in time
+   * (`bounds.stop`) is cut, unacknowledged. May be called again.
+   */
+  close(): Promise<void>
+}
+
+/** Starts the server; resolves once it accepts connections. Throws `Refused` (host without TLS), `Unavailable` (port taken). */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { host = '127.0.0.1', port = 7420, tls, now } = options
+  checkExposure(host, tls)
+  const bounds = { ...defaultBounds, ...options.bounds }
+  const stopping = new AbortController()
+  const log = openLog(options.log ?? (() => undefined), now)
+  const context = openContext(options, bounds, stopping.signal)
+  const { fastify } = await import('fastify')
+  const app: FastifyInstance = fastify({
+    serverFactory: (handler) => createListener(handler, bounds, tls),
+    exposeHeadRoutes: false,
+    genReqId: () => options.newId().slice(0, 16),
+    routerOptions: { maxParamLength: 8192 },
+    clientErrorHandler: refuseConnection,
+    frameworkErrors: (error, request, reply) => {
+      log.request(request, reply)
+      return fail(error, request, reply, log)
+    },
+  })
+  const work = shape(app, context, log)
+  await app.ready()
+  const actual = await listen(app.server, host, port)
+  const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
+  log.event('listening', { url })
+  let closing: Promise<void> | null = null
+  return { url, port: actual, close: () => (closing ??= stop()) }
+
+  async function stop(): Promise<void> {
+    log.event('stopping', { underWay: work.size })
+    stopping.abort()
+    await stopListening(app.server, bounds.stop)
+    // With their connections gone, the last handlers end by themselves.
+    await Promise.allSettled(work)
+    await context.pool.close()
+    await app.close()
+    log.event('stopped')
+  }
+}
+
+function openContext({ buckets, secrets, now, newId }: ServerOptions, bounds: Bounds, stopping: AbortSignal): Context {
+  return {
+    buckets,
+    pool: openPool(buckets),
+    verify: openVerifier(secrets, now),
+    staged: openStagedMemory(now),
+    budget: openBudget(bounds.bodies),
+    health: openHealth(buckets, now, stopping),
+    bounds,
+    now,
+    newId,
+    stopping,
+  }
+}
+
+/** Gives the app its hooks and routes; returns the requests that are under way. */
+function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Promise<unknown>> {
+  const work = new Set<Promise<unknown>>()
+  // Bodies are read by who needs them, as streams.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  app.addHook('onRequest', async (request, reply) => {
+    log.request(request, reply)
+    const done = new Promise((resolve) => reply.raw.once('close', resolve))
+    work.add(done)
+    void done.then(() => work.delete(done))
+    reply.raw.once('finish', () => lingerAfter(request.raw))
+    reply.header('x-request-id', request.id)
+    if (!context.stopping.aborted) return
+    throw new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 })
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    if (context.stopping.aborted) reply.header('connection', 'close')
+  })
+  app.setErrorHandler((error, request, reply) => fail(error, request, reply, log))
+  app.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, context))
+  app.get('/live', (_request, reply) => reply.send({ live: true }))
+  app.get('/ready', async (_request, reply) => {
+    const reason = await context.health.reason()
+    if (reason === null) return reply.send({ ready: true })
+    return sendProblem(reply, problemOf(new BlobsError('Unavailable', reason, { retryAfter: 1000 })))
+  })
+  registerV1(app, context, (request, what) => log.seen(request, what))
+  return work
+}
+
+/** Error → answer, once. */
+function fail(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  const known = ofFramework(error)
+  const asks = request.method === 'GET' || request.method === 'HEAD' || request.raw.url?.endsWith('/fetch')
+  const problem = problemOf(known, asks ? 'asks' : 'sends-bytes')
+  if (problem.status >= 500) log.seen(request, { error: known })
+  return sendProblem(reply, problem)
+}
+
+function ofFramework(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('FST_')) return error
+  const status = 'statusCode' in error ? Number(error.statusCode) : 500
+  return status < 500 ? new BlobsError('InvalidRequest', error.message, { cause: error }) : error
+}
+
+function shown(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -1,0 +1,96 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { parsePath, parseTarget, ROOT } from '../protocol/routes.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { authorize } from './authorize.ts'
+import { configureBucket, createBucket, getBucket, listBlobs, listBuckets, removeBucket } from './bucket-routes.ts'
+import { type Call, checkBucket, type Context } from './call.ts'
+import { followChanges } from './changes-route.ts'
+import { fetchBlobs, findMissing, listChunks, stageChunks } from './chunk-routes.ts'
+import { problemOf, sendProblem } from './problems.ts'
+import { getBlob } from './read-routes.ts'
+import { commitEntries, deleteBlob, putBlob } from './write-routes.ts'
+
+type Handler = (call: Call) => Promise<FastifyReply>
+type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+interface Route {
+  readonly url: string
+  /** What lies between bucket and key in the path; null where the path names no bucket. */
+  readonly below: string | null
+  readonly methods: Partial<Record<Method, Handler>>
+}
+
+const BUCKET = `${ROOT}/:bucket`
+const ALL: readonly Method[] = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']
+const ROUTES: readonly Route[] = [
+  { url: ROOT, below: null, methods: { GET: listBuckets } },
+  {
+    url: BUCKET,
+    below: '',
+    methods: { GET: getBucket, PUT: createBucket, PATCH: configureBucket, DELETE: removeBucket },
+  },
+  { url: `${BUCKET}/blobs`, below: 'blobs', methods: { GET: listBlobs } },
+  {
+    url: `${BUCKET}/blobs/*`,
+    below: 'blobs',
+    methods: { GET: getBlob, HEAD: getBlob, PUT: putBlob, DELETE: deleteBlob },
+  },
+  { url: `${BUCKET}/commit`, below: 'commit', methods: { POST: commitEntries } },
+  { url: `${BUCKET}/chunks`, below: 'chunks', methods: { POST: stageChunks } },
+  { url: `${BUCKET}/chunks/missing`, below: 'chunks/missing', methods: { POST: findMissing } },
+  { url: `${BUCKET}/fetch`, below: 'fetch', methods: { POST: fetchBlobs } },
+  { url: `${BUCKET}/chunks-of/*`, below: 'chunks-of', methods: { GET: listChunks } },
+  { url: `${BUCKET}/changes`, below: 'changes', methods: { GET: followChanges } },
+]
+
+/** What an operator may know of a request. */
+export interface Seen {
+  token?: string
+  bucket?: string
+}
+
+/** The `/v1` face of docs/protocol.md. Every request below `/v1` needs a token, also one for what does not exist. */
+export function registerV1(
+  app: FastifyInstance,
+  context: Context,
+  seen: (request: FastifyRequest, what: Seen) => void,
+): void {
+  for (const { url, below, methods } of ROUTES) {
+    app.route({
+      method: [...ALL],
+      url,
+      handler: async (request, reply) => {
+        const grant = await authorize(request.raw, context.verify)
+        seen(request, { token: grant.id })
+        // Fastify has only the methods of ALL here.
+        const handler = methods[request.method as Method]
+        if (!handler) return refuseMethod(reply, request.method, Object.keys(methods))
+        const { path, query } = parseTarget(request.raw.url ?? '')
+        const place = below === null ? { bucket: '', key: '' } : parsePath(path, below)
+        if (place === null) throw new BlobsError('InvalidRequest', 'the path has broken percent-encoding')
+        if (below !== null) checkBucket(grant, place.bucket)
+        if (place.bucket !== '') seen(request, { bucket: place.bucket })
+        return handler({ context, request: request.raw, reply, grant, query, ...place })
+      },
+    })
+  }
+}
+
+function refuseMethod(reply: FastifyReply, method: string, allowed: readonly string[]): FastifyReply {
+  const error = new BlobsError('NotSupported', `${method} is not possible here`, {
+    hint: `possible: ${allowed.join(', ')}`,
+  })
+  return sendProblem(reply.header('allow', allowed.join(', ')), { ...problemOf(error), status: 405 })
+}
+
+/** Answers for paths that are nothing. */
+export async function refuseUnknown(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  context: Context,
+): Promise<FastifyReply> {
+  if (request.raw.url?.startsWith('/v1')) await authorize(request.raw, context.verify)
+  return sendProblem(
+    reply,
+    problemOf(new BlobsError('NotFound', 'there is nothing at this path', { hint: 'see docs/protocol.md' })),
+  )
+}

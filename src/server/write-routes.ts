@@ -1,0 +1,132 @@
+import type { FastifyReply } from 'fastify'
+import { mayDelete, mayWrite } from '../access/grant.ts'
+import { decodeText, etagOf, metaFromHeaders } from '../protocol/blob-headers.ts'
+import { limits } from '../protocol/limits.ts'
+import { commitRequest, contentType, entryId, hash, label } from '../protocol/messages.ts'
+import { type Check, Malformed } from '../protocol/schema.ts'
+import type { BlobStore } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { checkKey } from '../store/contract/keys.ts'
+import type { BlobInfo, EntryInput, Expectation } from '../store/contract/types.ts'
+import { type Staged, stageStream } from '../store/contract/upload.ts'
+import { type Call, forbid, readJson, sendJson, useBucket, useBucketToWrite, withBody } from './call.ts'
+import { type Condition, writeCondition } from './conditions.ts'
+import { readQuery } from './query.ts'
+
+/** What staging a stream holds in memory at most. */
+const STREAM_HELD = 20 * 1024 * 1024
+
+/** `PUT` of a blob: takes its bytes, then commits them as its next version. Nothing is committed of a body that is not whole. */
+export async function putBlob(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  const { bucket, key, request } = call
+  checkKey(key)
+  if (!mayWrite(call.grant, bucket, key)) forbid(call, `write ${bucket}/${key}`)
+  const condition = conditionOf(call)
+  const claimed = header(call, 'x-blobs-sha256', hash)
+  const meta = metaFromHeaders(request.headers)
+  const type = header(call, 'content-type', contentType) ?? 'application/octet-stream'
+  const entry = entryOf(call)
+  const info = await useBucketToWrite(call, async (_confined, store) => {
+    const expect = await expectation(call, store, condition)
+    const { maxBlobSize = Number.MAX_SAFE_INTEGER } = (await store.info()).options
+    const rules = { maxBytes: maxBlobSize, held: STREAM_HELD }
+    const staged = await withBody(call, rules, (body) => stageStream(store, body))
+    refuseOther(call, staged, claimed)
+    return commitOne(call, store, {
+      ...entry,
+      changes: [{ type: 'put', key, expect, contentType: type, meta, ...staged }],
+    })
+  })
+  if (info === undefined)
+    throw new BlobsError('Unavailable', `${bucket}/${key} was written, and its version is not known`)
+  call.reply.header('etag', etagOf(info)).header('x-blobs-version', info.version)
+  return sendJson(call.reply, info, info.version === 1 ? 201 : 200)
+}
+
+/** `DELETE` of a blob: its next version is a tombstone. */
+export async function deleteBlob(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  const { bucket, key } = call
+  checkKey(key)
+  if (!mayDelete(call.grant, bucket, key)) forbid(call, `delete ${bucket}/${key}`)
+  const condition = conditionOf(call)
+  const entry = entryOf(call)
+  const info = await useBucket(call, async (_confined, store) => {
+    const expect = await expectation(call, store, condition)
+    return commitOne(call, store, { ...entry, changes: [{ type: 'delete', key, expect }] })
+  })
+  // A delete of what is not there changes nothing, so no version is its own.
+  if (info?.entry !== entry.id) throw new BlobsError('NotFound', `there is no ${bucket}/${key}`, { bucket, key })
+  return call.reply.code(204).header('etag', etagOf(info)).header('x-blobs-version', info.version).send()
+}
+
+/** `POST …/commit`: entries, each atomic by itself. */
+export async function commitEntries(call: Call): Promise<FastifyReply> {
+  readQuery(call.query, {})
+  if (!['write', 'delete'].some((act) => call.grant.can.some((can) => can === act)))
+    forbid(call, `write to ${call.bucket}`)
+  const { entries } = await readJson(call, commitRequest)
+  const changes = entries.reduce((sum, entry) => sum + entry.changes.length, 0)
+  if (changes > limits.changes) throw new Malformed('entries', `more than ${limits.changes} changes`)
+  const authored = entries.map((entry) => ({ ...entry, author: call.grant.name }))
+  const outcomes = await useBucketToWrite(call, (store) => store.commit(authored, { verify: true }))
+  return sendJson(call.reply, { outcomes })
+}
+
+function conditionOf({ request }: Call): Condition {
+  return writeCondition(request.headers['if-match'], request.headers['if-none-match'])
+}
+
+/** A header's value by its check; undefined when it was not sent. */
+function header(call: Call, name: string, check: Check<string>): string | undefined {
+  const value = call.request.headers[name]
+  return value === undefined ? undefined : check(value, name)
+}
+
+function entryOf(call: Call): Omit<EntryInput, 'changes'> & { readonly id: string } {
+  const encoded: Check<string> = (value, path) => label(decodeText(String(value)), path)
+  const device = header(call, 'x-blobs-device', encoded)
+  const operation = header(call, 'x-blobs-operation', encoded)
+  return {
+    id: header(call, 'x-blobs-entry', entryId) ?? call.context.newId(),
+    author: call.grant.name,
+    ...(device === undefined ? {} : { device }),
+    ...(operation === undefined ? {} : { operation }),
+  }
+}
+
+/** The condition as the store compares it. Looks at the current version at once, so that no body is taken in vain. */
+async function expectation({ key }: Call, store: BlobStore, condition: Condition): Promise<Expectation> {
+  if (condition === 'any') return 'any'
+  const current = await store.head(key)
+  if (condition === 'absent') {
+    if (current === null || current.deleted) return 'absent'
+    throw conflict(key, 'absent', current)
+  }
+  const { version, entry } = condition
+  if (current?.version !== version || (entry !== null && !current.entry.startsWith(entry))) {
+    throw conflict(key, { version }, current)
+  }
+  return entry === null ? { version } : { version, hash: current.deleted ? current.entry : current.hash }
+}
+
+function conflict(key: string, expected: Expectation, current: BlobInfo | null): BlobsError {
+  const stands =
+    current === null ? 'was never there' : current.deleted ? 'was deleted' : `is at version ${current.version}`
+  return new BlobsError('VersionConflict', `${key} ${stands}`, { key, conflicts: [{ key, expected, current }] })
+}
+
+function refuseOther({ bucket, key }: Call, { hash }: Staged, claimed: string | undefined): void {
+  if (claimed === undefined || claimed === hash) return
+  throw new BlobsError('Corrupt', `the bytes that came have the SHA-256 ${hash}, not ${claimed}`, { bucket, key })
+}
+
+/** The version that the entry's only change made; undefined if it made none. */
+async function commitOne(call: Call, store: BlobStore, entry: EntryInput): Promise<BlobInfo | undefined> {
+  const [outcome] = await store.commit([entry])
+  if (outcome?.ok) return outcome.blobs[0]
+  const [first] = outcome?.conflicts ?? []
+  if (first) throw conflict(first.key, first.expected, first.current)
+  throw new BlobsError('Unavailable', `the store did not say what became of ${call.bucket}/${call.key}`)
+}
