@@ -1,17 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import {
-  appendFile,
-  chmod,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -218,6 +206,10 @@ describe('a store that can not be used says so', () => {
     await mkdir(directory)
     await writeFile(join(directory, 'store.db'), 'no database at all'.repeat(1000))
     expect(await problem()).toMatchObject({ code: 'Corrupt', hint: expect.stringMatching(/backup/) })
+  })
+  test('not to be opened', async () => {
+    await mkdir(join(directory, 'store.db'), { recursive: true })
+    expect(await problem()).toMatchObject({ code: 'EACCES', message: expect.stringMatching(/owner and permissions/) })
   })
   test('damaged in the middle: Corrupt when the damage is met', async () => {
     const { log } = await openBucket(await openStore())

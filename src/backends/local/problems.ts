@@ -25,6 +25,10 @@ export function explain(error: unknown, directory: string): unknown {
       hint: 'try again when the other blobs process is done or has been stopped',
     })
   }
+  if (problem === 'cannot-open' || problem === 'readonly') {
+    const message = `${directory}/store.db can not be opened for writing: look at its owner and permissions`
+    return Object.assign(new Error(message, { cause: error }), { code: 'EACCES' })
+  }
   return error
 }
 

@@ -47,9 +47,9 @@ export async function openStoreFile(directory: string, clock: Clock): Promise<St
     packs: join(directory, 'packs'),
     views: join(directory, 'views'),
   }
-  for (const path of [directory, paths.packs, paths.views]) mkdirSync(path, { recursive: true, mode: 0o700 })
   let db: Database | undefined
   try {
+    for (const path of [directory, paths.packs, paths.views]) mkdirSync(path, { recursive: true, mode: 0o700 })
     if (createPrivate(paths.database)) syncFolder(directory)
     db = openDatabase(paths.database, { synchronous: 'full' })
     db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
