@@ -3,7 +3,7 @@ import type { Hash } from '../content/hash.ts'
 /** An entry's place in its log: a safe integer, 1 for the first; later is larger, gaps may occur. */
 export type Position = number
 
-/** An entry as the log keeps it: `data` is the entry format of docs/storage-format.md, opaque to the backend. */
+/** An entry as the log keeps it: `data` is the entry format of docs/entry-format.md, opaque to the backend. */
 export interface RawEntry {
   readonly id: string
   readonly data: Uint8Array
