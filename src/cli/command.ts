@@ -8,6 +8,8 @@ import { emphasize, openOutput, type Output } from './output.ts'
 import { openProgress, type Progress } from './progress.ts'
 import { listenForSignals, type Signals } from './signals.ts'
 
+type Values = Record<string, unknown>
+
 const FINITE_GRACE_MS = 3000
 const SERVICE_GRACE_MS = 30_000
 
@@ -19,6 +21,10 @@ export interface Access {
   /** Reads the token from stdin; each call gives the same. */
   readonly tokenFromStdin?: () => Promise<string>
   readonly caCert?: string
+  /** Bytes a second. */
+  readonly limitRate?: number
+  readonly clock: Clock
+  readonly ids: Ids
 }
 
 /**
@@ -55,6 +61,7 @@ export abstract class BlobsCommand extends Command {
   protected readonly clock: Clock = systemClock
   protected readonly ids: Ids = systemIds
   private signals!: Signals
+  private readonly failures: Failure[] = []
   private mode = { json: false, quiet: false }
 
   /** Aborts when the command should stop. */
@@ -72,11 +79,10 @@ export abstract class BlobsCommand extends Command {
     this.output = openOutput(this.mode, process, () => this.signals.stop())
   }
 
-  protected override async parse<
-    F extends Interfaces.OutputFlags<never>,
-    B extends Interfaces.OutputFlags<never>,
-    A extends Interfaces.OutputArgs<never>,
-  >(options?: Interfaces.Input<F, B, A>, argv = this.argv): Promise<Interfaces.ParserOutput<F, B, A>> {
+  protected override async parse<F extends Values, B extends Values, A extends Values>(
+    options?: Interfaces.Input<F, B, A>,
+    argv = this.argv,
+  ): Promise<Interfaces.ParserOutput<F, B, A>> {
     const parsed = await super.parse<F, B, A>(options, argv)
     this.mode.quiet = (parsed.flags as { quiet?: boolean }).quiet === true
     return parsed
@@ -88,10 +94,14 @@ export abstract class BlobsCommand extends Command {
     'token-file'?: string | undefined
     'token-stdin'?: boolean
     'ca-cert'?: string | undefined
+    'limit-rate'?: number | undefined
   }): Access {
     let token: Promise<string> | null = null
     return {
       env: process.env,
+      clock: this.clock,
+      ids: this.ids,
+      ...(flags['limit-rate'] === undefined ? {} : { limitRate: flags['limit-rate'] }),
       ...(flags.profile === undefined ? {} : { profile: flags.profile }),
       ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),
       ...(flags['token-stdin'] ? { tokenFromStdin: () => (token ??= readAll(process.stdin)) } : {}),
@@ -99,32 +109,36 @@ export abstract class BlobsCommand extends Command {
     }
   }
 
+  /** Resolves when a service is told to stop. */
+  protected async untilStopped(): Promise<void> {
+    if (this.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+  }
+
   protected progress(title: string): Progress {
     return openProgress(title, this.output, process.stderr, this.clock)
   }
 
-  /** Tells about one item that failed while the command goes on. */
-  protected itemFailed(failure: Failure): void {
-    const view = viewError(failure.error, this.clock.now(), this.words)
-    if (this.output.json) this.output.item('failed', { name: failure.name, error: errorJson(view) })
-    else
-      this.printError({
-        ...view,
-        hint: '',
-        message: view.message.includes(plain(failure.name)) ? view.message : `${plain(failure.name)}: ${view.message}`,
-      })
+  /** One item failed, and the command goes on: it is told, and counted by `settle`. `name` is the item's as its user knows it. */
+  protected fail(name: string, error: unknown): void {
+    this.failures.push({ name, error })
+    // The first waits: if it stays the only item of the command, its error is the command's error.
+    if (this.failures.length === 2 && this.failures[0]) this.tell(this.failures[0])
+    if (this.failures.length > 1) this.tell({ name, error })
   }
 
-  /**
-   * Ends a command over several items: the summary as the last line, and the error when some of them failed. Items that failed must
-   * have been told by `itemFailed`, except the only item of a command, which the error itself tells.
-   */
-  protected settle(failures: readonly Failure[], done: number, summary: object, text?: string): void {
-    if (failures.length === 1 && done === 0) throw failures[0]?.error
-    if (failures.length === 0) return this.output.summary({ ...summary, failed: 0 }, text)
+  /** Ends a command over several items, of which `done` succeeded: the summary as the last line, then the error if some failed. */
+  protected settle(done: number, summary: object, text?: string): void {
+    const { failures } = this
+    const [first] = failures
+    if (!first) return this.output.summary({ ...summary, failed: 0 }, text)
+    if (failures.length === 1 && done === 0) throw first.error
+    if (failures.length === 1) this.tell(first)
     const error = new PartialFailure(failures, done)
-    const view = viewError(error, this.clock.now(), this.words)
-    this.output.summary({ ...summary, failed: failures.length, exitCode: view.exitCode }, text)
+    const { exitCode } = viewError(error, this.clock.now(), this.words)
+    this.output.summary({ ...summary, failed: failures.length, exitCode }, text)
     throw error
   }
 
@@ -141,6 +155,14 @@ export abstract class BlobsCommand extends Command {
     this.signals.release()
     await this.output.flush()
     this.output.dispose()
+  }
+
+  private tell({ name, error }: Failure): void {
+    const view = viewError(error, this.clock.now(), this.words)
+    if (this.output.json) return this.output.item('failed', { name, error: errorJson(view) })
+    const shown = plain(name)
+    const message = view.message.includes(shown) ? view.message : `${shown}: ${view.message}`
+    this.printError({ ...view, hint: '', message })
   }
 
   private report(error: unknown): number {

@@ -1,8 +1,8 @@
 import prettyBytes from 'pretty-bytes'
 
-/** `1.2 MB`; decimal units. */
+/** `1.2 MB`; decimal units, three significant digits. */
 export function size(bytes: number): string {
-  return prettyBytes(bytes, { maximumFractionDigits: bytes >= 100_000 || bytes < 1000 ? 1 : 2 })
+  return prettyBytes(bytes)
 }
 
 /** `1,204 files`, `1 file`. */

@@ -4,6 +4,8 @@ import type { Output } from './output.ts'
 
 /** How far a long task is. Calls are cheap: drawing is throttled to 10 Hz. */
 export interface Progress extends AsyncDisposable {
+  /** True where someone watches: then it is worth finding out how much there is to do. */
+  readonly watched: boolean
   /** What there is to do in all, as far as it is known; may be called again as more is found. */
   expect(total: { readonly bytes?: number; readonly items?: number }): void
   add(bytes: number, items?: number): void
@@ -35,6 +37,7 @@ export function openProgress(title: string, output: Output, stderr: NodeJS.Write
       ? animate(title, describe, output, stderr)
       : plainLines(describe, output)
   return {
+    watched: !output.quiet && stderr.isTTY,
     expect: (total) => {
       state = { ...state, totalBytes: total.bytes ?? state.totalBytes, totalItems: total.items ?? state.totalItems }
     },

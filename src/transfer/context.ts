@@ -1,3 +1,4 @@
+import { systemFileSystem } from '../platform/file-system.ts'
 import type { FileSystem, Ids } from '../platform/ports.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 
@@ -14,9 +15,28 @@ export interface TransferContext {
   /** Aborting ends a transfer with its reason, with no temporary file left. */
   readonly signal: AbortSignal
   /** Told of bytes as they are moved, and of items that are done. */
-  readonly onProgress?: (bytes: number, items: number) => void
-  /** Told of what there is to do, as far as it is known. */
-  readonly onTotal?: (bytes: number, items: number) => void
+  readonly progress: TransferProgress
+}
+export interface TransferProgress {
+  /** Whether it is worth finding out beforehand how much there is to do. */
+  readonly watched: boolean
+  expect(total: { readonly bytes: number; readonly items: number }): void
+  add(bytes: number, items: number): void
+}
+
+/** A transfer between this machine's disk and a bucket; `operation` is new unless several transfers belong to one command. */
+export function openTransfer(
+  options: Omit<TransferContext, 'fs' | 'operation' | 'progress'> & {
+    readonly operation?: string
+    readonly progress?: TransferProgress
+  },
+): TransferContext {
+  return {
+    ...options,
+    fs: systemFileSystem(),
+    operation: options.operation ?? options.ids.next(),
+    progress: options.progress ?? { watched: false, expect: () => undefined, add: () => undefined },
+  }
 }
 
 /** Passes a stream on until the signal aborts: then throws its reason at once, even when the source is silent. */

@@ -62,7 +62,7 @@ export async function measureFolder(context: TransferContext, key: string): Prom
     bytes += info.size
     items += 1
   }
-  context.onTotal?.(bytes, items)
+  context.progress.expect({ bytes, items })
 }
 
 /** Gets each item into its file. `root` is a folder on the file system of them all. */
@@ -93,7 +93,7 @@ export async function* readBlob(context: TransferContext, info: BlobInfo, range?
   const blob = await context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
   if (!blob) throw gone(context, info)
   for await (const bytes of until(blob.stream, context.signal)) {
-    context.onProgress?.(bytes.length, 0)
+    context.progress.add(bytes.length, 0)
     yield bytes
   }
 }
@@ -164,7 +164,7 @@ async function getBatch(
   for (const item of items) {
     const one = bytesOf.has(item) ? landed.get(item.path) : undefined
     const result = one ? toResult(item, one.error) : await getAlone(context, item)
-    context.onProgress?.(0, 1)
+    context.progress.add(0, 1)
     results.set(item, result)
   }
   return batch.flatMap((item) => (isItem(item) ? (results.get(item) ?? []) : [item]))
@@ -200,7 +200,7 @@ async function fetchTogether(context: TransferContext, items: readonly GetItem[]
       const item = wanted.get(`${one.version}/${one.key}`)
       if (!item) continue
       found.set(item, one.bytes)
-      context.onProgress?.(one.bytes.length, 0)
+      context.progress.add(one.bytes.length, 0)
     }
   } catch (error) {
     if (!isBlobsError(error, 'Corrupt')) throw error

@@ -1,4 +1,5 @@
-import { createReadStream, realpathSync, statSync, type Stats } from 'node:fs'
+import { createReadStream, createWriteStream, mkdirSync, realpathSync, statSync, type Stats } from 'node:fs'
+import { finished } from 'node:stream/promises'
 import { basename, join, resolve } from 'node:path'
 import type { FileSystem } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -118,6 +119,24 @@ export function planGet(destination: string, several: boolean): Destination {
 /** The file or folder that a source becomes; `name` is its key, or its bucket's name. */
 export function pathWithin(folder: string, name: string): string {
   return join(folder, basename(name))
+}
+
+/** Makes a folder and what is missing above it. */
+export function makeFolder(path: string): void {
+  mkdirSync(path, { recursive: true })
+}
+
+/** Writes a stream into a pipe or a device, at its pace. */
+export async function writeInto(path: string, source: AsyncIterable<Uint8Array>): Promise<void> {
+  const stream = createWriteStream(path, { flags: 'a' })
+  const done = finished(stream)
+  done.catch(() => undefined)
+  for await (const bytes of source) {
+    if (stream.write(bytes)) continue
+    await Promise.race([new Promise<void>((resolve) => stream.once('drain', () => resolve())), done])
+  }
+  stream.end()
+  await done
 }
 
 function look(path: string): Stats | Error {

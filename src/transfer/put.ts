@@ -47,6 +47,17 @@ export async function* putItems(
   for await (const batch of results) yield* batch
 }
 
+/** Tells how much there is to put, for a progress that knows its end; `items` are used up. */
+export function measureTree(context: TransferContext, items: Iterable<PutItem>): void {
+  let [bytes, count] = [0, 0]
+  for (const item of items) {
+    context.signal.throwIfAborted()
+    if (item.kind === 'file') bytes += item.stat.size
+    count += 1
+  }
+  context.progress.expect({ bytes, items: count })
+}
+
 function* batches(items: Iterable<PutItem>, context: TransferContext): Generator<readonly PutItem[]> {
   let batch: PutItem[] = []
   let bytes = 0
@@ -71,7 +82,7 @@ async function putBatch(
   batch: readonly PutItem[],
   options: PutOptions,
 ): Promise<PutResult[]> {
-  const staging = openStaging(context.store, { onBytes: (bytes) => context.onProgress?.(bytes, 0) })
+  const staging = openStaging(context.store, { onBytes: (bytes) => context.progress.add(bytes, 0) })
   const prepared: Prepared[] = []
   for (const item of batch) {
     context.signal.throwIfAborted()
@@ -83,7 +94,7 @@ async function putBatch(
     context,
     prepared.flatMap((item) => ('change' in item ? [item.change] : [])),
   )
-  context.onProgress?.(0, committed.length)
+  context.progress.add(0, committed.length)
   const outcomes = committed.values()
   return prepared.map((item) => {
     if (!('change' in item)) return item

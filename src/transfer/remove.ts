@@ -61,7 +61,7 @@ async function* removeAll(
     return { type: 'delete', key, expect: 'hash' in item ? { version, hash: item.hash } : { version } }
   })
   const outcomes = await commitEach(context, changes)
-  context.onProgress?.(0, outcomes.length)
+  context.progress.add(0, outcomes.length)
   for (const [index, outcome] of outcomes.entries()) {
     const key = items[index]?.key ?? ''
     if ('error' in outcome) yield { kind: 'failed', key, error: outcome.error }

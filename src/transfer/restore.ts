@@ -94,7 +94,7 @@ async function* apply(context: TransferContext, pairs: readonly Pair[]): AsyncGe
       continue
     }
     const outcome = outcomes.next().value
-    context.onProgress?.(0, 1)
+    context.progress.add(0, 1)
     if (outcome && 'info' in outcome && outcome.info) yield { kind: 'restored', info: outcome.info, from }
     else if (outcome && 'error' in outcome) yield { kind: 'failed', key: pair.key, error: outcome.error }
   }

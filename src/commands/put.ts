@@ -1,0 +1,145 @@
+import { Args, Flags } from '@oclif/core'
+import { BlobsCommand } from '../cli/command.ts'
+import { count, duration, plain, size } from '../cli/format.ts'
+import { limitRate } from '../cli/flags.ts'
+import { parseMeta } from '../cli/values.ts'
+import { openPlaces } from '../locations/places.ts'
+import type { Target } from '../locations/target.ts'
+import type { BlobInfo, Expectation } from '../store/contract/types.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { openTransfer, type TransferContext } from '../transfer/context.ts'
+import { planPut, type PutGroup } from '../transfer/operands.ts'
+import { measureTree, putItems, type PutOptions } from '../transfer/put.ts'
+import { walkTree } from '../transfer/tree.ts'
+
+export default class Put extends BlobsCommand {
+  static override summary = 'Put files, folders or stdin into a bucket.'
+  static override description = `Each put makes a new version; older ones stay and can be brought back with blobs restore.
+
+TARGET that is a bucket or ends with / means "into", under the file's own name; otherwise it is the exact key. With -r a folder goes with everything in it: "put -r dir b/x" makes b/x/…, "put -r dir b/x/" makes b/x/dir/…. Symbolic links inside a folder are not followed; they are listed.
+
+FILE - is stdin, of any length; it needs an exact key.`
+  static override examples = [
+    { description: 'Put a file into a folder of the bucket team', command: '<%= config.bin %> put report.pdf team/' },
+    {
+      description: 'Put a file under another name, only over version 3',
+      command: '<%= config.bin %> put draft.pdf team/report.pdf --if-version 3',
+    },
+    { description: 'Put a folder with everything in it', command: '<%= config.bin %> put -r photos team/photos' },
+    {
+      description: 'Put what another program writes',
+      command: 'pg_dump shop | <%= config.bin %> put - backups/shop.sql',
+    },
+    {
+      description: 'Put to a server',
+      command: 'BLOBS_TOKEN=… <%= config.bin %> put report.pdf https://blobs.example:7420/team/',
+    },
+  ]
+  static override args = {
+    file: Args.string({
+      description: 'files, with -r also folders; - is stdin',
+      required: true,
+      multiple: true,
+      ignoreStdin: true,
+    }),
+    target: Args.string({ description: 'bucket, bucket/folder/ or bucket/key', required: true, ignoreStdin: true }),
+  }
+  static override flags = {
+    recursive: Flags.boolean({ char: 'r', description: 'take folders with everything in them' }),
+    'if-version': Flags.integer({
+      description: 'only if this is the current version',
+      min: 1,
+      helpValue: 'N',
+      exclusive: ['if-absent', 'recursive'],
+    }),
+    'if-absent': Flags.boolean({ description: 'only if there is no such blob' }),
+    'content-type': Flags.string({ description: 'media type; by default from the extension', helpValue: 'TYPE' }),
+    meta: Flags.string({
+      description: 'metadata to keep with the blob; may be repeated',
+      helpValue: 'NAME=VALUE',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+    'limit-rate': limitRate(),
+  }
+  static override stream = true
+
+  private blobs = 0
+  private bytes = 0
+  private skipped = 0
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Put)
+    const started = this.clock.elapsed()
+    await using places = openPlaces(this.access(flags))
+    const target = places.target(args.target)
+    const ifVersion = flags['if-version']
+    if (ifVersion !== undefined && args.file.length > 1) {
+      throw new BlobsError('InvalidRequest', '--if-version is about one blob', { hint: 'put the files one by one' })
+    }
+    const expect: Expectation =
+      ifVersion === undefined ? (flags['if-absent'] ? 'absent' : 'any') : { version: ifVersion }
+    const contentType = flags['content-type']
+    const options: PutOptions = {
+      expect,
+      meta: parseMeta(flags.meta ?? []),
+      ...(contentType === undefined ? {} : { contentType }),
+    }
+    const stdin = { stdin: process.stdin, recursive: flags.recursive }
+    const store = await places.open(target)
+    {
+      await using progress = this.progress(`put ${plain(args.target)}`)
+      const context = openTransfer({
+        store,
+        bucket: target.bucket,
+        device: places.device().name,
+        ids: this.ids,
+        signal: this.signal,
+        progress,
+      })
+      const groups = planPut(context.fs, args.file, target, stdin)
+      for (const group of groups) await this.putGroup(context, group, target, options)
+    }
+    const seconds = (this.clock.elapsed() - started) / 1000
+    const summary = { blobs: this.blobs, bytes: this.bytes, skipped: this.skipped, seconds: Number(seconds.toFixed(3)) }
+    const text =
+      this.blobs > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
+    this.settle(this.blobs, summary, text)
+  }
+
+  private async putGroup(
+    context: TransferContext,
+    group: PutGroup,
+    target: Target,
+    options: PutOptions,
+  ): Promise<void> {
+    const before = { blobs: this.blobs, bytes: this.bytes }
+    if (group.kind === 'tree' && context.progress.watched)
+      measureTree(context, walkTree(context.fs, group.root, group.prefix))
+    const items = group.kind === 'files' ? group.items : walkTree(context.fs, group.root, group.prefix)
+    for await (const result of putItems(context, items, options)) {
+      if (result.kind === 'put') this.done(result.path, result.info, group.kind === 'files')
+      else if (result.kind === 'failed') this.fail(result.path, result.error)
+      else this.skip(result.path, result.reason)
+    }
+    if (group.kind === 'tree') {
+      const [blobs, bytes] = [this.blobs - before.blobs, this.bytes - before.bytes]
+      this.output.line(
+        `${plain(group.root)} → ${plain(`${target.bucket}/${group.prefix}`)}  ${count(blobs, 'blob')}  ${size(bytes)}`,
+      )
+    }
+  }
+
+  private done(path: string, info: BlobInfo, tell: boolean): void {
+    this.blobs += 1
+    this.bytes += info.size
+    const name = `${plain(path)} → ${plain(`${info.bucket}/${info.key}`)}`
+    this.output.item('put', { ...info, path }, tell ? `${name}  v${info.version}  ${size(info.size)}` : undefined)
+  }
+
+  private skip(path: string, reason: string): void {
+    this.skipped += 1
+    if (this.output.json) this.output.item('skipped', { path, reason })
+    else this.output.message(`skipped: ${plain(path)}: ${reason}`)
+  }
+}

@@ -1,0 +1,103 @@
+import { resolve } from 'node:path'
+import { Flags } from '@oclif/core'
+import { BadSecret, loadSecrets } from '../access/secrets.ts'
+import { BlobsCommand } from '../cli/command.ts'
+import { duration } from '../cli/format.ts'
+import { openBuckets } from '../locations/open.ts'
+import { openPlaces } from '../locations/places.ts'
+import { readTls } from '../locations/tls.ts'
+import { startServer, type ServerOptions } from '../server/serve.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+
+export default class Serve extends BlobsCommand {
+  static override summary = 'Serve the embedded store to other machines and programs.'
+  static override description = `Runs until it is told to stop (Ctrl-C, SIGTERM); then it finishes what it has in hand. The command line and agents of this machine may use the same store meanwhile.
+
+Every request needs a token (blobs token create). The secret they are signed with is TOKEN_SECRET, or the file "secret" in the data directory, made on the first start.
+
+Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log.`
+  static override examples = [
+    { description: 'Serve on this machine', command: '<%= config.bin %> serve' },
+    {
+      description: 'Serve to the network',
+      command: '<%= config.bin %> serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --data /srv/blobs',
+    },
+    { description: 'Take a free port and tell it to a script', command: '<%= config.bin %> serve --port 0 --json' },
+  ]
+  static override flags = {
+    data: Flags.string({
+      description: 'directory of the store; default: that of the command line',
+      helpValue: 'DIR',
+      env: 'BLOBS_DATA',
+    }),
+    host: Flags.string({ description: 'address to listen on', default: '127.0.0.1', helpValue: 'ADDRESS' }),
+    port: Flags.integer({
+      description: 'port to listen on; 0 takes a free one',
+      default: 7420,
+      min: 0,
+      max: 65_535,
+      helpValue: 'PORT',
+    }),
+    'tls-cert': Flags.string({ description: 'PEM file of the certificate', helpValue: 'FILE', dependsOn: ['tls-key'] }),
+    'tls-key': Flags.string({
+      description: "PEM file of the certificate's key",
+      helpValue: 'FILE',
+      dependsOn: ['tls-cert'],
+    }),
+    log: Flags.boolean({ description: 'write the log to stderr, or not', allowNo: true }),
+  }
+  static override stream = true
+  static override service = true
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Serve)
+    const [cert, key] = [flags['tls-cert'], flags['tls-key']]
+    const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
+    await using places = openPlaces(this.access(flags))
+    const data = resolve(flags.data ?? places.directories.data)
+    const secrets = await loadSecrets(process.env, data).catch(asRefusal)
+    const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids })
+    try {
+      await this.serve(
+        {
+          buckets,
+          secrets,
+          ...tls,
+          host: flags.host,
+          port: flags.port,
+          now: () => this.clock.now(),
+          newId: () => this.ids.next(),
+          ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
+        },
+        data,
+      )
+    } finally {
+      await buckets.close()
+    }
+  }
+
+  private async serve(options: ServerOptions, data: string): Promise<void> {
+    const started = this.clock.elapsed()
+    const server = await startServer(options)
+    this.output.item(
+      'listening',
+      { url: server.url, port: server.port, data, pid: process.pid },
+      `blobs serves ${data} at ${server.url}`,
+    )
+    if (process.stderr.isTTY)
+      this.output.message(`a token for a bucket: blobs token create BUCKET --data ${data} · stop: Ctrl-C`)
+    await this.untilStopped()
+    await server.close()
+    const seconds = (this.clock.elapsed() - started) / 1000
+    this.output.summary({ seconds: Math.round(seconds) }, `stopped after ${duration(seconds)}`)
+  }
+
+  private wantsLog(flags: { readonly log: boolean | undefined; readonly quiet: boolean }): boolean {
+    return flags.log ?? (!flags.quiet && !process.stderr.isTTY)
+  }
+}
+
+function asRefusal(error: unknown): never {
+  if (error instanceof BadSecret) throw new BlobsError('Refused', error.message, { cause: error, hint: error.hint })
+  throw error
+}

@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { openDevice, shortName, type Device } from '../platform/device.ts'
+import { directories, type Directories } from '../platform/directories.ts'
+import type { Clock, Ids } from '../platform/ports.ts'
+import type { Buckets, BlobStore } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { openBuckets } from './open.ts'
+import { readProfile, type Profile } from './profile.ts'
+import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
+import { givenToken, readTokenFile, tokenIsGiven, type TokenSources } from './token.ts'
+
+/** What decides where buckets are and who asks. */
+export interface PlacesOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly profile?: string
+  readonly tokenFile?: string
+  readonly tokenFromStdin?: () => Promise<string>
+  /** Path of a PEM file. */
+  readonly caCert?: string
+  /** Bytes a second, up and down each. */
+  readonly limitRate?: number
+  readonly clock: Clock
+  readonly ids: Ids
+}
+
+/** The places that one command has to do with; each is opened once, when it is needed. */
+export interface Places extends AsyncDisposable {
+  /** Where a bare `bucket/key` is: `BLOBS_SERVER`, else the profile's server, else the embedded store (''). */
+  readonly here: Location
+  readonly directories: Directories
+  /** Reads an argument. Throws `InvalidRequest` when a token that was given by hand would go to a second server. */
+  target(text: string): Target
+  buckets(location: Location): Promise<Buckets>
+  /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
+  open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
+  /** This machine, as the history shows it. */
+  device(): Device
+}
+
+/** Reads configuration only; nothing is opened. Throws `InvalidRequest` for what is wrong in it. */
+export function openPlaces(options: PlacesOptions): Places {
+  const { env, ids } = options
+  const where = directories(env)
+  const profile = readProfile(where.config, options.profile ?? (env['BLOBS_PROFILE'] || undefined))
+  const here = env['BLOBS_SERVER'] ? parseLocation(env['BLOBS_SERVER'], 'BLOBS_SERVER') : profile.server
+  const servers = new Set<Location>()
+  const opened = new Map<Location, Promise<Buckets>>()
+  const stores = new Map<string, Promise<BlobStore>>()
+
+  const buckets = (location: Location): Promise<Buckets> => {
+    const known = opened.get(location)
+    if (known) return known
+    checkOneServer(location, servers, tokenSources(options))
+    const opening = openOne(location, options, profile, where)
+    opened.set(location, opening)
+    return opening
+  }
+  const places: Places = {
+    here,
+    directories: where,
+    target: (text) => {
+      const target = parseTarget(text, here)
+      checkOneServer(target.location, servers, tokenSources(options))
+      return target
+    },
+    buckets,
+    open: (target) => {
+      const name = `${target.location} ${target.bucket}`
+      const opening = stores.get(name) ?? buckets(target.location).then((place) => place.open(target.bucket))
+      stores.set(name, opening)
+      return opening
+    },
+    device: () => deviceOf(where.state, ids),
+    [Symbol.asyncDispose]: async () => {
+      const open = [...stores.values(), ...opened.values()]
+      for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
+    },
+  }
+  return places
+}
+
+function tokenSources(options: PlacesOptions): TokenSources {
+  const { tokenFromStdin, tokenFile, env } = options
+  return {
+    env,
+    ...(tokenFromStdin ? { fromStdin: tokenFromStdin } : {}),
+    ...(tokenFile === undefined ? {} : { file: tokenFile }),
+  }
+}
+
+function checkOneServer(location: Location, servers: Set<Location>, sources: TokenSources): void {
+  if (location === '' || !tokenIsGiven(sources)) return
+  servers.add(location)
+  if (servers.size < 2) return
+  throw new BlobsError('InvalidRequest', `one token cannot be sent to two servers: ${[...servers].join(', ')}`, {
+    hint: 'run one command for each server',
+  })
+}
+
+async function openOne(
+  location: Location,
+  options: PlacesOptions,
+  profile: Profile,
+  where: Directories,
+): Promise<Buckets> {
+  const { clock, ids } = options
+  const limit = options.limitRate === undefined ? {} : { limitRate: options.limitRate }
+  if (location === '') return openBuckets('', { data: where.data, clock, ids, ...limit })
+  const ofProfile = location === profile.server ? profile : null
+  const token = await givenToken(tokenSources(options))
+  const stored = token === null && ofProfile?.tokenFile !== undefined ? readTokenFile(ofProfile.tokenFile) : token
+  const caCert = options.caCert ?? ofProfile?.caCert
+  return openBuckets(location, {
+    data: where.data,
+    clock,
+    ids,
+    ...limit,
+    ...(stored === null ? {} : { token: stored }),
+    ...(caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }),
+  })
+}
+
+// On a read-only disk a command still works; only its device has no id of its own then.
+function deviceOf(stateDirectory: string, ids: Ids): Device {
+  try {
+    return openDevice(stateDirectory, hostname(), ids)
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    return { id: ids.next(), name: shortName(hostname()) }
+  }
+}
