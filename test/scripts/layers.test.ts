@@ -5,7 +5,11 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '../..')
-const CRUISER = join(ROOT, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs')
+const CRUISER = [
+  '--import',
+  join(ROOT, 'scripts/typescript-for-layers.ts'),
+  join(ROOT, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs'),
+]
 
 let folder: string
 beforeEach(() => {
@@ -20,7 +24,7 @@ function brokenRules(files: Record<string, string>): string[] {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }
-  const args = [CRUISER, 'src', '--config', '.dependency-cruiser.cjs', '--output-type', 'json']
+  const args = [...CRUISER, 'src', '--config', '.dependency-cruiser.cjs', '--output-type', 'json']
   let report: string
   try {
     report = execFileSync(process.execPath, args, {
