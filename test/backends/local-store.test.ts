@@ -1,9 +1,10 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { appendFile, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -224,14 +225,15 @@ describe('a store that can not be used says so', () => {
   })
 })
 
-const mounts = (() => {
-  try {
-    execFileSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'none', '/mnt'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-})()
+/** Runs a shell script where it may mount file systems that nobody else sees. */
+function inMounts(script: string, ...args: string[]): Promise<{ stdout: string }> {
+  return promisify(execFile)('sh', ['-c', 'exec unshare -rm sh -c "$@"', 'sh', script, 'sh', ...args])
+}
+const mounts = await inMounts('mount -t tmpfs none /mnt').then(
+  () => true,
+  () => false,
+)
+const FILLER = fileURLToPath(new URL('local-full-disk.ts', import.meta.url))
 
 describe('a full disk', () => {
   // Needs a small file system of its own: unshare(1) with mount(8), which some containers refuse.
@@ -239,18 +241,8 @@ describe('a full disk', () => {
     'refuses with QuotaExceeded, keeps what was acknowledged, and goes on when there is space',
     async () => {
       await mkdir(directory)
-      const script = join(import.meta.dirname, 'local-full-disk.ts')
       const run = 'mount -t tmpfs -o size=6m none "$1" && exec "$2" "$3" "$1"'
-      const { stdout } = await promisify(execFile)('unshare', [
-        '-rm',
-        'sh',
-        '-c',
-        run,
-        'sh',
-        directory,
-        process.execPath,
-        script,
-      ])
+      const { stdout } = await inMounts(run, directory, process.execPath, FILLER)
       expect(JSON.parse(stdout)).toEqual({
         small: 'QuotaExceeded',
         large: 'QuotaExceeded',
