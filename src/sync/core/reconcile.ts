@@ -35,30 +35,6 @@ export function needsFolder(row: Pick<Row, 'base' | 'local' | 'remote' | 'unfit'
   return isLive(row.remote) && row.unfit === null && !(row.local === null && unchangedSinceBase(row))
 }
 
-/**
- * The base to plan with after a step that was written down before it was done, and whose outcome was not recorded: the agent died,
- * or the answer was lost. Only what is seen now counts. If the bucket holds what was sent, the disk held it too, and what it holds
- * beyond that is a later edit; if the disk holds what was fetched, both had it. Without this a single writer would see a conflict
- * with itself. That a download was meant proves nothing about the disk: taken for a base, its absence would read as a deletion.
- */
-export function baseAfter(step: Step, row: Pick<Row, 'base' | 'local' | 'remote'>): Base | null {
-  const { base, local, remote } = row
-  switch (step.type) {
-    case 'upload':
-      return isLive(remote) && sameContent(step.local, remote) ? asBase(remote) : base
-    case 'delete-remote':
-      return remote?.kind === 'deleted' ? null : base
-    case 'download':
-    case 'conflict': {
-      const placed =
-        step.remote !== null && local !== null && local.kind !== 'unknown' && sameContent(local, step.remote)
-      return placed ? asBase(step.remote) : base
-    }
-    default:
-      return base
-  }
-}
-
 /** True if `localIsOldVersion` can change what `decide` says: worth asking the bucket's history. */
 export function asksHistory(row: Pick<Row, 'base' | 'local' | 'remote'>): boolean {
   const { base, local, remote } = row
@@ -169,11 +145,8 @@ function suits(path: Path, content: Exclude<Local, { kind: 'unknown' }> | null):
 function agree(row: Known, remote: Live): Step | null {
   const { path, base } = row
   if (base !== null && base.version === remote.version && sameContent(base, remote)) return null
-  return { type: 'record', path, base: asBase(remote) }
-}
-
-function asBase({ kind, hash, size, executable, version }: Live): Base {
-  return { kind, hash, size, executable, version }
+  const { kind, hash, size, executable, version } = remote
+  return { type: 'record', path, base: { kind, hash, size, executable, version } }
 }
 
 function forget(row: Known): Step | null {

@@ -1,8 +1,8 @@
 import { conflictName } from '../../../src/sync/core/conflict-name.ts'
 import { clashes, compareSiblings, unfit, type Sibling } from '../../../src/sync/core/names.ts'
 import { plan, type Plan } from '../../../src/sync/core/plan.ts'
-import { asksHistory, baseAfter, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
-import type { Base, Content, Local, Path, Row, Step } from '../../../src/sync/core/types.ts'
+import { asksHistory, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
+import type { Base, Content, Local, Path, Remote, Row, Step } from '../../../src/sync/core/types.ts'
 import type { Bucket } from './model-bucket.ts'
 import { contentOf, FOLDER_CONTENT, type Disk, type File, type Scan } from './model-disk.ts'
 
@@ -15,13 +15,18 @@ export interface Agent {
   act(step: Step, recorded: boolean): boolean
   /** Every step that took effect on either side, in order. */
   readonly done: Step[]
+  /** What broke the law of no loss, as lines. */
   readonly losses: string[]
+  /** True if a base was given up although the bucket still has the key. */
+  forgot(): boolean
 }
 
 /** The session's part, in memory: builds rows, acts with a last look and conditional writes, and records what was done. */
 export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
   const bases = new Map<Path, Base>()
-  const journal = new Map<Path, Step>()
+  /** What was sent to the bucket and not recorded: known again by its entry, which only the version tells here. */
+  const sent = new Map<Path, Base | { readonly kind: 'deleted'; readonly version: number }>()
+  let forgotten = false
   const done: Step[] = []
   const losses: string[] = []
   let epoch = bucket.epoch
@@ -29,7 +34,7 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
   const relinkIfRestored = (): void => {
     if (epoch === bucket.epoch) return
     bases.clear()
-    journal.clear()
+    sent.clear()
     epoch = bucket.epoch
   }
   const see = (path: Path): Content | null => {
@@ -52,8 +57,7 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
   const removeLocal = (path: Path): void => {
     disk.remove(bare(path))
     disk.prune(bare(path), (folder) => {
-      const marker = bucket.current(`${folder}/`)
-      return marker === null || marker.kind === 'deleted'
+      return !isLive(bucket.current(`${folder}/`))
     })
   }
   const place = (path: Path, content: Content): boolean => {
@@ -71,7 +75,10 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
     return null
   }
   const actions: { [T in Step['type']]: (step: Extract<Step, { type: T }>) => Base | null | false } = {
-    record: (step) => step.base,
+    record(step) {
+      forgotten ||= step.base === null && isLive(bucket.current(step.path))
+      return step.base
+    },
     skip: () => false,
     upload(step) {
       if (!isThere(step.path, step.local)) return false
@@ -84,6 +91,10 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
     },
     'delete-remote'(step) {
       if (see(step.path) !== null) return false
+      const now = bucket.current(step.path)
+      if (isLive(now) && isExpected(step, now) && bases.get(step.path)?.hash !== now.hash) {
+        losses.push(`${name}: deletes ${now.hash} at ${step.path}, which was not agreed on`)
+      }
       return bucket.remove(step.path, step.expect) ? null : false
     },
     download(step) {
@@ -110,31 +121,37 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
     },
   }
   const act = (step: Step, recorded: boolean): boolean => {
-    journal.set(step.path, step)
     const base = (actions[step.type] as (step: Step) => Base | null | false)(step)
-    if (base === false) {
-      journal.delete(step.path)
-      return false
-    }
+    if (base === false) return false
     if (step.type !== 'record') done.push(step)
-    if (!recorded) return true
-    journal.delete(step.path)
+    if (!recorded) {
+      const now = bucket.current(step.path)
+      if ((step.type === 'upload' || step.type === 'delete-remote') && now !== null) sent.set(step.path, now)
+      return true
+    }
     if (base === null) bases.delete(step.path)
     else bases.set(step.path, base)
     return true
   }
   const rows = (): Row[] => {
     relinkIfRestored()
-    for (const row of buildRows(disk, bucket, bases)) {
-      const step = journal.get(row.path)
-      const base = step === undefined ? row.base : baseAfter(step, row)
-      if (base === null) bases.delete(row.path)
-      else bases.set(row.path, base)
+    for (const [path, outcome] of sent) {
+      if (bucket.current(path)?.version !== outcome.version) continue
+      if (outcome.kind === 'deleted') bases.delete(path)
+      else bases.set(path, outcome)
     }
-    journal.clear()
+    sent.clear()
     return buildRows(disk, bucket, bases)
   }
-  return { name, disk, rows, plan: () => plan(rows()), act, done, losses }
+  return { name, disk, rows, plan: () => plan(rows()), act, done, losses, forgot: () => forgotten }
+}
+
+function isLive(remote: Remote | null): remote is Content & { readonly version: number } {
+  return remote !== null && remote.kind !== 'deleted'
+}
+
+function isExpected(step: Extract<Step, { type: 'delete-remote' }>, now: { version: number; hash: string }): boolean {
+  return step.expect !== 'absent' && step.expect.version === now.version && step.expect.hash === now.hash
 }
 
 function bare(path: Path): Path {
@@ -207,8 +224,7 @@ function clashing(
 ): ReadonlySet<Path> {
   const siblings = new Map<Path, Map<Path, Sibling>>()
   for (const path of paths) {
-    const remote = bucket.current(path)
-    const live = remote !== null && remote.kind !== 'deleted'
+    const live = isLive(bucket.current(path))
     for (const each of prefixes(bare(path))) {
       const folder = each.slice(0, Math.max(0, each.lastIndexOf('/')))
       const onDisk = scan.files.has(each) || scan.folders.has(each) || scan.others.has(each)
