@@ -173,8 +173,17 @@ export async function startServer(machine: Machine, options: { port?: number; da
 
 /** A token for `bucket` in a file, as `BLOBS_TOKEN_FILE` wants it. */
 export async function makeToken(machine: Machine, server: Server, bucket: string): Promise<string> {
-  const { out } = await machine.must(['token', 'create', bucket, '--data', server.data, '--name', 'harness'])
-  const file = join(machine.home, `${bucket}.token`)
+  const { out } = await machine.must([
+    'token',
+    'create',
+    bucket,
+    ...(bucket === '*' ? ['--can', 'read,write,delete,admin'] : []),
+    '--data',
+    server.data,
+    '--name',
+    'harness',
+  ])
+  const file = join(machine.home, `${bucket === '*' ? 'all' : bucket}.token`)
   writeFileSync(file, out, { mode: 0o600 })
   return file
 }

@@ -4,11 +4,10 @@ import { limitRate } from '../cli/flags.ts'
 import { plain } from '../cli/format.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../cli/sync/max-delete.ts'
-import { agentMessage, brakeText, eventLine, failureText, planLine, summaryLine } from '../cli/sync/present.ts'
+import { brakeText, planLine } from '../cli/sync/present.ts'
 import type { Places } from '../locations/places.ts'
-import { showTarget, type Target } from '../locations/target.ts'
-import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
-import { pair, type AgentOptions, type Brake, type MaxDelete, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
+import { BlobsError } from '../store/contract/errors.ts'
+import { pair, type AgentOptions, type Brake, type MaxDelete, type SyncSummary } from '../sync/agent.ts'
 
 export default class Sync extends FolderCommand {
   static override summary = 'Keep a folder and a bucket the same.'
@@ -123,15 +122,9 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       throw new BlobsError('InvalidRequest', `${plain(bucket)} does not name a bucket`, {
         hint: 'write URL/BUCKET or URL/BUCKET/PREFIX',
       })
-    const stat = this.fs.lstat(root)
-    if (stat && stat.kind !== 'folder')
-      throw Object.assign(new Error(`${root} is not a folder`), { code: 'ENOTDIR', path: root })
-    if (!stat && dryRun) throw Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
+    if (dryRun && !this.fs.lstat(root)) throw notThere(root)
     await this.openOrMake(places, target)
-    if (!stat) {
-      this.fs.mkdir(root)
-      this.output.message(`made the folder ${plain(root)}`)
-    }
+    this.makeFolder(root)
     const { location, bucket: name } = target
     const prefix = target.key.replace(/\/$/, '')
     return {
@@ -142,28 +135,8 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
 
   private findPaired(root: string): SyncedFolder {
     const folder = this.fs.lstat(root) ? this.findFolder(root) : null
-    if (!folder) throw Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
+    if (!folder) throw notThere(root)
     return folder
-  }
-
-  private async openOrMake(places: Places, target: Target): Promise<void> {
-    try {
-      await places.open(target)
-    } catch (error) {
-      if (!isBlobsError(error, 'NotFound')) throw error
-      const buckets = await places.buckets(target.location)
-      await buckets.create(target.bucket)
-      this.output.message(`made the bucket ${plain(showTarget(target))}`)
-    }
-  }
-
-  private tellEvent(event: SyncEvent): void {
-    if (this.output.json) return this.output.item(event.type, event)
-    if (event.type === 'failed') return this.output.alert(failureText(event))
-    const line = eventLine(event)
-    if (line !== null) this.output.line(line)
-    const message = agentMessage(event)
-    if (message !== null) this.output.message(message)
   }
 
   private presentPlan(plan: { lines: readonly Parameters<typeof planLine>[0][]; brake: Brake | null }): void {
@@ -179,22 +152,15 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   }
 
   private present(folder: SyncedFolder, summary: SyncSummary, started: number, stopped = false): void {
-    const seconds = (this.clock.elapsed() - started) / 1000
-    const { location, bucket, prefix } = folder.pairing
     const exitCode = stopped ? 0 : summary.brake ? 12 : summary.failed.length > 0 ? 3 : 0
-    const pair = `${plain(folder.root)} = ${showPairing(folder.pairing)}`
-    this.output.summary(
-      {
-        ...{ root: folder.root, location, bucket, prefix },
-        ...summary,
-        ...{ skipped: summary.skipped.length, failed: summary.failed.length },
-        ...{ seconds: Number(seconds.toFixed(3)), exitCode },
-      },
-      summaryLine(pair, summary, seconds),
-    )
+    this.tellSummary(folder, summary, started, exitCode)
     if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.root)
     if (exitCode !== 0) this.exit(exitCode)
   }
+}
+
+function notThere(root: string): Error {
+  return Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
 }
 
 function braked(brake: Brake, root: string): BlobsError {

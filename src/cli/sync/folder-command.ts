@@ -1,9 +1,9 @@
 import { dirname, join, resolve } from 'node:path'
 import { openPlaces, type Places } from '../../locations/places.ts'
-import { showTarget } from '../../locations/target.ts'
+import { showTarget, type Target } from '../../locations/target.ts'
 import { systemFileSystem } from '../../platform/file-system.ts'
 import type { FileSystem } from '../../platform/ports.ts'
-import { BlobsError } from '../../store/contract/errors.ts'
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import {
   askAgent,
   openAgent,
@@ -12,9 +12,12 @@ import {
   type AgentClient,
   type AgentOptions,
   type Pairing,
+  type SyncEvent,
+  type SyncSummary,
 } from '../../sync/agent.ts'
 import { BlobsCommand, type Access } from '../command.ts'
 import { plain } from '../format.ts'
+import { agentMessage, eventLine, failureText, summaryLine } from './present.ts'
 
 /** A folder that is paired with a bucket. */
 export interface SyncedFolder {
@@ -68,6 +71,61 @@ export abstract class FolderCommand extends BlobsCommand {
     } finally {
       await agent.close()
     }
+  }
+
+  /** Opens a bucket, and where it is missing makes it and says so. */
+  protected async openOrMake(places: Places, target: Pick<Target, 'location' | 'bucket'>): Promise<void> {
+    try {
+      await places.open(target)
+    } catch (error) {
+      if (!isBlobsError(error, 'NotFound')) throw error
+      const buckets = await places.buckets(target.location)
+      await buckets.create(target.bucket)
+      this.output.message(`made the bucket ${plain(showTarget(target))}`)
+    }
+  }
+
+  /** Makes the folder, and says so, unless it is there. Throws ENOTDIR, or ENOENT when what should hold it is missing. */
+  protected makeFolder(root: string): void {
+    const stat = this.fs.lstat(root)
+    if (stat?.kind === 'folder') return
+    if (stat) throw Object.assign(new Error(`${root} is not a folder`), { code: 'ENOTDIR', path: root })
+    this.fs.mkdir(root)
+    this.output.message(`made the folder ${plain(root)}`)
+  }
+
+  /** Tells about what an agent did: paths on stdout, the rest on stderr. */
+  protected tellEvent(event: SyncEvent): void {
+    if (this.output.json) return this.output.item(event.type, event)
+    if (event.type === 'failed') return this.output.alert(failureText(event))
+    const line = eventLine(event)
+    if (line !== null) this.output.line(line)
+    const message = agentMessage(event)
+    if (message !== null) this.output.message(message)
+  }
+
+  /** The last line of a sync; `started` by `clock.elapsed()`. Paths that failed or cannot be synced were told before: here they are counted. */
+  protected tellSummary(
+    { root, pairing }: SyncedFolder,
+    summary: SyncSummary,
+    started: number,
+    exitCode: number,
+  ): void {
+    const seconds = (this.clock.elapsed() - started) / 1000
+    const { location, bucket, prefix } = pairing
+    const [skipped, failed] = [summary.skipped.length, summary.failed.length]
+    const fields = {
+      root,
+      location,
+      bucket,
+      prefix,
+      ...summary,
+      skipped,
+      failed,
+      seconds: Number(seconds.toFixed(3)),
+      exitCode,
+    }
+    this.output.summary(fields, summaryLine(`${plain(root)} = ${showPairing(pairing)}`, summary, seconds))
   }
 
   protected async runningAgent(places: Places, pairing: Pairing): Promise<AgentClient | null> {
