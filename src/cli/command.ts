@@ -50,6 +50,7 @@ export abstract class BlobsCommand extends Command {
       helpGroup: 'GLOBAL',
       helpValue: 'FILE',
     }),
+    json: Flags.boolean({ description: 'results and errors as JSON on stdout', helpGroup: 'GLOBAL' }),
     quiet: Flags.boolean({ char: 'q', description: 'no progress and no messages', helpGroup: 'GLOBAL' }),
   }
   /** Under --json: NDJSON ended by a summary, instead of one document. */

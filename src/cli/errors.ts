@@ -243,13 +243,21 @@ function errnoOf(error: unknown): string | null {
   return typeof code === 'string' && /^(E[A-Z0-9_]+|SQLITE_[A-Z_]+)$/.test(code) && code !== 'EEXIT' ? code : null
 }
 
-// oclif's own errors (flags, arguments, unknown commands) carry an exit code and, at their end, advice that ours replaces.
+// oclif's own errors (flags, arguments, unknown commands) carry an exit code; their words become ours.
 function usageMessage(error: unknown): string | null {
   if (!(error instanceof Error) || !('oclif' in error)) return null
-  return error.message
+  if ('args' in error && Array.isArray(error.args) && error.message.startsWith('Missing')) {
+    const names = error.args.map((arg: { name: string }) => arg.name.toUpperCase())
+    return `missing ${names.join(' and ')}`
+  }
+  const text = error.message
     .replace(/\n?See more help with --help/g, '')
     .replace(/^Parsing (--\S+) \n\t/, '$1: ')
+    .replace(/^The following errors? occurred:\s*/, '')
+    .replace(/^Nonexistent flags?: /, 'there is no flag ')
+    .replace(/^Exactly one of the following must be provided: (\S+), (\S+)$/, 'give either $1 or $2')
     .trim()
+  return text.charAt(0).toLowerCase() + text.slice(1)
 }
 
 // A token is never put into a message; this is the second lock.

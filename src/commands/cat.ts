@@ -12,6 +12,7 @@ export default class Cat extends BlobsCommand {
   static override summary = "Write a blob's bytes to stdout."
   static override description =
     'Nothing but the bytes goes to stdout, with --json too. They are checked against their hash as they pass: a corrupt blob ends with exit code 9 before a wrong byte is written.'
+  static override usage = 'cat SOURCE [--version N] [--range A-B]'
   static override examples = [
     { description: 'Show a blob', command: '<%= config.bin %> cat team/notes.md' },
     {

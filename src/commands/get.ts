@@ -18,6 +18,11 @@ export default class Get extends BlobsCommand {
   static override description = `With one argument it goes into the current folder; with two or more the last one is the local DEST. A DEST that is a folder or ends with / means "into"; otherwise it is the file's name, replaced at once when all of it is there. DEST - is stdout.
 
 With -r a folder of the bucket comes with everything in it. Nothing is ever written outside DEST or through a symbolic link in it; what cannot be a file here is named and the rest still comes.`
+  static override usage = [
+    'get SOURCE [DEST] [--version N] [--range A-B]',
+    'get SOURCE SOURCE... DEST',
+    'get -r SOURCE... [DEST]',
+  ]
   static override examples = [
     { description: 'Get a blob into the current folder', command: '<%= config.bin %> get team/report.pdf' },
     {
@@ -38,7 +43,6 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
       ignoreStdin: true,
     }),
   }
-  static override usage = 'get SOURCE... [DEST]'
   static override flags = {
     recursive: Flags.boolean({ char: 'r', description: 'take folders with everything in them' }),
     version: Flags.integer({

@@ -10,6 +10,7 @@ export default class History extends BlobsCommand {
   static override summary = 'Show the versions of a blob, newest first.'
   static override description =
     'Every put and every deletion is a version. Any of them can be read (blobs get --version) and brought back (blobs restore).'
+  static override usage = 'history TARGET [--limit N]'
   static override examples = [
     { description: 'Show the versions of a blob', command: '<%= config.bin %> history team/report.pdf' },
     { description: 'One JSON line a version', command: '<%= config.bin %> history team/report.pdf --json' },

@@ -12,6 +12,7 @@ export default class Ls extends BlobsCommand {
   static override description = `Without TARGET it lists the buckets. "b/x" is the blob x, or one level of the folder x/; a name is never a mere beginning of others. Folders end with /.
 
 Names are told as they are below the folder; --json tells whole keys.`
+  static override usage = 'ls [TARGET] [-l] [-r] [--versions]'
   static override examples = [
     { description: 'List the buckets', command: '<%= config.bin %> ls' },
     { description: 'List a folder with versions, sizes and times', command: '<%= config.bin %> ls -l team/photos' },

@@ -19,6 +19,7 @@ export default class Put extends BlobsCommand {
 TARGET that is a bucket or ends with / means "into", under the file's own name; otherwise it is the exact key. With -r a folder goes with everything in it: "put -r dir b/x" makes b/x/…, "put -r dir b/x/" makes b/x/dir/…. Symbolic links inside a folder are not followed; they are listed.
 
 FILE - is stdin, of any length; it needs an exact key.`
+  static override usage = 'put FILE... TARGET [-r] [--if-version N | --if-absent] [--meta NAME=VALUE]...'
   static override examples = [
     { description: 'Put a file into a folder of the bucket team', command: '<%= config.bin %> put report.pdf team/' },
     {
@@ -28,11 +29,11 @@ FILE - is stdin, of any length; it needs an exact key.`
     { description: 'Put a folder with everything in it', command: '<%= config.bin %> put -r photos team/photos' },
     {
       description: 'Put what another program writes',
-      command: 'pg_dump shop | <%= config.bin %> put - backups/shop.sql',
+      command: '$ pg_dump shop | <%= config.bin %> put - backups/shop.sql',
     },
     {
       description: 'Put to a server',
-      command: 'BLOBS_TOKEN=… <%= config.bin %> put report.pdf https://blobs.example:7420/team/',
+      command: '$ BLOBS_TOKEN_FILE=team.token <%= config.bin %> put report.pdf https://blobs.example:7420/team/',
     },
   ]
   static override args = {

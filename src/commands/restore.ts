@@ -13,6 +13,7 @@ export default class Restore extends BlobsCommand {
   static override description = `It writes new versions; history is never rewritten, so a restore can be undone by another one. No bytes travel.
 
 TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h, 3d. A folder becomes what it was then: what changed comes back, what came later is deleted (and stays in the history).`
+  static override usage = ['restore TARGET --version N', 'restore TARGET --at TIME']
   static override examples = [
     { description: 'Bring version 3 of a blob back', command: '<%= config.bin %> restore team/report.pdf --version 3' },
     { description: 'Make a folder what it was two hours ago', command: '<%= config.bin %> restore team/site --at 2h' },

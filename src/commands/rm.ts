@@ -14,6 +14,7 @@ export default class Rm extends BlobsCommand {
   static override description = `A deletion is a version too: what was there stays in the history, and blobs restore brings it back.
 
 What someone else changes while a folder is being deleted stays, and is named.`
+  static override usage = 'rm TARGET... [-r] [--if-version N] [--dry-run]'
   static override examples = [
     { description: 'Delete a blob', command: '<%= config.bin %> rm team/old.pdf' },
     {

@@ -16,6 +16,7 @@ export default class Serve extends BlobsCommand {
 Every request needs a token (blobs token create). The secret they are signed with is TOKEN_SECRET, or the file "secret" in the data directory, made on the first start.
 
 Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log.`
+  static override usage = 'serve [--data DIR] [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
   static override examples = [
     { description: 'Serve on this machine', command: '<%= config.bin %> serve' },
     {

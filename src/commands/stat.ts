@@ -10,6 +10,7 @@ export default class Stat extends BlobsCommand {
   static override summary = 'Show what is known about a blob or a bucket.'
   static override description =
     'For a blob: its version, size, type, hash, when and where it was written, and its metadata. For a bucket: how much is in it and its options.'
+  static override usage = 'stat TARGET [--version N]'
   static override examples = [
     { description: 'Show a blob', command: '<%= config.bin %> stat team/report.pdf' },
     { description: 'Print its SHA-256 alone', command: '<%= config.bin %> stat team/report.pdf --json | jq -r .hash' },

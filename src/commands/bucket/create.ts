@@ -10,6 +10,7 @@ export default class BucketCreate extends BlobsCommand {
   static override description = `A name has 2 to 63 of a-z 0-9 . _ - and starts with a letter or a digit.
 
 On a server this needs a token that may administer buckets; a bucket also comes into being there with the first write by a token made for exactly it.`
+  static override usage = 'bucket create BUCKET [--max-blob-size SIZE]'
   static override examples = [
     { description: 'Make a bucket in the embedded store', command: '<%= config.bin %> bucket create team' },
     {

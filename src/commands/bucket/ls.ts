@@ -8,6 +8,7 @@ import type { BucketInfo } from '../../store/contract/types.ts'
 export default class BucketLs extends BlobsCommand {
   static override summary = 'List the buckets with what is in them and their options.'
   static override description = 'On a server these are the buckets that your token covers.'
+  static override usage = 'bucket ls [SERVER]'
   static override examples = [
     { description: 'List the buckets of the embedded store', command: '<%= config.bin %> bucket ls' },
     { description: 'List those of a server', command: '<%= config.bin %> bucket ls https://blobs.example:7420' },

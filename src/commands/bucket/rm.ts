@@ -10,6 +10,7 @@ import type { BucketInfo } from '../../store/contract/types.ts'
 export default class BucketRm extends BlobsCommand {
   static override summary = 'Remove a bucket with its whole history.'
   static override description = `Unlike blobs rm this cannot be undone: every version of every blob goes. A bucket that holds blobs needs --yes, or a yes at the terminal.`
+  static override usage = 'bucket rm BUCKET [--yes]'
   static override examples = [
     { description: 'Remove an empty bucket', command: '<%= config.bin %> bucket rm scratch' },
     {

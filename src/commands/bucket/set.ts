@@ -9,6 +9,7 @@ export default class BucketSet extends BlobsCommand {
   static override summary = "Change a bucket's options."
   static override description =
     'What is in the bucket already stays as it is. On a server this needs a token that may administer the bucket.'
+  static override usage = 'bucket set BUCKET --max-blob-size SIZE|none'
   static override examples = [
     {
       description: 'Take no blob over 100 MB from now on',

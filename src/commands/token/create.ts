@@ -16,6 +16,8 @@ export default class TokenCreate extends BlobsCommand {
   static override description = `The token is printed alone on stdout. Whoever has it may do what it says, until it expires, so hand it on like a password: in a file or an environment variable, never in a command line.
 
 It is signed with TOKEN_SECRET, or with the secret of a server's data directory (--data), which is made when there is none yet. A server with the same secret takes it at once.`
+  static override usage =
+    'token create BUCKET [--can LIST] [--prefix FOLDER]... [--expires SPAN] [--name WHO] [--data DIR]'
   static override examples = [
     {
       description: 'A token to read, write and delete in the bucket team',
