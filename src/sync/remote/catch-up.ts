@@ -52,11 +52,6 @@ export async function catchUp(options: CatchUpOptions): Promise<boolean> {
   }
 }
 
-/** Forgets how far the bucket was read: the next catch-up lists it completely. */
-export function forgetCursor(db: Database): void {
-  setMeta(db, 'cursor', null)
-}
-
 function forked(error: unknown): string | null {
   if (isBlobsError(error, 'CursorExpired')) return 'the bucket no longer keeps the history since the last sync'
   if (isBlobsError(error, 'CursorForked')) return 'the bucket went back in time, or is another one of the same name'
@@ -138,7 +133,8 @@ export function feedApplier(
     if (held.length > 0 || (cursor !== null && cursor !== getMeta(db, 'cursor'))) {
       write(db, () => {
         applyRemote(db, held, ignores)
-        if (cursor !== null) setMeta(db, 'cursor', cursor)
+        // Forgotten meanwhile: then only a complete listing may set it again.
+        if (cursor !== null && getMeta(db, 'cursor') !== null) setMeta(db, 'cursor', cursor)
       })
     }
     held = []

@@ -7,84 +7,109 @@ import { migrate } from './schema.ts'
 /** What the trees belong to: on another device, folder or disk they would be about something else. */
 export interface Binding {
   readonly device: string
+  /** Absolute. */
+  readonly folder: string
   readonly root: { readonly id: string; readonly dev: bigint; readonly ino: bigint }
 }
 
-export interface OpenedState {
-  readonly db: Database
-  /** Why older trees were set aside, which is safe (the folder is linked anew and nothing is deleted); null: they were not. */
-  readonly lost: string | null
-}
+export type OpenedState =
+  /** `lost`: why older trees were set aside, which is safe (the folder is linked anew and nothing is deleted); null: they were not. */
+  | { readonly db: Database; readonly lost: string | null }
+  /** The trees belong to another folder that is still there: this one is a copy of it, and needs an id of its own. */
+  | { readonly copyOf: string }
 
-const FILES = ['state.db', 'state.db-wal', 'state.db-shm']
+const STATE = 'state.db'
+const FILES = [STATE, `${STATE}-wal`, `${STATE}-shm`]
+const DAMAGED = 'the saved state was damaged'
 
 /**
  * Opens the trees of a folder in its state directory, which must exist. Trees that cannot be read, or that belong to another folder or
  * machine, are set aside, not deleted. Throws `NotSupported` for those of a later version of this program.
  */
 export function openStateFile(fs: FileSystem, directory: string, binding: Binding): OpenedState {
-  const first = tryOpen(join(directory, FILES[0] ?? ''), binding)
-  if (typeof first !== 'string') return { db: first, lost: null }
+  const first = tryOpen(fs, join(directory, STATE), binding)
+  if ('db' in first) return { db: first.db, lost: null }
+  if ('copyOf' in first.problem) return first.problem
   setAside(fs, directory)
-  const second = tryOpen(join(directory, FILES[0] ?? ''), binding)
-  if (typeof second === 'string')
-    throw new BlobsError('Corrupt', `${directory}: a new state.db cannot be used: ${second}`)
-  return { db: second, lost: first }
+  const second = tryOpen(fs, join(directory, STATE), binding)
+  if ('db' in second) return { db: second.db, lost: first.problem.lost }
+  throw new BlobsError('Corrupt', `${directory}: a new ${STATE} cannot be used`, { hint: 'is the disk of the state directory sound?' })
 }
 
-/** Makes the tables ready and binds them; gives the reason when they must not be used. */
-export function prepareState(db: Database, binding: Binding): string | null {
+type Problem = { readonly lost: string } | { readonly copyOf: string }
+
+/** Makes the tables ready and binds them to the folder; gives the reason when they must not be used for it. */
+export function prepareState(fs: FileSystem, db: Database, binding: Binding): Problem | null {
   const problem = migrate(db)
   if (problem === 'newer') {
     throw new BlobsError('NotSupported', 'the state of this folder was written by a later version of blobs', {
       hint: 'upgrade blobs on this machine',
     })
   }
-  if (problem !== null) return 'the saved state was damaged'
-  const bound = JSON.stringify([binding.device, binding.root.id, String(binding.root.dev), String(binding.root.ino)])
-  const before = getMeta(db, 'binding')
-  if (before === null) setMeta(db, 'binding', bound)
-  else if (before !== bound) return 'the folder was copied or moved, or comes from another machine'
+  if (problem !== null) return { lost: DAMAGED }
+  const now: Bound = {
+    device: binding.device,
+    folder: binding.folder,
+    id: binding.root.id,
+    dev: String(binding.root.dev),
+    ino: String(binding.root.ino),
+  }
+  const text = getMeta(db, 'binding')
+  const before = text === null ? now : (JSON.parse(text) as Bound)
+  if (before.device !== now.device) return { lost: 'the saved state comes from another machine' }
+  if (before.dev !== now.dev || before.ino !== now.ino || before.id !== now.id) {
+    return isThere(fs, before) ? { copyOf: before.folder } : { lost: 'the folder was moved, restored or made anew' }
+  }
+  if (text === null || before.folder !== now.folder) setMeta(db, 'binding', JSON.stringify(now))
   return null
 }
 
-function tryOpen(path: string, binding: Binding): Database | string {
+interface Bound {
+  readonly device: string
+  readonly folder: string
+  readonly id: string
+  readonly dev: string
+  readonly ino: string
+}
+
+function isThere(fs: FileSystem, bound: Bound): boolean {
+  try {
+    const stat = fs.lstat(bound.folder)
+    return stat?.kind === 'folder' && String(stat.dev) === bound.dev && String(stat.ino) === bound.ino
+  } catch {
+    return false
+  }
+}
+
+function tryOpen(fs: FileSystem, path: string, binding: Binding): { db: Database } | { problem: Problem } {
   let db: Database
   try {
     db = openDatabase(path, { synchronous: 'full' })
   } catch (error) {
-    if (sqliteProblem(error) === 'corrupt') return 'the saved state was damaged'
+    if (sqliteProblem(error) === 'corrupt') return { problem: { lost: DAMAGED } }
     throw error
   }
   try {
-    const problem = prepareState(db, binding)
-    if (problem === null) return db
+    const problem = prepareState(fs, db, binding)
+    if (problem === null) return { db }
     db.close()
-    return problem
+    return { problem }
   } catch (error) {
     db.close()
     throw error
   }
 }
 
-function setAside(fs: FileSystem, directory: string): void {
+/** Moves trees that cannot be used out of the way, whatever they are. */
+export function setAside(fs: FileSystem, directory: string): void {
   let number = 1
   while (fs.lstat(join(directory, `lost-${number}`)) !== null) number++
   const aside = join(directory, `lost-${number}`)
   fs.mkdir(aside, 0o700)
-  for (const name of FILES)
-    if (fs.lstat(join(directory, name)) !== null) fs.rename(join(directory, name), join(aside, name))
+  for (const name of FILES) if (fs.lstat(join(directory, name)) !== null) fs.rename(join(directory, name), join(aside, name))
 }
 
-type MetaName =
-  | 'binding'
-  | 'cursor'
-  | 'rules'
-  | 'verified'
-  | 'brake.local'
-  | 'brake.remote'
-  | 'approved.local'
-  | 'approved.remote'
+type MetaName = 'binding' | 'cursor' | 'rules' | 'verified'
 
 export function getMeta(db: Database, name: MetaName): string | null {
   return db.get<{ value: string }>('SELECT value FROM meta WHERE name = ?', name)?.value ?? null
@@ -94,6 +119,11 @@ export function getMeta(db: Database, name: MetaName): string | null {
 export function setMeta(db: Database, name: MetaName, value: string | null): void {
   if (value === null) db.run('DELETE FROM meta WHERE name = ?', name)
   else db.run('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, value)
+}
+
+/** Forgets how far the bucket was read: the next catch-up lists it completely. */
+export function forgetCursor(db: Database): void {
+  setMeta(db, 'cursor', null)
 }
 
 /** Runs `fn` in one transaction. The file is this process's alone, so nothing is waited for. */

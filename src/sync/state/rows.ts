@@ -131,6 +131,12 @@ export function inBucketWith(db: Database, hash: string, size: number): { path: 
   return null
 }
 
+/** True if some path of the bucket has these bytes now, or had them when both sides last agreed. Reads all rows. */
+export function inBucket(db: Database, hash: string): boolean {
+  const bytes = hashToBytes(hash)
+  return db.get('SELECT 1 FROM paths WHERE r_hash = ? OR b_hash = ? LIMIT 1', bytes, bytes) !== undefined
+}
+
 export interface Counts {
   readonly synced: number
   readonly syncedFiles: number

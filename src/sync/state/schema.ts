@@ -39,6 +39,9 @@ CREATE TABLE intents (
   kind TEXT, hash BLOB, size INTEGER, exec INTEGER,
   PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
+CREATE TABLE held (
+  parent TEXT NOT NULL, name TEXT NOT NULL, side TEXT NOT NULL, loss TEXT NOT NULL, approved INTEGER NOT NULL, PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
 CREATE TABLE failures (
   parent TEXT NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;

@@ -1,0 +1,163 @@
+import type { SyncEvent } from '../api.ts'
+import { explain } from '../core/reasons.ts'
+import { sameContent } from '../core/reconcile.ts'
+import type { Content, Path, Reason, Step } from '../core/types.ts'
+import { itemOf } from '../remote/mapping.ts'
+import type { PullResult } from '../remote/pull.ts'
+import type { PushResult } from '../remote/push.ts'
+import { isBlobsError } from '../../store/contract/errors.ts'
+import { release } from '../state/held.ts'
+import { settle } from '../state/intents.ts'
+import { forgetCursor, write } from '../state/open.ts'
+import { applyRemote, correctRemote, setBase } from '../state/remote.ts'
+import type { Failures } from './failures.ts'
+import type { Observer } from './observe.ts'
+import type { Planned } from './planning.ts'
+import type { SessionPorts } from './ports.ts'
+
+/** What a round has to tell the next. */
+export interface Progress {
+  /** Something was written down that may need another step. */
+  moved: boolean
+  /** The bucket is not as it was last read. */
+  lookRemote: boolean
+  /** Paths that were not as planned. */
+  readonly dirty: Set<Path>
+  /** Uploads that must not name a copy again. */
+  readonly sendWhole: Set<Path>
+}
+
+/** Writes down what was done, and nothing else: the base follows results, never plans. */
+export interface Advance {
+  pushed(results: readonly PushResult[]): void
+  pulled(results: readonly PullResult[]): void
+}
+
+export function advance(
+  ports: SessionPorts,
+  context: { readonly planned: Planned; readonly observer: Observer; readonly failures: Failures; readonly progress: Progress },
+): Advance {
+  const { db, bucket } = ports
+  const { failures, progress, observer } = context
+  const told = narrator(context.planned)
+  const fail = (path: Path, reason: Reason, error: unknown): void => {
+    if (!failures.add(path, reason, error)) return
+    const message = error instanceof Error ? error.message : String(error)
+    ports.onEvent({ type: 'failed', path, reason, message, remedy: explain(reason, path).remedy })
+  }
+  const tell = (event: SyncEvent | null): void => {
+    if (event !== null) ports.onEvent(event)
+  }
+
+  const pushedOne = (one: PushResult): void => {
+    const { step } = one.work
+    if (one.type === 'done') {
+      const item = one.info === null ? null : itemOf(bucket.prefix, one.info)
+      if (item !== null) applyRemote(db, [item], observer.ignores)
+      else correctRemote(db, step.path, null)
+      setBase(db, step.path, one.content === null || one.info === null ? null : { ...one.content, version: one.info.version })
+      settle(db, step.path)
+      release(db, step.path)
+    } else if (one.type === 'overtaken') {
+      settle(db, step.path)
+      correctRemote(db, step.path, one.current === null ? null : itemOf(bucket.prefix, one.current))
+      // A version that was there and never was: the bucket went back in time, and the history since is not what we read.
+      if (one.current === null && step.expect !== 'absent') forgetCursor(db)
+    }
+  }
+  const afterPush = (one: PushResult): void => {
+    const { step } = one.work
+    if (one.type === 'failed') {
+      // The bytes that were to be copied are gone: next time they travel.
+      if (step.type === 'upload' && step.copyOf !== null && isBlobsError(one.error, 'InvalidRequest')) {
+        progress.sendWhole.add(step.path)
+        progress.moved = true
+      } else fail(step.path, one.reason, one.error)
+      return
+    }
+    progress.moved = true
+    if (one.type === 'changed') progress.dirty.add(step.path)
+    if (one.type === 'overtaken') progress.lookRemote = true
+    if (one.type !== 'done') return
+    failures.clear(step.path)
+    progress.sendWhole.delete(step.path)
+    tell(told.pushed(step, one.info?.version ?? 0))
+  }
+
+  const pulledOne = ({ work: { step }, result }: PullResult): void => {
+    if (result.type !== 'done') return
+    observer.take(result.now)
+    setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
+    release(db, step.path)
+  }
+  const afterPull = ({ work: { step }, result }: PullResult): void => {
+    if (result.type === 'failed') {
+      if (isBlobsError(result.error, 'NotFound')) progress.lookRemote = true
+      fail(step.path, result.reason, result.error)
+      return
+    }
+    progress.moved = true
+    if (result.sibling !== null) tell({ type: 'conflict', path: step.path, sibling: result.sibling })
+    if (result.type === 'dropped') {
+      progress.dirty.add(step.path)
+      if (result.sibling !== null) progress.dirty.add(result.sibling)
+      return
+    }
+    failures.clear(step.path)
+    tell(told.pulled(step))
+  }
+  return {
+    pushed: (results) => {
+      write(db, () => results.forEach(pushedOne))
+      results.forEach(afterPush)
+    },
+    pulled: (results) => {
+      write(db, () => results.forEach(pulledOne))
+      results.forEach(afterPull)
+    },
+  }
+}
+
+function baseOf(remote: (Content & { readonly version: number }) | null): (Content & { readonly version: number }) | null {
+  if (remote === null) return null
+  const { kind, hash, size, executable, version } = remote
+  return { kind, hash, size, executable, version }
+}
+
+/** Turns steps into events: the two halves of a move are one. */
+function narrator({ plan, rows }: Planned): {
+  pushed(step: Step, version: number): SyncEvent | null
+  pulled(step: Step): SyncEvent | null
+} {
+  const movedFrom = new Map<string, Path>()
+  for (const step of plan.remoteDeletes) if (step.movedTo !== undefined) movedFrom.set(`push ${step.movedTo}`, step.path)
+  for (const step of plan.localDeletes) if (step.movedTo !== undefined) movedFrom.set(`pull ${step.movedTo}`, step.path)
+  return {
+    pushed: (step, version) => {
+      const { path } = step
+      if (step.type === 'delete-remote') return step.movedTo === undefined ? { type: 'deleted-remote', path } : null
+      if (step.type !== 'upload') return null
+      const row = rows.get(path)
+      const from = movedFrom.get(`push ${path}`)
+      if (from !== undefined) return { type: 'renamed', path, from }
+      if (row?.remote?.kind === 'deleted' && row.base !== null) return { type: 'resurrected', path }
+      if (onlyMode(row?.base ?? null, step.local)) return { type: 'mode', path, executable: step.local.executable }
+      return { type: 'uploaded', path, version, size: step.local.size }
+    },
+    pulled: (step) => {
+      const { path } = step
+      if (step.type === 'delete-local') return step.movedTo === undefined ? { type: 'deleted-local', path } : null
+      if (step.type !== 'download') return null
+      const row = rows.get(path)
+      const from = movedFrom.get(`pull ${path}`)
+      if (from !== undefined) return { type: 'renamed', path, from }
+      if (row !== undefined && row.local === null && row.base !== null) return { type: 'resurrected', path }
+      if (onlyMode(step.replaces, step.remote)) return { type: 'mode', path, executable: step.remote.executable }
+      return { type: 'downloaded', path, version: step.remote.version, size: step.remote.size }
+    },
+  }
+}
+
+function onlyMode(before: Content | null, after: Content): boolean {
+  return before !== null && before.hash === after.hash && !sameContent(before, after)
+}

@@ -1,0 +1,108 @@
+import type { Path } from '../core/types.ts'
+import { IGNORE_FILE, openIgnore, type Ignore } from '../disk/ignore.ts'
+import type { DirtyFolder, Observation } from '../disk/observed.ts'
+import { scan } from '../disk/scan.ts'
+import { applyObservations, applyRules } from '../state/local.ts'
+import { getMeta, setMeta, write } from '../state/open.ts'
+import { knownTree } from '../state/tree.ts'
+import type { SessionPorts } from './ports.ts'
+
+export type Scope = 'all' | readonly DirtyFolder[]
+
+/** The folder's side as it is seen. */
+export interface Observer {
+  /** Looks at the disk and writes down what differs. True if anything did. */
+  look(scope: Scope, signal?: AbortSignal): Promise<boolean>
+  /** Takes in what a transition says is on disk now. Inside a transaction. */
+  take(observations: readonly Observation[]): void
+  /** True when the rules changed on disk and `look('all')` is due. */
+  rulesChanged(): boolean
+  ignore(): Ignore
+  ignores(path: Path): boolean
+  /** Milliseconds since the path was found to be gone; null: it is not known to be. */
+  goneFor(path: Path): number | null
+  /** Files that could not be judged because somebody writes to them. */
+  restless(): readonly Path[]
+}
+
+/** A file that somebody keeps open is taken as it is after so long. */
+const BUSY_PATIENCE = 30_000
+/** Longer than any delete waits for its file to come back. */
+const GONE_MEMORY = 10_000
+
+export function openObserver(ports: SessionPorts): Observer {
+  const { fs, clock, db, root } = ports
+  const gone = new Map<Path, number>()
+  const restless = new Map<Path, number>()
+  const freshRules = (): Ignore => openIgnore({ fs, root: root.path, exclude: ports.exclude })
+  let rules = freshRules()
+  let rulesDirty = false
+
+  const ignores = (path: Path): boolean => {
+    const folder = path.endsWith('/')
+    try {
+      return rules.ignores(folder ? path.slice(0, -1) : path, folder)
+    } catch (error) {
+      // Rules that cannot be read are found, and listed, by the scan of their folder.
+      if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+      return false
+    }
+  }
+  const take = (observations: readonly Observation[]): void => {
+    applyObservations(db, observations)
+    for (const { path, node } of observations) {
+      if (node.kind === 'absent') gone.set(path, clock.elapsed())
+      else gone.delete(path)
+      if (node.kind !== 'unknown' || (node.reason !== 'busy' && node.reason !== 'changing')) restless.delete(path)
+      else if (!restless.has(path)) restless.set(path, clock.elapsed())
+      if (path === IGNORE_FILE || path.endsWith(`/${IGNORE_FILE}`)) rulesDirty = true
+    }
+  }
+  const adoptRules = (): void => {
+    const digest = rules.digest()
+    if (digest === getMeta(db, 'rules')) return
+    applyRules(db, ignores)
+    write(db, () => setMeta(db, 'rules', digest))
+  }
+  const lookOnce = async (scope: Scope, signal?: AbortSignal): Promise<boolean> => {
+    if (scope === 'all') {
+      rules = freshRules()
+      rulesDirty = false
+    }
+    let differs = false
+    for await (const batch of scan({
+      fs,
+      root,
+      scope,
+      known: knownTree(db),
+      ignore: rules,
+      clock,
+      takeBusy: (path) => clock.elapsed() - (restless.get(path) ?? clock.elapsed()) > BUSY_PATIENCE,
+      ...(signal === undefined ? {} : { signal }),
+    })) {
+      write(db, () => take(batch))
+      differs ||= batch.length > 0
+    }
+    if (scope === 'all' && !signal?.aborted) {
+      rulesDirty = false
+      adoptRules()
+    }
+    return differs
+  }
+  return {
+    look: async (scope, signal) => {
+      for (const [path, at] of gone) if (clock.elapsed() - at > GONE_MEMORY) gone.delete(path)
+      const differs = await lookOnce(scope, signal)
+      return rulesDirty && !signal?.aborted ? (await lookOnce('all', signal)) || differs : differs
+    },
+    take,
+    rulesChanged: () => rulesDirty,
+    ignore: () => rules,
+    ignores,
+    goneFor: (path) => {
+      const at = gone.get(path)
+      return at === undefined ? null : clock.elapsed() - at
+    },
+    restless: () => [...restless.keys()],
+  }
+}

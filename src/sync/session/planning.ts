@@ -1,0 +1,156 @@
+import { plan, type Plan } from '../core/plan.ts'
+import { asksHistory } from '../core/reconcile.ts'
+import { brake, census, isBraked, type Brake, type Delete, type Side } from '../core/safety.ts'
+import type { Path, Step } from '../core/types.ts'
+import { IGNORE_FILE } from '../disk/ignore.ts'
+import { keyOf } from '../remote/mapping.ts'
+import { hold, isApproved, sideOf } from '../state/held.ts'
+import { write } from '../state/open.ts'
+import { differing, filesWithBase, inBucketWith, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
+import { clashing } from './clashes.ts'
+import type { SessionPorts } from './ports.ts'
+
+/** A plan and the rows it was made from. */
+export interface Planned {
+  readonly plan: Plan
+  readonly rows: ReadonlyMap<Path, PlanRow>
+  /** There is no other window. */
+  readonly whole: boolean
+}
+
+/** Rows planned at once: bounds memory, whatever differs. */
+const WINDOW = 50_000
+const QUESTIONS_AT_ONCE = 8
+
+export interface PlanningOptions {
+  /** Paths to be left alone for now. */
+  readonly leaveOut: (path: Path) => boolean
+  /** Uploads of these read the file even where the bucket has its bytes: copying them did not work. */
+  readonly sendWhole: ReadonlySet<Path>
+  readonly window?: number
+}
+
+/**
+ * Plans all that differs, a window at a time; the next is planned after the last was done. New rules in the bucket go first and alone: until
+ * they are on disk nobody knows which other paths are meant.
+ */
+export async function* planAll(ports: SessionPorts, options: PlanningOptions): AsyncGenerator<Planned> {
+  const rules = rulesToFetch(ports, options)
+  if (rules.length > 0) {
+    yield planned(ports, await askHistory(ports, rules), options, true)
+    return
+  }
+  const window = options.window ?? WINDOW
+  let after: Path | null = null
+  for (;;) {
+    const rows: PlanRow[] = differing(ports.db, ports.traits, after, window)
+    const last = rows.at(-1)
+    if (last === undefined) return
+    const whole = after === null && rows.length < window
+    after = last.path
+    const wanted = rows.filter((row) => !options.leaveOut(row.path))
+    yield planned(ports, await askHistory(ports, wanted), options, whole)
+    if (rows.length < window) return
+  }
+}
+
+function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] {
+  const paths = ports.db.all<{ parent: string }>(
+    `SELECT parent FROM paths WHERE differs AND name = ? AND r_kind = 'f' AND NOT (b_version IS r_version)`,
+    IGNORE_FILE,
+  )
+  return paths.flatMap(({ parent }) => {
+    const path = parent + IGNORE_FILE
+    const row = options.leaveOut(path) ? null : rowAt(ports.db, ports.traits, path)
+    return row === null || row.unfit !== null || row.local?.kind === 'unknown' ? [] : [row]
+  })
+}
+
+function planned(ports: SessionPorts, rows: readonly PlanRow[], options: PlanningOptions, whole: boolean): Planned {
+  const clashes = clashing(ports)
+  const seen = rows.map((row) => (row.unfit === null && clashes(row.path) ? { ...row, unfit: 'name-clash' as const } : row))
+  const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
+  const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
+  return { plan: { ...made, uploads }, rows: new Map(seen.map((row) => [row.path, row])), whole }
+}
+
+/** Where no base tells an edit from an old copy, the bucket's history does. */
+async function askHistory(ports: SessionPorts, rows: readonly PlanRow[]): Promise<readonly PlanRow[]> {
+  const questions = rows.filter((row) => !row.historyAsked && asksHistory(row))
+  if (questions.length === 0) return rows
+  const answers = new Map<Path, boolean>()
+  let next = 0
+  const ask = async (): Promise<void> => {
+    for (let row = questions[next++]; row !== undefined; row = questions[next++]) {
+      answers.set(row.path, await isOldVersion(ports, row))
+    }
+  }
+  await Promise.all(Array.from({ length: QUESTIONS_AT_ONCE }, ask))
+  write(ports.db, () => {
+    for (const row of questions) setHistory(ports.db, row, answers.get(row.path) === true)
+  })
+  return rows.map((row) => (answers.has(row.path) ? { ...row, localIsOldVersion: answers.get(row.path) === true } : row))
+}
+
+async function isOldVersion(ports: SessionPorts, row: PlanRow): Promise<boolean> {
+  const { store, prefix } = ports.bucket
+  const key = keyOf(prefix, row.path)
+  const local = row.local
+  if (local === null || local.kind === 'unknown') return false
+  // The key itself is the first of all that begin with it.
+  const page = await store.list({ prefix: key, limit: 1, digests: true })
+  const [item] = page.items
+  return item?.key === key && (item.history ?? []).includes(local.hash)
+}
+
+/** What the brakes say to a plan: the sides that wait, each with all its deletions that nobody approved. */
+export interface Verdict {
+  readonly brakes: readonly (Brake & { readonly steps: readonly Delete[] })[]
+  readonly braked: ReadonlySet<Side>
+}
+
+/** Counts all deletions that are due, over every window, and holds a side's back when they are too many without a yes. */
+export async function judge(ports: SessionPorts, options: PlanningOptions): Promise<Verdict> {
+  const deletes: Step[] = []
+  for await (const { plan: made } of planAll(ports, { ...options, leaveOut: () => false })) {
+    for (const step of [...made.localDeletes, ...made.remoteDeletes]) {
+      if (!isBraked(step) || !isApproved(ports.db, step)) deletes.push(step)
+    }
+  }
+  return verdict(ports, deletes)
+}
+
+/** As `judge`, of a plan that is whole. */
+export function judgePlan(ports: SessionPorts, { plan: made }: Planned): Verdict {
+  const deletes = [...made.localDeletes, ...made.remoteDeletes]
+  return verdict(
+    ports,
+    deletes.filter((step) => !isBraked(step) || !isApproved(ports.db, step)),
+  )
+}
+
+function verdict(ports: SessionPorts, deletes: readonly Step[]): Verdict {
+  const counts = census(deletes)
+  const brakes = (['local', 'remote'] as const).flatMap((side) => {
+    if (counts[side].deletes === 0) return []
+    const synced = { files: filesWithBase(ports.db, ''), below: (folder: Path) => filesWithBase(ports.db, folder) }
+    const found = brake(side, counts[side], synced, ports.maxDelete)
+    const steps = deletes.filter((step): step is Delete => isBraked(step) && sideOf(step) === side)
+    return found === null ? [] : [{ ...found, steps }]
+  })
+  return { brakes, braked: new Set(brakes.map(({ side }) => side)) }
+}
+
+/** Writes down what waits. */
+export function holdBack(ports: SessionPorts, verdict: Verdict): void {
+  write(ports.db, () => {
+    for (const side of ['local', 'remote'] as const) {
+      hold(ports.db, side, verdict.brakes.find((one) => one.side === side)?.steps ?? [])
+    }
+  })
+}
+
+/** True if the step waits for a yes. */
+export function isHeld(ports: SessionPorts, { braked }: Verdict, step: Delete): boolean {
+  return isBraked(step) && braked.has(sideOf(step)) && !isApproved(ports.db, step)
+}

@@ -1,0 +1,191 @@
+import { explain } from '../core/reasons.ts'
+import { isBraked } from '../core/safety.ts'
+import type { Path, Step } from '../core/types.ts'
+import type { DirtyFolder } from '../disk/observed.ts'
+import { pull, type PullStep, type PullWork } from '../remote/pull.ts'
+import { push, type PushStep, type PushWork } from '../remote/push.ts'
+import { park, unparkAbove, type Parked } from '../state/parking.ts'
+import { write } from '../state/open.ts'
+import { setBase } from '../state/remote.ts'
+import { onDiskWith, rowAt } from '../state/rows.ts'
+import { dirtyFolders } from './dirty.ts'
+import { advance, type Progress } from './advance.ts'
+import type { Failures } from './failures.ts'
+import type { Observer } from './observe.ts'
+import { holdBack, isHeld, judge, judgePlan, planAll, type Planned, type PlanningOptions, type Verdict } from './planning.ts'
+import type { SessionPorts } from './ports.ts'
+import type { Tally } from './tally.ts'
+
+/** A delete waits so long for its file to be written anew: many programs save that way. */
+const DELETE_PATIENCE = 200
+
+export interface RoundContext {
+  readonly ports: SessionPorts
+  readonly observer: Observer
+  readonly failures: Failures
+  readonly tally: Tally
+  readonly sendWhole: Set<Path>
+  /** Skips that were told already. */
+  readonly told: Set<string>
+  readonly signal: AbortSignal | undefined
+  /** Most rows planned at once; for tests. */
+  readonly window?: number
+}
+
+export interface RoundResult {
+  /** Something moved: look again. */
+  readonly moved: boolean
+  readonly lookRemote: boolean
+  readonly dirty: readonly DirtyFolder[]
+  /** Look again at `folders` after so many milliseconds; null: nothing waits for time. */
+  readonly wait: { readonly inMs: number; readonly folders: readonly DirtyFolder[] } | null
+  readonly verdict: Verdict
+}
+
+/** One look at all that differs: plan, brakes, then both sides at once. Throws what concerns the whole bucket, with all results saved. */
+export async function round(context: RoundContext): Promise<RoundResult> {
+  const { ports, failures } = context
+  const progress: Progress = { moved: false, lookRemote: false, dirty: new Set(), sendWhole: context.sendWhole }
+  const options: PlanningOptions = {
+    leaveOut: (path) => failures.waits(path),
+    sendWhole: context.sendWhole,
+    ...(context.window === undefined ? {} : { window: context.window }),
+  }
+  const late = new Map<Path, number>()
+  let verdict: Verdict | null = null
+  for await (const planned of planAll(ports, options)) {
+    if (verdict === null) {
+      verdict = planned.whole ? judgePlan(ports, planned) : await judge(ports, options)
+      holdBack(ports, verdict)
+    }
+    await carryOut(context, planned, verdict, progress, late)
+    if (context.signal?.aborted) break
+  }
+  if (verdict === null) {
+    verdict = { brakes: [], braked: new Set() }
+    holdBack(ports, verdict)
+  }
+  return {
+    moved: progress.moved,
+    lookRemote: progress.lookRemote,
+    dirty: dirtyFolders(progress.dirty),
+    wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },
+    verdict,
+  }
+}
+
+async function carryOut(
+  context: RoundContext,
+  planned: Planned,
+  verdict: Verdict,
+  progress: Progress,
+  late: Map<Path, number>,
+): Promise<void> {
+  const { ports } = context
+  writeDown(context, planned, progress)
+  const { plan } = planned
+  const due = (step: Step): boolean => {
+    if (!isBraked(step)) return true
+    if (isHeld(ports, verdict, step)) return false
+    const gone = step.type === 'delete-remote' ? context.observer.goneFor(step.path) : null
+    if (gone === null || gone >= DELETE_PATIENCE) return true
+    late.set(step.path, DELETE_PATIENCE - gone)
+    return false
+  }
+  const results = advance(ports, { planned, observer: context.observer, failures: context.failures, progress })
+  const settled = await Promise.allSettled([
+    push(
+      {
+        bucket: ports.bucket,
+        db: ports.db,
+        fs: ports.fs,
+        clock: ports.clock,
+        ids: ports.ids,
+        root: ports.root.path,
+        device: ports.device.name,
+        onResults: (list) => results.pushed(list),
+        onBytes: (bytes) => {
+          context.tally.bytesUp += bytes
+        },
+        ...(context.signal === undefined ? {} : { signal: context.signal }),
+      },
+      [...plan.uploads, ...plan.remoteDeletes].filter(due).map((step) => pushWork(planned, step)),
+    ),
+    pull(
+      {
+        bucket: ports.bucket,
+        disk: ports.disk,
+        onDiskWith: (hash, size) => onDiskWith(ports.db, hash, size, 1),
+        keepFolder: (folder) => keepsFolder(ports, folder),
+        onResults: (list) => results.pulled(list),
+        onBytes: (bytes) => {
+          context.tally.bytesDown += bytes
+        },
+        ...(context.signal === undefined ? {} : { signal: context.signal }),
+      },
+      diskOrder(planned).filter(due).map((step) => pullWork(planned, step)),
+    ),
+  ])
+  for (const one of settled) if (one.status === 'rejected') throw one.reason
+}
+
+/** Deletes first; but one that is half of a move goes next to the other half, so that the bytes are still there to be taken. */
+function diskOrder({ plan }: Planned): PullStep[] {
+  const moved = new Map(plan.localDeletes.flatMap((step) => (step.movedTo === undefined ? [] : [[step.movedTo, step] as const])))
+  const plain = plan.localDeletes.filter((step) => step.movedTo === undefined)
+  const downloads = plan.downloads.flatMap((step) => {
+    const from = moved.get(step.path)
+    return from === undefined ? [step] : [from, step]
+  })
+  return [...plan.conflicts, ...plain, ...downloads]
+}
+
+/** Saves what needs no I/O: agreements, and why a path is left alone. */
+function writeDown(context: RoundContext, { plan, rows }: Planned, progress: Progress): void {
+  const { ports, told } = context
+  const planned = new Set<Path>()
+  for (const list of [plan.records, plan.uploads, plan.remoteDeletes, plan.localDeletes, plan.conflicts, plan.downloads]) {
+    for (const step of list) planned.add(step.path)
+  }
+  const parked: [Path, Parked][] = plan.skips.map((step) => [step.path, step.reason])
+  for (const step of plan.skips) planned.add(step.path)
+  for (const path of rows.keys()) if (!planned.has(path)) parked.push([path, 'settled'])
+  if (plan.records.length > 0) progress.moved = true
+  if (plan.records.length > 0 || parked.length > 0) {
+    write(ports.db, () => {
+      for (const { path, base } of plan.records) setBase(ports.db, path, base)
+      unparkAbove(
+        ports.db,
+        plan.records.map((step) => step.path),
+      )
+      park(ports.db, parked)
+    })
+  }
+  for (const { path, base } of plan.records) if (base !== null) context.failures.clear(path)
+  for (const { path, reason } of plan.skips) {
+    if (told.has(`${reason} ${path}`)) continue
+    told.add(`${reason} ${path}`)
+    ports.onEvent({ type: 'skipped', path, reason, remedy: explain(reason, path).remedy })
+  }
+}
+
+function pushWork({ rows }: Planned, step: PushStep): PushWork {
+  const row = rows.get(step.path)
+  return { step, identity: row?.identity ?? '', mtimeNs: row?.localMtimeNs ?? null, extra: row?.extra ?? null }
+}
+
+function pullWork({ rows }: Planned, step: PullStep): PullWork {
+  const row = rows.get(step.path)
+  return { step, identity: row?.identity ?? '', remoteMtime: row?.remoteMtime ?? null }
+}
+
+function keepsFolder(ports: SessionPorts, folder: Path): boolean {
+  const marker = rowAt(ports.db, ports.traits, `${folder}/`)
+  return marker?.remote != null && marker.remote.kind !== 'deleted'
+}
+
+function longest(waits: Iterable<number>): number {
+  let most = 1
+  for (const wait of waits) most = Math.max(most, wait)
+  return most
+}

@@ -1,0 +1,150 @@
+import { BlobsError } from '../../store/contract/errors.ts'
+import type { DirtyFolder } from '../disk/observed.ts'
+import { catchUp, feedApplier } from '../remote/catch-up.ts'
+import type { FeedItem } from '../../store/contract/types.ts'
+import { getMeta, setMeta, write } from '../state/open.ts'
+import { unparkAll } from '../state/parking.ts'
+import { openFailures, type Failures } from './failures.ts'
+import { openObserver, type Observer, type Scope } from './observe.ts'
+import type { Verdict } from './planning.ts'
+import type { SessionPorts } from './ports.ts'
+import { recover } from './recover.ts'
+import { dirtyFolders } from './dirty.ts'
+import { round, type RoundResult } from './round.ts'
+import { count, newTally, type Tally } from './tally.ts'
+
+/** More rounds than this are a mistake of ours: stop rather than circle. */
+const MOST_ROUNDS = 200
+/** Rounds that follow each other at once; later ones leave the disk some time to come to rest. */
+const QUICK_ROUNDS = 5
+
+export interface CycleScope {
+  readonly local: Scope
+  /** Whether the bucket is asked for news; false while a live feed tells them. */
+  readonly remote: boolean
+}
+export interface CycleResult {
+  /** Look again at `folders` after so many milliseconds, for what waits for time; null: nothing does. */
+  readonly wait: { readonly inMs: number; readonly folders: readonly DirtyFolder[] } | null
+  readonly braked: boolean
+}
+
+/** Both sides of a pairing and the cycle that makes them the same. One cycle at a time: callers see to it. */
+export interface Session {
+  readonly ports: SessionPorts
+  readonly observer: Observer
+  readonly failures: Failures
+  readonly tally: Tally
+  /**
+   * Observes both sides within the scope, plans, does it, and repeats until nothing moves. Throws what concerns a side as a whole
+   * (`Unavailable`, `Unauthenticated`, `Refused` …); what was done by then is saved. Aborting ends it after the batch in hand.
+   */
+  cycle(scope: CycleScope, signal?: AbortSignal): Promise<CycleResult>
+  /** Observes both sides and plans nothing. */
+  observe(signal?: AbortSignal): Promise<void>
+  /** Takes an item of a live feed in; true when there is news to act on. */
+  feed(item: FeedItem): boolean
+}
+
+export function openSession(given: SessionPorts): Session {
+  const tally = newTally()
+  const ports: SessionPorts = {
+    ...given,
+    onEvent: (event) => {
+      count(tally, event)
+      given.onEvent(event)
+    },
+  }
+  const observer = openObserver(ports)
+  const failures = openFailures(ports.db, ports.clock)
+  const session = { ports, observer, failures, tally, sendWhole: new Set<string>(), told: new Set<string>() }
+  const feed = feedApplier({ bucket: ports.bucket, db: ports.db, ignores: observer.ignores })
+  const brakes = brakeTeller(ports)
+  let recovered = false
+
+  const start = async (): Promise<void> => {
+    if (recovered) return
+    await recover(ports)
+    recovered = true
+  }
+  const look = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<void> => {
+    await observeBoth(ports, observer, scope, signal)
+  }
+  return {
+    ports,
+    observer,
+    failures,
+    tally,
+    feed,
+    observe: (signal) => look({ local: 'all', remote: true }, signal),
+    cycle: async (scope, signal) => {
+      await start()
+      if (scope.local === 'all') write(ports.db, () => unparkAll(ports.db))
+      let next: CycleScope = scope
+      for (let n = 0; n < MOST_ROUNDS; n++) {
+        await look(next, signal)
+        if (signal?.aborted) break
+        const result = await round({ ...session, signal })
+        brakes(result.verdict)
+        if (signal?.aborted) break
+        const late = dirtyFolders(await ports.disk.lateWrites())
+        if (isQuiet(result, observer) && late.length === 0) return finish(session, scope, result)
+        if (n >= QUICK_ROUNDS) await ports.clock.sleep(50, signal)
+        const rules = observer.rulesChanged()
+        next = { local: rules ? 'all' : [...result.dirty, ...late], remote: scope.remote || result.lookRemote }
+      }
+      if (signal?.aborted) return { wait: null, braked: false }
+      throw new BlobsError('Refused', `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`, {
+        hint: 'something keeps changing it; blobs status lists the paths that differ',
+      })
+    },
+  }
+}
+
+function isQuiet(result: RoundResult, observer: Observer): boolean {
+  return !result.moved && !result.lookRemote && result.dirty.length === 0 && !observer.rulesChanged()
+}
+
+/** The first link looks at the disk before it lists the bucket: the listing tells which files are merely old. */
+async function observeBoth(
+  ports: SessionPorts,
+  observer: Observer,
+  scope: CycleScope,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const ask = (): Promise<boolean> =>
+    catchUp({
+      bucket: ports.bucket,
+      db: ports.db,
+      ignores: observer.ignores,
+      onRelink: (why) => ports.onEvent({ type: 'relinked', why }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+  if (scope.local === 'all' || scope.local.length > 0) await observer.look(scope.local, signal)
+  if (signal?.aborted) return
+  if (scope.remote || getMeta(ports.db, 'cursor') === null) await ask()
+}
+
+function finish(
+  session: { readonly ports: SessionPorts; readonly observer: Observer; readonly failures: Failures },
+  scope: CycleScope,
+  result: RoundResult,
+): CycleResult {
+  const { ports } = session
+  if (scope.local === 'all' && scope.remote) {
+    write(ports.db, () => setMeta(ports.db, 'verified', new Date(ports.clock.now()).toISOString()))
+  }
+  return { wait: result.wait, braked: result.verdict.brakes.length > 0 }
+}
+
+/** Tells of a brake once, and again when another set waits. */
+function brakeTeller(ports: SessionPorts): (verdict: Verdict) => void {
+  let before = ''
+  return (verdict) => {
+    const now = verdict.brakes.map(({ side, steps }) => `${side} ${steps.length}`).join()
+    if (now !== before) {
+      for (const { side, steps } of verdict.brakes) ports.onEvent({ type: 'brake', side, count: steps.length })
+    }
+    before = now
+  }
+}
