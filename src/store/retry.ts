@@ -153,10 +153,8 @@ async function* resumedChanges(parts: Parts, options: ChangesOptions): AsyncGene
   let told = 0
   while (!ending.aborted) {
     let passed = 0
-    let ended = false
     try {
       for await (const item of parts.store.changes(since === undefined ? options : { ...options, since })) {
-        ended = item.type === 'bookmark'
         const cursor = item.type === 'bookmark' ? item.cursor : item.position
         if (cursor === entry && item.type !== 'bookmark' && passed++ < told) continue
         if (item.type === 'bookmark') {
@@ -170,8 +168,8 @@ async function* resumedChanges(parts: Parts, options: ChangesOptions): AsyncGene
         } else told += 1
         calm.progress()
         yield item
+        if (item.type === 'bookmark' && options.live !== true) return
       }
-      if (ended && options.live !== true) return
       throw cutShort('the feed of changes')
     } catch (error) {
       if (ending.aborted) return
