@@ -7,6 +7,12 @@ type Side = 'closed' | 'open'
 export const hash = text(64, /^[0-9a-f]{64}$/, 'a SHA-256 of 64 lower-case hex digits')
 export const entryId = text(32, /^[0-9a-f]{32}$/, 'an id of 32 lower-case hex digits')
 const key = text(1024)
+/** A key in a request: whether it is one is for the store to say, which names what is wrong with it. */
+const anyKey: Check<string> = (value, path) => {
+  if (typeof value !== 'string') throw new Malformed(path, 'not a text')
+  if (value.length <= 4096) return value
+  throw new Malformed(path, 'longer than any key')
+}
 const cursor = text(256, /^[\x21-\x7e]+$/, 'a cursor')
 const timestamp = text(40, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/, 'an RFC 3339 time')
 const version = integer(1)
@@ -49,16 +55,16 @@ function expectation(side: Side): Check<'any' | 'absent' | { version: number; ha
 
 const ref = object({ hash, size: integer(0) }, {}, 'closed')
 const refs = object({ depth: integer(0, limits.depth), refs: list(ref, limits.refs) }, {}, 'closed')
-const copy = object({ copy: object({ key, version }, {}, 'closed') }, {}, 'closed')
+const copy = object({ copy: object({ key: anyKey, version }, {}, 'closed') }, {}, 'closed')
 const body: Check<ReturnType<typeof refs> | ReturnType<typeof copy>> = (value, path) =>
   'copy' in record(value, path) ? copy(value, path) : refs(value, path)
 
 const put = object(
-  { type: literal('put'), key, expect: expectation('closed'), hash, size: integer(0), body, contentType, meta },
+  { type: literal('put'), key: anyKey, expect: expectation('closed'), hash, size: integer(0), body, contentType, meta },
   {},
   'closed',
 )
-const remove = object({ type: literal('delete'), key, expect: expectation('closed') }, {}, 'closed')
+const remove = object({ type: literal('delete'), key: anyKey, expect: expectation('closed') }, {}, 'closed')
 const change: Check<ReturnType<typeof put> | ReturnType<typeof remove>> = (value, path) =>
   record(value, path)['type'] === 'delete' ? remove(value, path) : put(value, path)
 const entry = object(
@@ -72,7 +78,11 @@ export const commitRequest = object({ entries: list(entry, limits.entries, 1) },
 /** Body of `POST …/chunks/missing`. */
 export const missingRequest = object({ hashes: list(hash, limits.hashes) }, {}, 'closed')
 /** Body of `POST …/fetch`. */
-export const fetchRequest = object({ wants: list(object({ key, version }, {}, 'closed'), limits.wants) }, {}, 'closed')
+export const fetchRequest = object(
+  { wants: list(object({ key: anyKey, version }, {}, 'closed'), limits.wants) },
+  {},
+  'closed',
+)
 
 function bucketOptions(side: Side) {
   return object({}, { maxBlobSize: integer(1) }, side)

@@ -59,10 +59,10 @@ export function problemOf(error: unknown, direction: Direction = 'asks'): Proble
   const status = code === 'Corrupt' && direction === 'sends-bytes' ? 422 : STATUS[code]
   return {
     ...frame(code, error instanceof BodyBroken ? 408 : status),
-    detail: message,
+    detail: message.toWellFormed(),
     ...(hint === undefined ? {} : { hint }),
     ...(bucket === undefined ? {} : { bucket }),
-    ...(key === undefined ? {} : { key }),
+    ...(key === undefined ? {} : { key: key.toWellFormed() }),
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(conflicts.length === 0
       ? {}
@@ -98,6 +98,11 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   if (key !== undefined) reply.header('x-blobs-key', encodeText(key))
   if (code === 'Unavailable' && problem.status === 503)
     reply.header('retry-after', Math.ceil((retryAfter ?? 1000) / 1000))
+  if (reply.request.method === 'HEAD') {
+    // Its answer has no body to say it in.
+    reply.header('x-blobs-detail', encodeText(detail))
+    if (problem.hint !== undefined) reply.header('x-blobs-hint', encodeText(problem.hint))
+  }
   if (code === 'Unauthenticated') reply.header('www-authenticate', challenge(reply, detail))
   if (code === 'Forbidden') reply.header('www-authenticate', 'Bearer realm="blobs", error="insufficient_scope"')
   return reply.send(JSON.stringify(problem))

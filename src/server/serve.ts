@@ -58,7 +58,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const stopping = new AbortController()
   const log = openLog(options.log ?? (() => undefined), now)
   const context = openContext(options, bounds, stopping.signal)
-  const { fastify } = await import('fastify')
+  const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler, bounds, tls),
     exposeHeadRoutes: false,
@@ -113,9 +113,13 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async (request, reply) => {
     log.request(request, reply)
-    const done = new Promise((resolve) => reply.raw.once('close', resolve))
+    const done = new Promise<void>((resolve) => {
+      reply.raw.once('close', () => {
+        work.delete(done)
+        resolve()
+      })
+    })
     work.add(done)
-    void done.then(() => work.delete(done))
     reply.raw.once('finish', () => lingerAfter(request.raw))
     reply.header('x-request-id', request.id)
     if (!context.stopping.aborted) return

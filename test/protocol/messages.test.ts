@@ -58,7 +58,8 @@ describe('a request to commit', () => {
       'not a known property',
     ],
     ['a content type of two lines', commit({ ...put, contentType: 'a\r\nb' }), 'contentType: not printable ASCII'],
-    ['half a surrogate', commit({ ...put, key: '\ud800' }), 'key: not valid Unicode'],
+    ['a key of a megabyte', commit({ ...put, key: 'x'.repeat(1_000_000) }), 'key: longer than any key'],
+    ['half a surrogate', commit({ ...put, contentType: '\ud800' }), 'contentType: not valid Unicode'],
     ['metadata of numbers', commit({ ...put, meta: { a: 1 } }), 'meta.a: not a text'],
     [
       'metadata of 9000 bytes',

@@ -1,0 +1,53 @@
+import { bucketInfo, pageAnswer } from '../../protocol/messages.ts'
+import { bucketPath } from '../../protocol/routes.ts'
+import type { BlobStore } from '../contract/blob-store.ts'
+import { BlobsError } from '../contract/errors.ts'
+import type { ListOptions } from '../contract/types.ts'
+import { askJson } from './client.ts'
+import { fetchAll } from './fetch.ts'
+import { followChanges, readChunksOf } from './follow.ts'
+import { type Place, readBlob, readHead } from './read.ts'
+import type { Transport } from './transport.ts'
+import { commitAll, missingOf, stageAll } from './write.ts'
+
+/** One bucket of a server. Closing it ends its feeds and leaves the transport open. */
+export function httpStore(transport: Transport, bucket: string): BlobStore {
+  const closing = new AbortController()
+  const open = (): Place => {
+    if (!closing.signal.aborted) return { transport, bucket }
+    throw new BlobsError('InvalidRequest', `bucket ${bucket} was closed by this program`, { bucket })
+  }
+  return {
+    info: async () => askJson(open().transport, { method: 'GET', path: bucketPath(bucket) }, bucketInfo),
+    head: async (key, { version } = {}) => readHead(open(), key, version),
+    get: async (key, options = {}) => readBlob(open(), key, options),
+    commit: async (entries) => commitAll(open(), entries),
+    list: async (options = {}) =>
+      askJson(
+        open().transport,
+        { method: 'GET', path: `${bucketPath(bucket, 'blobs')}${listQuery(options)}` },
+        pageAnswer,
+      ),
+    changes: async function* (options) {
+      yield* followChanges(open(), options, closing.signal)
+    },
+    missing: async (hashes) => missingOf(open(), hashes),
+    stage: async (chunks) => stageAll(open(), chunks),
+    fetch: async function* (wants) {
+      yield* fetchAll(open(), wants)
+    },
+    chunksOf: async (key, version) => readChunksOf(open(), key, version),
+    close: () => {
+      closing.abort()
+      return Promise.resolve()
+    },
+  }
+}
+
+function listQuery(options: ListOptions): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && value !== false) query.set(name, String(value))
+  }
+  return query.size === 0 ? '' : `?${query.toString()}`
+}

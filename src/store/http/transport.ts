@@ -1,0 +1,201 @@
+import * as http from 'node:http'
+import { BlobsError } from '../contract/errors.ts'
+import { unreachable } from './failures.ts'
+
+/** How long a client waits, in milliseconds. */
+export interface Waits {
+  /** For a connection. */
+  readonly connect: number
+  /** For any progress of a request, and for its answer to begin. */
+  readonly answer: number
+  /** For the next piece of an answer. */
+  readonly silence: number
+}
+
+const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000 }
+/** Connections to one server at once, live feeds aside. */
+const CONNECTIONS = 16
+
+export interface TransportOptions {
+  /** `http://host:port` or `https://…`; a path is not part of it. */
+  readonly origin: string
+  readonly token?: string
+  /** PEM of certificates to trust in place of the system's. */
+  readonly ca?: string
+  readonly waits?: Partial<Waits>
+}
+
+export interface Outgoing {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: { readonly type: string; readonly bytes: Uint8Array }
+  readonly signal?: AbortSignal
+  /** It must not be sent twice, or it stays open for long: it gets a connection of its own. */
+  readonly alone?: boolean
+  /** In place of the usual wait for the next piece of the answer. */
+  readonly silence?: number
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: http.IncomingHttpHeaders
+  /** The body as it comes. Throws `Unavailable` when it is cut or silent. To be read to its end, or returned from. */
+  pieces(): AsyncGenerator<Uint8Array, void, undefined>
+}
+
+/** Requests to one server, over connections that are kept. */
+export interface Transport {
+  readonly origin: string
+  /** Any answer, whatever its status. Throws `Unavailable`, or `Refused` for a certificate that is not trusted. */
+  send(outgoing: Outgoing): Promise<Answer>
+  /** Ends all connections; what is under way fails. */
+  close(): void
+}
+
+export async function openTransport({ origin, token, ca, waits }: TransportOptions): Promise<Transport> {
+  const url = checkOrigin(origin)
+  const { Agent, request } = url.protocol === 'https:' ? await import('node:https') : http
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
+  const open: Opener = (outgoing, fresh) =>
+    request({
+      protocol: url.protocol,
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port,
+      method: outgoing.method,
+      path: outgoing.path,
+      agent: fresh ? false : agent,
+      maxHeaderSize: 128 * 1024,
+      ...(ca === undefined ? {} : { ca }),
+      ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(outgoing.body === undefined
+          ? {}
+          : { 'content-type': outgoing.body.type, 'content-length': outgoing.body.bytes.length }),
+        ...outgoing.headers,
+      },
+    })
+  const patience = { ...DEFAULT_WAITS, ...waits }
+  return {
+    origin: url.origin,
+    send: async (outgoing) => {
+      try {
+        const response = await attempt(open, outgoing, outgoing.alone ?? false, patience)
+        const silence = outgoing.silence ?? patience.silence
+        return {
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          pieces: () => piecesOf(response, silence, url.origin),
+        }
+      } catch (error) {
+        throw unreachable(error, url.origin)
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function checkOrigin(origin: string): URL {
+  const url = URL.canParse(origin) ? new URL(origin) : null
+  if (url !== null && /^https?:$/.test(url.protocol)) return url
+  throw new BlobsError('InvalidRequest', `${JSON.stringify(origin)} is not the address of a server`, {
+    hint: 'write it as http://host:7420 or https://host',
+  })
+}
+
+type Opener = (outgoing: Outgoing, fresh: boolean) => http.ClientRequest
+
+/** A kept connection may have been closed by the server while it was idle: then the request goes out once more on a new one. */
+async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Waits): Promise<http.IncomingMessage> {
+  const request = open(outgoing, fresh)
+  try {
+    return await exchange(request, outgoing.body?.bytes, waits)
+  } catch (error) {
+    if (!request.reusedSocket || !isHangUp(error)) throw error
+    return attempt(open, outgoing, true, waits)
+  }
+}
+
+function isHangUp(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+}
+
+function exchange(
+  request: http.ClientRequest,
+  body: Uint8Array | undefined,
+  waits: Waits,
+): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    let connecting: NodeJS.Timeout | undefined
+    request.on('socket', (socket) => {
+      socket.setNoDelay(true)
+      if (!socket.connecting) return
+      connecting = setTimeout(() => request.destroy(new TimedOut('no connection', waits.connect)), waits.connect)
+      socket.once('connect', () => clearTimeout(connecting))
+    })
+    request.setTimeout(waits.answer, () => request.destroy(new TimedOut('no answer', waits.answer)))
+    request.on('error', (error) => {
+      clearTimeout(connecting)
+      reject(error)
+    })
+    request.on('response', (response) => {
+      // From here on only the time counts in which somebody waits for a piece.
+      request.setTimeout(0)
+      // Without a listener, an error of an answer that nobody reads any more would end the process.
+      response.on('error', () => undefined)
+      resolve(response)
+    })
+    request.end(body)
+  })
+}
+
+/** Nothing came in time. */
+class TimedOut extends Error {
+  readonly code = 'ETIMEDOUT'
+
+  constructor(what: string, milliseconds: number) {
+    super(`${what} within ${Math.round(milliseconds / 1000)} s`)
+    this.name = 'TimedOut'
+  }
+}
+
+async function* piecesOf(
+  response: http.IncomingMessage,
+  silence: number,
+  origin: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const signals = ['readable', 'end', 'close', 'error'] as const
+  let wake: () => void = () => undefined
+  const onSignal = (): void => wake()
+  for (const signal of signals) response.on(signal, onSignal)
+  try {
+    for (;;) {
+      const piece: Buffer | null = response.read()
+      if (piece !== null) {
+        yield piece
+        continue
+      }
+      if (response.readableEnded) break
+      if (response.destroyed) throw response.errored ?? new Error('the connection was closed')
+      if (!(await woken(silence))) throw new TimedOut('nothing more of the answer', silence)
+    }
+    if (!response.complete) throw new Error('the answer was cut short')
+  } catch (error) {
+    throw unreachable(error, origin)
+  } finally {
+    for (const signal of signals) response.off(signal, onSignal)
+    // Where the reader stopped early, the rest is not worth reading.
+    if (!response.readableEnded) response.destroy()
+  }
+
+  function woken(milliseconds: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), milliseconds)
+      wake = () => {
+        clearTimeout(timer)
+        resolve(true)
+      }
+    })
+  }
+}

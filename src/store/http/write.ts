@@ -1,0 +1,99 @@
+import type { Hash } from '../../content/hash.ts'
+import { encodeFrames, type Frame } from '../../protocol/frames.ts'
+import { limits } from '../../protocol/limits.ts'
+import { commitAnswer, missingAnswer, stagedAnswer } from '../../protocol/messages.ts'
+import { bucketPath, FRAMES_TYPE } from '../../protocol/routes.ts'
+import { BlobsError } from '../contract/errors.ts'
+import type { Chunk, EntryInput, Outcome } from '../contract/types.ts'
+import { askJson, jsonBody } from './client.ts'
+import type { Place } from './read.ts'
+
+/** A request carries up to about this much. */
+const BATCH_BYTES = 8 * 1024 * 1024
+
+/** See `BlobStore.commit`. Thousands of entries travel in several requests, in order. */
+export async function commitAll(place: Place, entries: readonly EntryInput[]): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = []
+  const most = { items: limits.entries, weight: limits.changes, bytes: BATCH_BYTES }
+  for (const batch of batches(entries.map(withoutAuthor), most, (entry) => ({
+    weight: entry.changes.length,
+    bytes: roughBytes(entry),
+  }))) {
+    const answer = await askJson(
+      place.transport,
+      { method: 'POST', path: bucketPath(place.bucket, 'commit'), body: jsonBody({ entries: batch }) },
+      commitAnswer,
+    )
+    const told = new Map(answer.outcomes.map((outcome) => [outcome.id, outcome]))
+    for (const { id } of batch) outcomes.push(told.get(id) ?? unknown(id, place))
+  }
+  return outcomes
+}
+
+/** The author is whom the token names; a server takes no other's word for it. */
+function withoutAuthor({ author: _author, ...entry }: EntryInput): Omit<EntryInput, 'author'> {
+  return entry
+}
+
+function roughBytes(entry: Omit<EntryInput, 'author'>): number {
+  return JSON.stringify(entry).length
+}
+
+function unknown(id: string, { transport }: Place): never {
+  throw new BlobsError('Unavailable', `${transport.origin} did not say what became of entry ${id}`)
+}
+
+/** See `BlobStore.missing`. */
+export async function missingOf(place: Place, hashes: readonly Hash[]): Promise<readonly Hash[]> {
+  const found: Hash[] = []
+  for (let at = 0; at < hashes.length; at += limits.hashes) {
+    const body = jsonBody({ hashes: hashes.slice(at, at + limits.hashes) })
+    const path = bucketPath(place.bucket, 'chunks/missing')
+    found.push(...(await askJson(place.transport, { method: 'POST', path, body }, missingAnswer)).missing)
+  }
+  return found
+}
+
+/** See `BlobStore.stage`. */
+export async function stageAll(place: Place, chunks: readonly Chunk[]): Promise<void> {
+  const frames = chunks.map(({ hash, bytes }): Frame => ({ label: hash, bytes }))
+  const most = { items: limits.chunks, weight: limits.chunks, bytes: BATCH_BYTES }
+  for (const batch of batches(frames, most, ({ bytes }) => ({ weight: 1, bytes: bytes.length }))) {
+    const body = { type: FRAMES_TYPE, bytes: encodeFrames(batch) }
+    const path = bucketPath(place.bucket, 'chunks')
+    const { staged } = await askJson(place.transport, { method: 'POST', path, body }, stagedAnswer)
+    if (staged !== batch.length) {
+      throw new BlobsError('Unavailable', `${place.transport.origin} took ${staged} of ${batch.length} chunks`)
+    }
+  }
+}
+
+interface Size {
+  readonly weight: number
+  readonly bytes: number
+}
+
+/** Runs of items within the bounds; one that is beyond them alone makes a run of its own. */
+function* batches<T>(
+  items: readonly T[],
+  most: Size & { readonly items: number },
+  sizeOf: (item: T) => Size,
+): Generator<readonly T[], void> {
+  let batch: T[] = []
+  let weight = 0
+  let bytes = 0
+  for (const item of items) {
+    const size = sizeOf(item)
+    const full = batch.length >= most.items || weight + size.weight > most.weight || bytes + size.bytes > most.bytes
+    if (full && batch.length > 0) {
+      yield batch
+      batch = []
+      weight = 0
+      bytes = 0
+    }
+    batch.push(item)
+    weight += size.weight
+    bytes += size.bytes
+  }
+  if (batch.length > 0) yield batch
+}
