@@ -5,11 +5,10 @@ import { FolderCommand } from '../cli/sync/folder-command.ts'
 export default class Approve extends FolderCommand {
   static override summary = 'Let the deletes go on that a sync holds back.'
   static override description = `A sync that would delete very many files on one side stops and asks first. This lets exactly the deletes happen that wait now (blobs status shows them). Without a running agent they happen at the next blobs sync.`
+  static override usage = 'approve [FOLDER]'
   static override examples = [
-    {
-      description: 'Look, then let it happen',
-      command: '<%= config.bin %> status ~/notes\n<%= config.bin %> approve ~/notes',
-    },
+    { description: 'Look at what waits', command: '<%= config.bin %> status ~/notes' },
+    { description: 'Then let it happen', command: '<%= config.bin %> approve ~/notes' },
   ]
   static override args = {
     folder: Args.string({ description: 'synced folder, or a path inside it', default: '.', ignoreStdin: true }),

@@ -5,11 +5,10 @@ import { FolderCommand } from '../cli/sync/folder-command.ts'
 export default class Reject extends FolderCommand {
   static override summary = 'Give up the deletes that a sync holds back: the files come back.'
   static override description = `A sync that would delete very many files on one side stops and asks first. This takes the deletes back that wait now: the files return from the other side. Without a running agent they return at the next blobs sync.`
+  static override usage = 'reject [FOLDER]'
   static override examples = [
-    {
-      description: 'Look, then bring the files back',
-      command: '<%= config.bin %> status ~/notes\n<%= config.bin %> reject ~/notes',
-    },
+    { description: 'Look at what waits', command: '<%= config.bin %> status ~/notes' },
+    { description: 'Then bring the files back', command: '<%= config.bin %> reject ~/notes' },
   ]
   static override args = {
     folder: Args.string({ description: 'synced folder, or a path inside it', default: '.', ignoreStdin: true }),

@@ -18,6 +18,7 @@ export default class Share extends FolderCommand {
   static override description = `Keeps FOLDER and a bucket of this machine's embedded store the same, and serves the store, so that other machines can sync with the same bucket. Prints the address and what to run on the other machine. The bucket has the folder's name; folder and bucket are made where they are missing. Runs until Ctrl-C.
 
 It listens on this machine alone: others come in through an ssh tunnel, or directly when --host is given with a TLS certificate. Each needs a token (blobs token create); none is printed here.`
+  static override usage = 'share FOLDER [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
   static override examples = [
     { description: 'Share a folder', command: '<%= config.bin %> share ~/notes' },
     {

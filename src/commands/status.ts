@@ -7,6 +7,7 @@ const SHOWN_PATHS = 20
 export default class Status extends FolderCommand {
   static override summary = 'Show how a synced folder is: in sync, what is pending, what waits for you.'
   static override description = `Asks the agent that runs for the folder; without one, tells what the last sync left. Everything that is not in sync is listed with its reason and what to do about it.`
+  static override usage = 'status [FOLDER]'
   static override examples = [
     { description: 'The folder that this directory belongs to', command: '<%= config.bin %> status' },
     { description: 'Another folder', command: '<%= config.bin %> status ~/notes' },

@@ -16,6 +16,7 @@ export default class Sync extends FolderCommand {
 Nothing that was saved is lost: files edited on both sides are kept both (see blobs conflicts), replaced and deleted files go to FOLDER/.blobs/trash, and every version stays in the bucket's history. A sync that would delete very many files stops and asks (see blobs approve).
 
 Files that .blobsignore names (the syntax of .gitignore; the file itself is synced) are left alone. When an agent runs for the folder already, it is asked to bring everything up to date, and its answer is shown.`
+  static override usage = 'sync FOLDER [BUCKET] [--watch | --dry-run] [--max-delete N|P%] [--exclude PATTERN]...'
   static override examples = [
     { description: 'Pair a folder with a bucket and sync it once', command: '<%= config.bin %> sync ~/notes notes' },
     {

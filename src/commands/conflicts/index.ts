@@ -6,6 +6,7 @@ import { conflictText } from '../../cli/sync/present.ts'
 export default class Conflicts extends FolderCommand {
   static override summary = 'List the conflicts of a synced folder.'
   static override description = `When a file was edited on both sides, the bucket's version keeps the name and your bytes stay beside it in a conflict file, which is synced like any other. Nothing removes it but you: compare the two, then run blobs conflicts resolve.`
+  static override usage = 'conflicts [FOLDER]'
   static override examples = [
     { description: 'The folder that this directory belongs to', command: '<%= config.bin %> conflicts' },
     {

@@ -8,6 +8,7 @@ export default class ConflictsResolve extends FolderCommand {
   static override description = `PATH is the file's name or one of its conflict files.
 
 mine: the conflict file's bytes take the name; what was there stays in the history. theirs: the name stays as it is; the conflict file goes to .blobs/trash. both: the conflict file becomes an ordinary file under a plain name. With several conflict files, mine needs to be told which one.`
+  static override usage = 'conflicts resolve PATH --keep mine|theirs|both'
   static override examples = [
     {
       description: 'My edit is the right one',
