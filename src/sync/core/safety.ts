@@ -99,27 +99,11 @@ export function vanishedFolder(tally: Tally, synced: Synced): Path | null {
   return null
 }
 
-/** A SHA-256 that is fed text (`hasher()` of content/hash.ts). */
-export interface TextHasher {
-  update(text: string): unknown
-  digest(encoding: 'hex'): string
-}
-
 /**
- * Names exactly the deletions that wait on one side: which paths, and which content each loses. A yes is kept as this digest and
- * holds for a later plan only if that plan's digest is the same.
+ * What exactly a deletion takes away, as text. A yes is for a side, a path and this: a deletion that would take anything else, now or
+ * later, needs a yes of its own.
  */
-export function approvalDigest(steps: Iterable<Step>, side: Side, hasher: TextHasher): string {
-  const type = side === 'local' ? 'delete-local' : 'delete-remote'
-  const deletes = [...steps].filter(isBraked).filter((step) => step.type === type)
-  hasher.update(`${type}\n`)
-  for (const step of deletes.sort((a, b) => comparePaths(a.path, b.path))) {
-    hasher.update(`${JSON.stringify(step.path)} ${lost(step)}\n`)
-  }
-  return hasher.digest('hex')
-}
-
-function lost(step: Delete): string {
+export function lossOf(step: Delete): string {
   if (step.type === 'delete-local') return `${step.replaces.hash} ${step.replaces.executable}`
   return step.expect === 'absent' ? 'absent' : `${step.expect.version} ${step.expect.hash}`
 }

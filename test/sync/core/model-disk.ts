@@ -9,7 +9,7 @@ export interface File {
   readonly mtimeNs: bigint
 }
 /** Something that must not be judged: a link, a socket. */
-export interface Other {
+interface Other {
   readonly kind: 'other'
   readonly reason: Reason
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { clashKey } from '../../../src/sync/core/names.ts'
 import type { Path, Step } from '../../../src/sync/core/types.ts'
 import { createAgent, type Agent } from './model-agent.ts'

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decide } from '../../../src/sync/core/reconcile.ts'
 import { plan } from '../../../src/sync/core/plan.ts'

@@ -1,7 +1,7 @@
 import type { Base, Content, Local, Reason, Remote, Row } from '../../../src/sync/core/types.ts'
 
 /** Contents named by one letter; `x` after it: executable. */
-export function content(name: string): Content {
+function content(name: string): Content {
   const letter = name.charAt(0)
   return { kind: 'file', hash: hashOf(letter), size: 1, executable: name.endsWith('x') && name.length > 1 }
 }
@@ -21,19 +21,19 @@ export const FOLDER: Content = {
 }
 
 /** `A@3`: content A at version 3; `/@3`: a folder marker. */
-export function base(text: string): Base {
+function base(text: string): Base {
   const [name = '', version = ''] = text.split('@')
   return { ...(name === '/' ? FOLDER : content(name)), version: Number(version) }
 }
 
 /** As `base`; `†@4`: deleted at version 4. */
-export function remote(text: string): Remote {
+function remote(text: string): Remote {
   const [name, version = ''] = text.split('@')
   return name === '†' ? { kind: 'deleted', version: Number(version), entry: `entry${version}` } : base(text)
 }
 
 /** `A`, `Ax`, `/`, or `?busy` for what must not be judged. */
-export function local(text: string): Local {
+function local(text: string): Local {
   if (text.startsWith('?')) return { kind: 'unknown', reason: text.slice(1) as Reason }
   return text === '/' ? FOLDER : content(text)
 }
