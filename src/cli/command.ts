@@ -3,7 +3,7 @@ import type { Interfaces } from '@oclif/core'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { systemClock, systemIds } from '../platform/system.ts'
 import { Interrupted, PartialFailure, errorJson, errorText, viewError, type ErrorView, type Failure } from './errors.ts'
-import { plain } from './format.ts'
+import { duration, plain } from './format.ts'
 import { emphasize, openOutput, type Output } from './output.ts'
 import { openProgress, type Progress } from './progress.ts'
 import { listenForSignals, type Signals } from './signals.ts'
@@ -23,6 +23,7 @@ export interface Access {
   readonly caCert?: string
   /** Bytes a second. */
   readonly limitRate?: number
+  readonly onRetry: (error: Error, pause: number) => void
   readonly clock: Clock
   readonly ids: Ids
 }
@@ -102,6 +103,8 @@ export abstract class BlobsCommand extends Command {
       env: process.env,
       clock: this.clock,
       ids: this.ids,
+      onRetry: (error, pause) =>
+        this.output.message(`${plain(error.message)}; trying again in ${duration(pause / 1000)}`),
       ...(flags['limit-rate'] === undefined ? {} : { limitRate: flags['limit-rate'] }),
       ...(flags.profile === undefined ? {} : { profile: flags.profile }),
       ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),

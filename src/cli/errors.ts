@@ -194,7 +194,7 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   return {
     code: error.code,
     message: redact(message),
-    hint: redact(error.hint ?? (conflict ? conflictHint(conflict, bucket) : (HINT[error.code] ?? ''))),
+    hint: redact(hintOf(error)),
     exitCode: EXIT[error.code],
     retryable: error.retryable,
     ...(key === undefined ? {} : { key }),
@@ -202,12 +202,10 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   }
 }
 
-function conflictHint(conflict: Conflict, bucket: string): string {
-  const target = plain(`${bucket}/${conflict.key}`)
-  if (conflict.current === null)
-    return `put it anew: leave --if-version away · what is there: blobs ls ${plain(bucket)}`
-  const see = `see the difference: blobs history ${target}`
-  return conflict.current.deleted ? see : `${see} · take theirs: blobs get ${target}`
+// What a server advises on tokens is for those who write requests themselves.
+function hintOf(error: BlobsError): string {
+  const own = HINT[error.code] ?? ''
+  return error.code === 'Unauthenticated' ? own : (error.hint ?? own)
 }
 
 function viewPartial(error: PartialFailure, now: number, command: string): ErrorView {

@@ -4,6 +4,7 @@ import { requireTarget } from '../cli/bucket-argument.ts'
 import { limitRate } from '../cli/flags.ts'
 import { parseRange } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
+import { showTarget } from '../locations/target.ts'
 import { openTransfer } from '../transfer/context.ts'
 import { readBlob } from '../transfer/get.ts'
 import { requireBlob } from '../transfer/listing.ts'
@@ -36,7 +37,14 @@ export default class Cat extends BlobsCommand {
     await using places = openPlaces(this.access(flags))
     const target = requireTarget(places.target(args.source))
     const store = await places.open(target)
-    const context = openTransfer({ store, bucket: target.bucket, device: '', ids: this.ids, signal: this.signal })
+    const context = openTransfer({
+      store,
+      bucket: target.bucket,
+      show: (key) => showTarget(target, key),
+      device: '',
+      ids: this.ids,
+      signal: this.signal,
+    })
     const info = await requireBlob(context, target.key, flags.version)
     for await (const bytes of readBlob(context, info, range)) await this.output.bytes(bytes)
   }

@@ -5,7 +5,7 @@ import { limitRate } from '../cli/flags.ts'
 import { count, duration, plain, size } from '../cli/format.ts'
 import { parseRange } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
-import type { Target } from '../locations/target.ts'
+import { showTarget, type Target } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
@@ -88,7 +88,15 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
       )
       const open = async (target: Target): Promise<TransferContext> => {
         const store = await places.open(target)
-        return openTransfer({ store, bucket: target.bucket, device: '', ids: this.ids, signal: this.signal, progress })
+        return openTransfer({
+          store,
+          bucket: target.bucket,
+          show: (key) => showTarget(target, key),
+          device: '',
+          ids: this.ids,
+          signal: this.signal,
+          progress,
+        })
       }
       if (plan.kind === 'into' && plan.make) makeFolder(plan.folder)
       if (flags.recursive) for (const source of sources) await this.getTree(await open(source), source, plan)

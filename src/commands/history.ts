@@ -3,6 +3,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { localTime, plain, relativeTime, size, table } from '../cli/format.ts'
 import { openPlaces } from '../locations/places.ts'
+import { showTarget } from '../locations/target.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
 import { requireBlob, versionsOf } from '../transfer/listing.ts'
 
@@ -27,7 +28,8 @@ export default class History extends BlobsCommand {
     const { args, flags } = await this.parse(History)
     await using places = openPlaces(this.access(flags))
     const target = requireTarget(places.target(args.target))
-    const context = { store: await places.open(target), bucket: target.bucket }
+    const { bucket } = target
+    const context = { store: await places.open(target), bucket, show: (key: string) => showTarget(target, key) }
     const all = target.key === '' ? [] : await versionsOf(context, target.key)
     // It tells what the name is instead, or that there is nothing.
     if (all.length === 0) await requireBlob(context, target.key)

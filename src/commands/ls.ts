@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { localTime, plain, size, table } from '../cli/format.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
-import type { Target } from '../locations/target.ts'
+import { showTarget, type Target } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo, BucketInfo } from '../store/contract/types.ts'
 import { folderOf, listPages, lookUp, versionsOf } from '../transfer/listing.ts'
@@ -78,7 +78,7 @@ Names are told as they are below the folder; --json tells whole keys.`
     flags: { readonly recursive: boolean; readonly versions: boolean },
   ): Promise<void> {
     const { bucket, key } = target
-    const context = { store: await places.open(target), bucket }
+    const context = { store: await places.open(target), bucket, show: (name: string) => showTarget(target, name) }
     const { blob, folder } = await lookUp(context, key)
     const old = flags.versions && key !== '' && !key.endsWith('/') ? await versionsOf(context, key) : []
     if (flags.versions) this.show(old.map((info) => ({ info, name: key })))
@@ -145,6 +145,6 @@ function nothing(target: Target, blob: BlobInfo | null): BlobsError {
   }
   return new BlobsError('NotFound', `there is no blob and no folder ${bucket}/${key}`, {
     key,
-    hint: `what there is: blobs ls ${bucket}`,
+    hint: `what there is: blobs ls ${showTarget(target)}`,
   })
 }

@@ -4,7 +4,7 @@ import { count, duration, plain, size } from '../cli/format.ts'
 import { limitRate } from '../cli/flags.ts'
 import { parseMeta } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
-import type { Target } from '../locations/target.ts'
+import { showTarget, type Target } from '../locations/target.ts'
 import type { BlobInfo, Expectation } from '../store/contract/types.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
@@ -93,6 +93,7 @@ FILE - is stdin, of any length; it needs an exact key.`
       const context = openTransfer({
         store,
         bucket: target.bucket,
+        show: (key) => showTarget(target, key),
         device: places.device().name,
         ids: this.ids,
         signal: this.signal,

@@ -4,7 +4,7 @@ import { requireTarget } from '../cli/bucket-argument.ts'
 import { localTime, plain, size } from '../cli/format.ts'
 import { parseTime } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
-import type { Target } from '../locations/target.ts'
+import { showTarget, type Target } from '../locations/target.ts'
 import { openTransfer } from '../transfer/context.ts'
 import { restoreTime, restoreVersion, type RestoreResult } from '../transfer/restore.ts'
 
@@ -57,6 +57,7 @@ TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h
       const context = openTransfer({
         store,
         bucket: target.bucket,
+        show: (key) => showTarget(target, key),
         device,
         ids: this.ids,
         signal: this.signal,

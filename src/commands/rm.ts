@@ -3,7 +3,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { count, plain, size } from '../cli/format.ts'
 import { openPlaces } from '../locations/places.ts'
-import type { Target } from '../locations/target.ts'
+import { showTarget, type Target } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
@@ -71,6 +71,7 @@ What someone else changes while a folder is being deleted stays, and is named.`
           const context = openTransfer({
             store,
             bucket: target.bucket,
+            show: (key) => showTarget(target, key),
             device,
             operation,
             ids: this.ids,

@@ -3,6 +3,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { localTime, plain, relativeTime, size } from '../cli/format.ts'
 import { openPlaces } from '../locations/places.ts'
+import { showTarget } from '../locations/target.ts'
 import type { BlobInfo, BucketInfo } from '../store/contract/types.ts'
 import { requireBlob } from '../transfer/listing.ts'
 
@@ -34,7 +35,11 @@ export default class Stat extends BlobsCommand {
       this.output.document(info, bucketBlock(info, now))
       return
     }
-    const info = await requireBlob({ store, bucket: target.bucket }, target.key, flags.version)
+    const info = await requireBlob(
+      { store, bucket: target.bucket, show: (key) => showTarget(target, key) },
+      target.key,
+      flags.version,
+    )
     this.output.document(info, blobBlock(info, now))
   }
 }

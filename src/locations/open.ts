@@ -1,5 +1,6 @@
 import type { Clock, Ids } from '../platform/ports.ts'
-import type { Buckets } from '../store/contract/blob-store.ts'
+import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
+import type { BlobsError } from '../store/contract/errors.ts'
 import type { Location } from './target.ts'
 
 export interface OpenOptions {
@@ -13,23 +14,39 @@ export interface OpenOptions {
   readonly ca?: string
   /** Bytes a second, up and down each. */
   readonly limitRate?: number
+  /** Told before a server is asked again, in so many milliseconds. */
+  readonly onRetry?: (error: BlobsError, pause: number) => void
 }
 
 /**
  * Opens the place that holds buckets: the embedded store (''), or a server by its origin. Loads only what that place needs. Nothing is
- * sent before the first call.
+ * sent before the first call. What a server cannot do for the moment is tried again for some seconds, once a bucket is open.
  */
 export async function openBuckets(location: Location, options: OpenOptions): Promise<Buckets> {
-  void location
-  return openEmbedded(options)
+  const buckets = location === '' ? await openEmbedded(options) : await openServer(location, options)
+  const { limitRate, clock } = options
+  if (limitRate === undefined) return buckets
+  const { limited } = await import('../store/limit.ts')
+  return wrapped(buckets, (store) => limited(store, { bytesPerSecond: limitRate, clock }))
 }
 
-async function openEmbedded(options: OpenOptions): Promise<Buckets> {
-  const { data, clock, ids } = options
-  const [{ openLocal }, buckets] = await Promise.all([
-    import('../backends/local/local.ts'),
-    import('../store/buckets.ts'),
-  ])
-  const backend = await openLocal({ directory: data, clock })
-  return buckets.openBuckets({ backend, clock, ids })
+async function openEmbedded({ data, clock, ids }: OpenOptions): Promise<Buckets> {
+  const [local, store] = await Promise.all([import('../backends/local/local.ts'), import('../store/buckets.ts')])
+  return store.openBuckets({ backend: await local.openLocal({ directory: data, clock }), clock, ids })
+}
+
+async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {
+  const { token, ca, clock, ids, onRetry } = options
+  const [http, { retrying }] = await Promise.all([import('../store/http/buckets.ts'), import('../store/retry.ts')])
+  const buckets = await http.openHttpBuckets({
+    origin,
+    ...(token === undefined ? {} : { token }),
+    ...(ca === undefined ? {} : { ca }),
+  })
+  const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+  return wrapped(buckets, (store) => retrying(store, { clock, chance, ...(onRetry ? { onRetry } : {}) }))
+}
+
+function wrapped(buckets: Buckets, wrap: (store: BlobStore) => BlobStore): Buckets {
+  return { ...buckets, open: async (name) => wrap(await buckets.open(name)) }
 }

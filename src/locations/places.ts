@@ -20,6 +20,8 @@ export interface PlacesOptions {
   readonly caCert?: string
   /** Bytes a second, up and down each. */
   readonly limitRate?: number
+  /** Told before a server is asked again, in so many milliseconds. */
+  readonly onRetry?: (error: BlobsError, pause: number) => void
   readonly clock: Clock
   readonly ids: Ids
 }
@@ -104,8 +106,8 @@ async function openOne(
   profile: Profile,
   where: Directories,
 ): Promise<Buckets> {
-  const { clock, ids } = options
-  const limit = options.limitRate === undefined ? {} : { limitRate: options.limitRate }
+  const { clock, ids, limitRate, onRetry } = options
+  const limit = { ...(limitRate === undefined ? {} : { limitRate }), ...(onRetry ? { onRetry } : {}) }
   if (location === '') return openBuckets('', { data: where.data, clock, ids, ...limit })
   const ofProfile = location === profile.server ? profile : null
   const token = await givenToken(tokenSources(options))

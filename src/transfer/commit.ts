@@ -1,5 +1,5 @@
 import { BlobsError, isBlobsError, type ErrorCode } from '../store/contract/errors.ts'
-import type { BlobInfo, ChangeInput, EntryInput, Outcome } from '../store/contract/types.ts'
+import type { BlobInfo, ChangeInput, Conflict, EntryInput, Outcome } from '../store/contract/types.ts'
 import type { TransferContext } from './context.ts'
 
 /** What became of one change. */
@@ -27,7 +27,7 @@ async function commitSome(context: TransferContext, entries: readonly EntryInput
   if (entries.length === 0) return []
   try {
     const outcomes = await context.store.commit(entries)
-    return outcomes.map((outcome) => toCommitted(outcome, context.bucket))
+    return outcomes.map((outcome) => toCommitted(outcome, context))
   } catch (error) {
     if (!isBlobsError(error) || !OF_ONE.has(error.code)) throw error
     if (entries.length === 1) return [{ error }]
@@ -37,10 +37,21 @@ async function commitSome(context: TransferContext, entries: readonly EntryInput
   }
 }
 
-function toCommitted(outcome: Outcome, bucket: string): Committed {
+function toCommitted(outcome: Outcome, context: TransferContext): Committed {
   if (outcome.ok) return { info: outcome.blobs[0] ?? null }
-  const [first] = outcome.conflicts
-  const name = first ? `${bucket}/${first.key}` : bucket
-  const details = { bucket, conflicts: outcome.conflicts, ...(first ? { key: first.key } : {}) }
-  return { error: new BlobsError('VersionConflict', `${name} is not at the version that was expected`, details) }
+  const { bucket } = context
+  const { conflicts } = outcome
+  const [first] = conflicts
+  if (!first) return { error: new BlobsError('VersionConflict', `${bucket} has changed`, { bucket }) }
+  const { key } = first
+  const details = { bucket, key, conflicts, hint: nextStep(first, context) }
+  return {
+    error: new BlobsError('VersionConflict', `${bucket}/${key} is not at the version that was expected`, details),
+  }
+}
+
+function nextStep({ key, current }: Conflict, { show }: TransferContext): string {
+  if (current === null) return `put it anew without --if-version · what there is: blobs ls ${show('')}`
+  const see = `see the difference: blobs history ${show(key)}`
+  return current.deleted ? see : `${see} · take theirs: blobs get ${show(key)}`
 }

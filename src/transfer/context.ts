@@ -6,6 +6,8 @@ import type { BlobStore } from '../store/contract/blob-store.ts'
 export interface TransferContext {
   readonly store: BlobStore
   readonly bucket: string
+  /** How a command line names a key of this bucket: for the next step that a message tells. */
+  readonly show: (key: string) => string
   readonly fs: FileSystem
   readonly ids: Ids
   /** Short name of this device, for the history. */

@@ -2,7 +2,8 @@ import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo, ListItem, ListOptions, Page } from '../store/contract/types.ts'
 import type { TransferContext } from './context.ts'
 
-type Reading = Pick<TransferContext, 'store' | 'bucket'>
+/** A bucket to read from. */
+export type Reading = Pick<TransferContext, 'store' | 'bucket' | 'show'>
 
 /** Pages of a listing, to its end. A listing that is cut short is `Unavailable`, never taken for complete. */
 export async function* listPages(context: Reading, options: ListOptions): AsyncGenerator<Page> {
@@ -62,7 +63,7 @@ export async function requireBlob(
   context: Reading,
   key: string,
   version?: number,
-  folderHint = `name one blob in it; they are told by: blobs ls ${context.bucket}/${key}`,
+  folderHint = `name one blob in it; they are told by: blobs ls ${context.show(key)}`,
 ): Promise<BlobInfo> {
   const name = `${context.bucket}/${key}`
   if (version !== undefined) return requireVersion(context, key, version)
@@ -76,21 +77,24 @@ export async function requireBlob(
     const last = blob.version - 1
     throw new BlobsError('NotFound', `${name} was deleted (version ${blob.version})`, {
       key,
-      hint: `bring it back: blobs restore ${name} --version ${last} · its past: blobs history ${name}`,
+      hint: `bring it back: blobs restore ${context.show(key)} --version ${last} · its past: blobs history ${context.show(key)}`,
     })
   }
-  throw new BlobsError('NotFound', `there is no ${name}`, { key, hint: `what there is: blobs ls ${parentOf(name)}` })
+  throw new BlobsError('NotFound', `there is no ${name}`, {
+    key,
+    hint: `what there is: blobs ls ${context.show(parentOf(key))}`,
+  })
 }
 
 async function requireVersion(context: Reading, key: string, version: number): Promise<BlobInfo> {
   const name = `${context.bucket}/${key}`
   const info = await context.store.head(key, { version })
-  const hint = `its versions: blobs history ${name}`
+  const hint = `its versions: blobs history ${context.show(key)}`
   if (!info) throw new BlobsError('NotFound', `there is no version ${version} of ${name}`, { key, hint })
   if (info.deleted) throw new BlobsError('NotFound', `version ${version} of ${name} is a deletion`, { key, hint })
   return info
 }
 
-function parentOf(name: string): string {
-  return name.slice(0, Math.max(name.indexOf('/'), name.replace(/\/$/, '').lastIndexOf('/')))
+function parentOf(key: string): string {
+  return key.slice(0, Math.max(0, key.replace(/\/$/, '').lastIndexOf('/')))
 }

@@ -74,6 +74,12 @@ async function wouldGo(context: TransferContext, item: Seen): Promise<BlobInfo> 
   const info = await requireBlob(context, item.key)
   if (info.version === item.version) return info
   const conflicts = [{ key: item.key, expected: { version: item.version }, current: info }]
-  const { bucket } = context
-  throw new BlobsError('VersionConflict', `${bucket}/${item.key} has changed`, { bucket, key: item.key, conflicts })
+  const { bucket, show } = context
+  const hint = `see the difference: blobs history ${show(item.key)}`
+  throw new BlobsError('VersionConflict', `${bucket}/${item.key} has changed`, {
+    bucket,
+    key: item.key,
+    conflicts,
+    hint,
+  })
 }

@@ -131,6 +131,6 @@ function missing(context: TransferContext, key: string, at: string): BlobsError 
   const name = key === '' ? context.bucket : `${context.bucket}/${key}`
   return new BlobsError('NotFound', `${name} did not exist at ${at}`, {
     key,
-    hint: `when it changed: blobs history ${name}`,
+    hint: `when it changed: blobs history ${context.show(key)}`,
   })
 }
