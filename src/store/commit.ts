@@ -48,6 +48,7 @@ export function openCommitter(options: CommitterOptions): Committer {
     }
     working = null
   }
+  const oneByOne = openTurns()
   const enqueue = (drafts: readonly Draft[], outcomes: Map<string, Outcome>): Promise<void> =>
     new Promise((resolve, reject) => {
       const settle = (error?: unknown): void => (error === undefined ? resolve() : reject(error))
@@ -55,15 +56,19 @@ export function openCommitter(options: CommitterOptions): Committer {
       working ??= work()
     })
   return {
-    commit: async (entries, { verify = false }) => {
-      const outcomes = new Map<string, Outcome>()
-      const drafts = await prepare(options, entries, outcomes)
-      const bodies = drafts.flatMap(namedBodies)
-      await checkPresent(options.ports.content, bodies)
-      if (verify) await checkBytes(options.ports.content, bodies)
-      if (drafts.length > 0) await enqueue(drafts, outcomes)
-      return entries.map(({ id }) => outcomeOf(outcomes, id))
-    },
+    commit: (entries, { verify = false }) =>
+      oneByOne(
+        entries.map(({ id }) => id),
+        async () => {
+          const outcomes = new Map<string, Outcome>()
+          const drafts = await prepare(options, entries, outcomes)
+          const bodies = drafts.flatMap(namedBodies)
+          await checkPresent(options.ports.content, bodies)
+          if (verify) await checkBytes(options.ports.content, bodies)
+          if (drafts.length > 0) await enqueue(drafts, outcomes)
+          return entries.map(({ id }) => outcomeOf(outcomes, id))
+        },
+      ),
     configure: async (name, wanted) => {
       checkOptions(wanted)
       const created = await options.follower.read((view) => view.state().created)
@@ -76,6 +81,23 @@ export function openCommitter(options: CommitterOptions): Committer {
       await enqueue([draft], new Map())
     },
     settled: () => working ?? Promise.resolve(),
+  }
+}
+
+type Turns = <T>(ids: readonly string[], act: () => Promise<T>) => Promise<T>
+
+/** Lets calls that share an id happen one after the other: a repeat must not be judged while the first is under way. */
+function openTurns(): Turns {
+  const busy = new Map<string, Promise<unknown>>()
+  return (ids, act) => {
+    const before = ids.flatMap((id) => busy.get(id) ?? [])
+    const turn = before.length === 0 ? act() : Promise.allSettled(before).then(act)
+    const leave = (): void => {
+      for (const id of ids) if (busy.get(id) === turn) busy.delete(id)
+    }
+    for (const id of ids) busy.set(id, turn)
+    turn.then(leave, leave)
+    return turn
   }
 }
 
