@@ -10,7 +10,8 @@ type Source = NonNullable<Of<'upload'>['copyOf']>
  * What is to be done, each list in an order that is safe to follow; no path is in two of them. Do `records` first (they are what
  * later rounds rely on), then on disk `conflicts`, `localDeletes`, `downloads`, and in the bucket `uploads`, `remoteDeletes`; the
  * two sides do not wait for each other. Any other order loses nothing either, and takes more rounds or moves more bytes.
- * A delete with `movedTo` goes only after its put was done, best in one entry with it. Lists are by key; `localDeletes` backwards, so that what is inside a folder comes before the folder; markers after files.
+ * In the bucket a delete with `movedTo` goes only after its put was done, best in one entry with it. Lists are by key;
+ * `localDeletes` backwards, so that what is inside a folder comes before the folder; markers after files.
  */
 export interface Plan {
   readonly records: readonly Of<'record'>[]
