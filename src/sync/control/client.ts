@@ -36,7 +36,8 @@ export async function connectControl(path: string): Promise<ControlClient | null
   })
   const gone = (): void => {
     greet(null)
-    for (const call of waiting.values()) call.reject(new BlobsError('Unavailable', 'the agent of this folder went away'))
+    for (const call of waiting.values())
+      call.reject(new BlobsError('Unavailable', 'the agent of this folder went away'))
     waiting.clear()
   }
   socket.on('close', gone)
@@ -73,7 +74,10 @@ async function connected(path: string): Promise<Socket | null> {
     })
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null)
-      else reject(new BlobsError('Refused', `the agent's socket ${path} cannot be used: ${error.message}`, { cause: error }))
+      else
+        reject(
+          new BlobsError('Refused', `the agent's socket ${path} cannot be used: ${error.message}`, { cause: error }),
+        )
     })
   })
 }

@@ -14,9 +14,13 @@ const PATIENCE = 2_000
 export function socketPath(runtimeDirectory: string, rootId: string): string {
   const path = join(runtimeDirectory, `${rootId.slice(0, 20)}.sock`)
   if (Buffer.byteLength(path) <= LONGEST_SOCKET_PATH) return path
-  throw new BlobsError('Refused', `the control socket ${path} would be longer than the ${LONGEST_SOCKET_PATH} bytes that a system takes`, {
-    hint: 'set XDG_RUNTIME_DIR to a shorter path',
-  })
+  throw new BlobsError(
+    'Refused',
+    `the control socket ${path} would be longer than the ${LONGEST_SOCKET_PATH} bytes that a system takes`,
+    {
+      hint: 'set XDG_RUNTIME_DIR to a shorter path',
+    },
+  )
 }
 
 export interface Taken {

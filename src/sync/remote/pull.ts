@@ -63,7 +63,9 @@ async function applyBatch(options: PullOptions, batch: Batch, bytes: ReadonlyMap
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     },
   )
-  options.onResults(batch.works.map((work, index) => ({ work, result: results[index] ?? { type: 'dropped', sibling: null } })))
+  options.onResults(
+    batch.works.map((work, index) => ({ work, result: results[index] ?? { type: 'dropped', sibling: null } })),
+  )
   const lost = results.find((result) => result.type === 'failed' && concernsBucket(result.error))
   if (lost?.type === 'failed') throw lost.error
 }

@@ -35,7 +35,12 @@ export interface Advance {
 
 export function advance(
   ports: SessionPorts,
-  context: { readonly planned: Planned; readonly observer: Observer; readonly failures: Failures; readonly progress: Progress },
+  context: {
+    readonly planned: Planned
+    readonly observer: Observer
+    readonly failures: Failures
+    readonly progress: Progress
+  },
 ): Advance {
   const { db, bucket } = ports
   const { failures, progress, observer } = context
@@ -55,7 +60,11 @@ export function advance(
       const item = one.info === null ? null : itemOf(bucket.prefix, one.info)
       if (item !== null) applyRemote(db, [item], observer.ignores)
       else correctRemote(db, step.path, null)
-      setBase(db, step.path, one.content === null || one.info === null ? null : { ...one.content, version: one.info.version })
+      setBase(
+        db,
+        step.path,
+        one.content === null || one.info === null ? null : { ...one.content, version: one.info.version },
+      )
       settle(db, step.path)
       release(db, step.path)
     } else if (one.type === 'overtaken') {
@@ -118,7 +127,9 @@ export function advance(
   }
 }
 
-function baseOf(remote: (Content & { readonly version: number }) | null): (Content & { readonly version: number }) | null {
+function baseOf(
+  remote: (Content & { readonly version: number }) | null,
+): (Content & { readonly version: number }) | null {
   if (remote === null) return null
   const { kind, hash, size, executable, version } = remote
   return { kind, hash, size, executable, version }
@@ -130,7 +141,8 @@ function narrator({ plan, rows }: Planned): {
   pulled(step: Step): SyncEvent | null
 } {
   const movedFrom = new Map<string, Path>()
-  for (const step of plan.remoteDeletes) if (step.movedTo !== undefined) movedFrom.set(`push ${step.movedTo}`, step.path)
+  for (const step of plan.remoteDeletes)
+    if (step.movedTo !== undefined) movedFrom.set(`push ${step.movedTo}`, step.path)
   for (const step of plan.localDeletes) if (step.movedTo !== undefined) movedFrom.set(`pull ${step.movedTo}`, step.path)
   return {
     pushed: (step, version) => {

@@ -68,7 +68,9 @@ function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] 
 
 function planned(ports: SessionPorts, rows: readonly PlanRow[], options: PlanningOptions, whole: boolean): Planned {
   const clashes = clashing(ports)
-  const seen = rows.map((row) => (row.unfit === null && clashes(row.path) ? { ...row, unfit: 'name-clash' as const } : row))
+  const seen = rows.map((row) =>
+    row.unfit === null && clashes(row.path) ? { ...row, unfit: 'name-clash' as const } : row,
+  )
   const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
   return { plan: { ...made, uploads }, rows: new Map(seen.map((row) => [row.path, row])), whole }
@@ -89,7 +91,9 @@ async function askHistory(ports: SessionPorts, rows: readonly PlanRow[]): Promis
   write(ports.db, () => {
     for (const row of questions) setHistory(ports.db, row, answers.get(row.path) === true)
   })
-  return rows.map((row) => (answers.has(row.path) ? { ...row, localIsOldVersion: answers.get(row.path) === true } : row))
+  return rows.map((row) =>
+    answers.has(row.path) ? { ...row, localIsOldVersion: answers.get(row.path) === true } : row,
+  )
 }
 
 async function isOldVersion(ports: SessionPorts, row: PlanRow): Promise<boolean> {

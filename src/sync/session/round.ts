@@ -12,7 +12,16 @@ import { dirtyFolders } from './dirty.ts'
 import { advance, type Progress } from './advance.ts'
 import type { Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
-import { holdBack, isHeld, judge, judgePlan, planAll, type Planned, type PlanningOptions, type Verdict } from './planning.ts'
+import {
+  holdBack,
+  isHeld,
+  judge,
+  judgePlan,
+  planAll,
+  type Planned,
+  type PlanningOptions,
+  type Verdict,
+} from './planning.ts'
 import type { SessionPorts } from './ports.ts'
 import type { Tally } from './tally.ts'
 
@@ -53,14 +62,18 @@ export async function round(context: RoundContext): Promise<RoundResult> {
   }
   const late = new Map<Path, number>()
   let verdict: Verdict | null = null
+  const due = new Set(failures.list().flatMap(({ path }) => (failures.waits(path) ? [] : [path])))
   for await (const planned of planAll(ports, options)) {
     if (verdict === null) {
       verdict = planned.whole ? judgePlan(ports, planned) : await judge(ports, options)
       holdBack(ports, verdict)
     }
+    for (const path of planned.rows.keys()) due.delete(path)
     await carryOut(context, planned, verdict, progress, late)
     if (context.signal?.aborted) break
   }
+  // What failed and differs no more is all right.
+  for (const path of due) failures.clear(path)
   if (verdict === null) {
     verdict = { brakes: [], braked: new Set() }
     holdBack(ports, verdict)
@@ -123,7 +136,9 @@ async function carryOut(
         },
         ...(context.signal === undefined ? {} : { signal: context.signal }),
       },
-      diskOrder(planned).filter(due).map((step) => pullWork(planned, step)),
+      diskOrder(planned)
+        .filter(due)
+        .map((step) => pullWork(planned, step)),
     ),
   ])
   for (const one of settled) if (one.status === 'rejected') throw one.reason
@@ -131,7 +146,9 @@ async function carryOut(
 
 /** Deletes first; but one that is half of a move goes next to the other half, so that the bytes are still there to be taken. */
 function diskOrder({ plan }: Planned): PullStep[] {
-  const moved = new Map(plan.localDeletes.flatMap((step) => (step.movedTo === undefined ? [] : [[step.movedTo, step] as const])))
+  const moved = new Map(
+    plan.localDeletes.flatMap((step) => (step.movedTo === undefined ? [] : [[step.movedTo, step] as const])),
+  )
   const plain = plan.localDeletes.filter((step) => step.movedTo === undefined)
   const downloads = plan.downloads.flatMap((step) => {
     const from = moved.get(step.path)
@@ -144,7 +161,14 @@ function diskOrder({ plan }: Planned): PullStep[] {
 function writeDown(context: RoundContext, { plan, rows }: Planned, progress: Progress): void {
   const { ports, told } = context
   const planned = new Set<Path>()
-  for (const list of [plan.records, plan.uploads, plan.remoteDeletes, plan.localDeletes, plan.conflicts, plan.downloads]) {
+  for (const list of [
+    plan.records,
+    plan.uploads,
+    plan.remoteDeletes,
+    plan.localDeletes,
+    plan.conflicts,
+    plan.downloads,
+  ]) {
     for (const step of list) planned.add(step.path)
   }
   const parked: [Path, Parked][] = plan.skips.map((step) => [step.path, step.reason])

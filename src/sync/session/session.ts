@@ -9,7 +9,6 @@ import { openObserver, type Observer, type Scope } from './observe.ts'
 import type { Verdict } from './planning.ts'
 import type { SessionPorts } from './ports.ts'
 import { recover } from './recover.ts'
-import { dirtyFolders } from './dirty.ts'
 import { round, type RoundResult } from './round.ts'
 import { count, newTally, type Tally } from './tally.ts'
 
@@ -87,16 +86,21 @@ export function openSession(given: SessionPorts): Session {
         const result = await round({ ...session, signal })
         brakes(result.verdict)
         if (signal?.aborted) break
-        const late = dirtyFolders(await ports.disk.lateWrites())
+        const late = await ports.disk.lateWrites()
+        if (late.length > 0) write(ports.db, () => observer.take(late))
         if (isQuiet(result, observer) && late.length === 0) return finish(session, scope, result)
         if (n >= QUICK_ROUNDS) await ports.clock.sleep(50, signal)
         const rules = observer.rulesChanged()
-        next = { local: rules ? 'all' : [...result.dirty, ...late], remote: scope.remote || result.lookRemote }
+        next = { local: rules ? 'all' : result.dirty, remote: scope.remote || result.lookRemote }
       }
       if (signal?.aborted) return { wait: null, braked: false }
-      throw new BlobsError('Refused', `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`, {
-        hint: 'something keeps changing it; blobs status lists the paths that differ',
-      })
+      throw new BlobsError(
+        'Refused',
+        `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`,
+        {
+          hint: 'something keeps changing it; blobs status lists the paths that differ',
+        },
+      )
     },
   }
 }

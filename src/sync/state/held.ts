@@ -76,3 +76,9 @@ export function rejectHeld(db: Database): number {
   db.run('DELETE FROM held WHERE approved = 0')
   return paths.length
 }
+
+/** True if a deletion of this path waits for a yes. */
+export function heldPath(db: Database, path: Path): boolean {
+  const { parent, name } = placeOf(path)
+  return db.get('SELECT 1 FROM held WHERE parent = ? AND name = ? AND approved = 0', parent, name) !== undefined
+}

@@ -33,9 +33,14 @@ export function namesIn(db: Database, folder: Path): NameThere[] {
     const name = row.parent.slice(parent.length, row.parent.indexOf('/', parent.length))
     const below = rangeBelow(parent + name)
     const has = (column: 'l_kind' | 'b_kind'): boolean =>
-      db.get(`SELECT 1 FROM paths WHERE parent >= ? AND parent < ? AND ${column} IS NOT NULL LIMIT 1`, ...below) !== undefined
+      db.get(`SELECT 1 FROM paths WHERE parent >= ? AND parent < ? AND ${column} IS NOT NULL LIMIT 1`, ...below) !==
+      undefined
     const before = names.get(name)
-    names.set(name, { name, onDisk: before?.onDisk === true || has('l_kind'), known: before?.known === true || has('b_kind') })
+    names.set(name, {
+      name,
+      onDisk: before?.onDisk === true || has('l_kind'),
+      known: before?.known === true || has('b_kind'),
+    })
     ;[atParent, atName] = [`${parent}${name}0`, '']
   }
 }

@@ -33,7 +33,9 @@ export function openStateFile(fs: FileSystem, directory: string, binding: Bindin
   setAside(fs, directory)
   const second = tryOpen(fs, join(directory, STATE), binding)
   if ('db' in second) return { db: second.db, lost: first.problem.lost }
-  throw new BlobsError('Corrupt', `${directory}: a new ${STATE} cannot be used`, { hint: 'is the disk of the state directory sound?' })
+  throw new BlobsError('Corrupt', `${directory}: a new ${STATE} cannot be used`, {
+    hint: 'is the disk of the state directory sound?',
+  })
 }
 
 type Problem = { readonly lost: string } | { readonly copyOf: string }
@@ -106,7 +108,8 @@ export function setAside(fs: FileSystem, directory: string): void {
   while (fs.lstat(join(directory, `lost-${number}`)) !== null) number++
   const aside = join(directory, `lost-${number}`)
   fs.mkdir(aside, 0o700)
-  for (const name of FILES) if (fs.lstat(join(directory, name)) !== null) fs.rename(join(directory, name), join(aside, name))
+  for (const name of FILES)
+    if (fs.lstat(join(directory, name)) !== null) fs.rename(join(directory, name), join(aside, name))
 }
 
 type MetaName = 'binding' | 'cursor' | 'rules' | 'verified'

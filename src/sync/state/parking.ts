@@ -38,3 +38,13 @@ function unpark(db: Database, path: Path): void {
   const { parent, name } = placeOf(path)
   db.run('UPDATE paths SET parked = NULL WHERE parent = ? AND name = ? AND parked IS NOT NULL', parent, name)
 }
+
+/** Paths that are left alone with a reason, by path, up to a limit. */
+export function parkedPaths(db: Database, limit: number): { readonly path: Path; readonly reason: Reason }[] {
+  return db
+    .all<{ parent: string; name: string; parked: string }>(
+      `SELECT parent, name, parked FROM paths WHERE parked IS NOT NULL AND parked <> 'settled' ORDER BY parent, name LIMIT ?`,
+      limit,
+    )
+    .map((row) => ({ path: row.parent + row.name, reason: row.parked as Reason }))
+}

@@ -131,6 +131,15 @@ export function inBucketWith(db: Database, hash: string, size: number): { path: 
   return null
 }
 
+/** Paths, on either side, whose name looks like that of a conflict file. */
+export function siblingPaths(db: Database): Path[] {
+  return db
+    .all<{ parent: string; name: string }>(
+      `SELECT parent, name FROM paths WHERE name GLOB '*.conflict-[0-9]*' AND ignored = 0 ORDER BY parent, name`,
+    )
+    .map((row) => row.parent + row.name)
+}
+
 /** True if some path of the bucket has these bytes now, or had them when both sides last agreed. Reads all rows. */
 export function inBucket(db: Database, hash: string): boolean {
   const bytes = hashToBytes(hash)

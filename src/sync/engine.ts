@@ -1,0 +1,211 @@
+import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting } from './api.ts'
+import type { AgentState } from './core/agent-state.ts'
+import type { Path } from './core/types.ts'
+import type { Watcher, WatchOptions, WatchProblem } from './disk/watch.ts'
+import { knownConflicts, listConflicts, resolveConflict } from './session/conflicts.ts'
+import { keepInSync } from './session/live.ts'
+import { holdBack, judge, planAll } from './session/planning.ts'
+import { brakeOf, failed, skipped, summary, waitingForApproval } from './session/report.ts'
+import type { CycleResult, Session } from './session/session.ts'
+import { why } from './session/why.ts'
+import { openSerial } from './serial.ts'
+import { approveHeld, rejectHeld } from './state/held.ts'
+import { getMeta, write } from './state/open.ts'
+import { counts } from './state/rows.ts'
+
+/** How long a single sync waits for files that somebody is writing to. */
+const RESTLESS_PATIENCE = 3_000
+const RESTLESS_PAUSE = 200
+/** How often a single sync tries a path that failed. */
+const TRIES = 3
+const TRASH = { maxAgeMs: 30 * 24 * 3600 * 1000, maxBytes: 10 * 1024 ** 3 }
+
+export interface EngineOptions {
+  readonly session: Session
+  readonly pid: number
+  readonly location: string
+  readonly watchFolder: (options: WatchOptions) => Promise<Watcher>
+  readonly rescanMs?: number
+  /** Lets go of everything that was opened for the session. */
+  readonly release: () => Promise<void>
+}
+
+/** An agent over a session: everything it does is done through the session's ports. */
+export function openEngine(options: EngineOptions): Agent {
+  const { session } = options
+  const { ports } = session
+  const serial = openSerial()
+  let state: AgentStateName = 'idle'
+  let problem: WatchProblem | null = null
+  let watching = false
+  const closing = new AbortController()
+
+  const setState = (name: AgentStateName): void => {
+    if (name === state) return
+    state = name
+    ports.onEvent({ type: 'state', state: name })
+  }
+  const both = (signal: AbortSignal | undefined): AbortSignal =>
+    signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal])
+
+  const syncOnce = async (signal?: AbortSignal): Promise<SyncSummary> =>
+    serial(async () => {
+      const before = { ...session.tally }
+      session.failures.forget()
+      if (!watching) setState('syncing')
+      try {
+        const result = await untilSettled(session, both(signal))
+        if (!watching) setState(result.braked ? 'waiting' : 'idle')
+      } catch (error) {
+        if (!both(signal).aborted) throw error
+      }
+      await ports.disk.pruneTrash(TRASH)
+      return summary(session, before)
+    })
+
+  return {
+    pid: options.pid,
+    syncOnce,
+    watch: async (signal) => {
+      const before = { ...session.tally }
+      watching = true
+      try {
+        await keepInSync(
+          {
+            session,
+            serial,
+            watchFolder: options.watchFolder,
+            onState: (next) => setState(nameOf(next)),
+            onWatch: (now) => {
+              problem = now
+            },
+            ...(options.rescanMs === undefined ? {} : { rescanMs: options.rescanMs }),
+          },
+          both(signal),
+        )
+      } finally {
+        watching = false
+      }
+      return summary(session, before)
+    },
+    status: () => statusOf(session, { state, location: options.location, watching, problem }),
+    why: async (path) => why(session, path),
+    conflicts: () => listConflicts(session),
+    resolveConflict: async (path, keep) => {
+      const resolved = await serial(() => resolveConflict(session, path, keep))
+      if (watching) await syncOnce()
+      return resolved
+    },
+    approve: async () => decide(session, serial, approveHeld, watching ? syncOnce : null),
+    reject: async () => decide(session, serial, rejectHeld, watching ? syncOnce : null),
+    dryRun: (signal) => serial(() => dryRun(session, signal)),
+    close: async () => {
+      closing.abort()
+      await serial(async () => options.release())
+    },
+  }
+}
+
+async function decide(
+  { ports }: Session,
+  serial: <T>(work: () => Promise<T>) => Promise<T>,
+  act: (db: Session['ports']['db']) => number,
+  then: (() => Promise<unknown>) | null,
+): Promise<{ readonly count: number }> {
+  const count = await serial(async () => write(ports.db, () => act(ports.db)))
+  await then?.()
+  return { count }
+}
+
+/** Cycles until nothing waits for time any more, or has had its chance. */
+async function untilSettled(session: Session, signal: AbortSignal): Promise<CycleResult> {
+  const { clock } = session.ports
+  const start = clock.elapsed()
+  let result = await session.cycle({ local: 'all', remote: true }, signal)
+  while (!signal.aborted) {
+    const retry = retryIn(session)
+    const restless = session.observer.restless().length > 0 && clock.elapsed() - start < RESTLESS_PATIENCE
+    const waits = [result.wait?.inMs, retry, restless ? RESTLESS_PAUSE : undefined].filter((ms) => ms !== undefined)
+    if (waits.length === 0) break
+    await clock.sleep(Math.min(...waits), signal)
+    if (!signal.aborted) result = await session.cycle({ local: 'all', remote: true }, signal)
+  }
+  return result
+}
+
+function retryIn({ failures }: Session): number | undefined {
+  const again = failures
+    .list()
+    .filter(({ reason, tries }) => tries < TRIES && (reason === 'download-failed' || reason === 'upload-failed'))
+  return again.length === 0 ? undefined : Math.max(50, failures.nextIn() ?? 0)
+}
+
+function nameOf(state: AgentState): AgentStateName {
+  switch (state.name) {
+    case 'waiting-for-approval':
+      return 'waiting'
+    case 'suspended':
+      return state.reason === 'unauthenticated' ? 'unauthenticated' : 'suspended'
+    case 'paused':
+      return 'suspended'
+    case 'stopping':
+      return 'stopped'
+    default:
+      return state.name
+  }
+}
+
+function statusOf(
+  session: Session,
+  now: { state: AgentStateName; location: string; watching: boolean; problem: WatchProblem | null },
+): AgentStatus {
+  const { ports } = session
+  const { synced, pending } = counts(ports.db)
+  const conflicts: Waiting[] = knownConflicts(session).map(({ path, siblings }) => ({
+    type: 'conflict',
+    path,
+    siblings,
+    remedy: `blobs conflicts resolve ${path} --keep mine|theirs|both`,
+  }))
+  const mode = now.watching ? (now.problem === null ? 'events' : 'rescan') : 'off'
+  return {
+    state: now.state,
+    root: ports.root.path,
+    location: now.location,
+    synced,
+    pending,
+    waiting: [...waitingForApproval(session), ...conflicts],
+    unsynced: [...failed(session), ...skipped(session)],
+    watch: { mode, remedy: now.problem?.remedy ?? null },
+    lastVerified: getMeta(ports.db, 'verified'),
+  }
+}
+
+async function dryRun(session: Session, signal: AbortSignal | undefined): Promise<DryRun> {
+  const { ports } = session
+  await session.observe(signal)
+  const options = { leaveOut: () => false, sendWhole: new Set<Path>() }
+  const lines: PlanLine[] = []
+  for await (const { plan } of planAll(ports, options)) {
+    const moved = new Map(
+      [...plan.remoteDeletes, ...plan.localDeletes].flatMap((step) =>
+        step.movedTo === undefined ? [] : [[step.movedTo, step.path] as const],
+      ),
+    )
+    for (const step of plan.conflicts) lines.push({ action: 'conflict', path: step.path, size: step.local.size })
+    for (const step of plan.uploads) lines.push(putLine('upload', step.path, step.local.size, moved.get(step.path)))
+    for (const step of plan.downloads)
+      lines.push(putLine('download', step.path, step.remote.size, moved.get(step.path)))
+    for (const step of plan.remoteDeletes)
+      if (step.movedTo === undefined) lines.push({ action: 'delete-remote', path: step.path })
+    for (const step of plan.localDeletes)
+      if (step.movedTo === undefined) lines.push({ action: 'delete-local', path: step.path })
+    for (const step of plan.skips) lines.push({ action: 'skip', path: step.path, reason: step.reason })
+  }
+  holdBack(ports, await judge(ports, options))
+  return { lines, brake: brakeOf(session) }
+}
+
+function putLine(action: 'upload' | 'download', path: Path, size: number, from: Path | undefined): PlanLine {
+  return from === undefined ? { action, path, size } : { action: 'rename', path, from }
+}

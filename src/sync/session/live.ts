@@ -1,0 +1,234 @@
+import { INITIAL_STATE, nextState, type AgentEvent, type AgentState } from '../core/agent-state.ts'
+import type { Path } from '../core/types.ts'
+import { dirtyFolders } from './dirty.ts'
+import type { Ignore } from '../disk/ignore.ts'
+import type { DirtyFolder } from '../disk/observed.ts'
+import type { Watcher, WatchOptions, WatchProblem } from '../disk/watch.ts'
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import { getMeta } from '../state/open.ts'
+import type { CycleResult, CycleScope, Session } from './session.ts'
+import { troubleOf } from './trouble.ts'
+import { openWants, type Wants } from './wants.ts'
+
+export interface LiveOptions {
+  readonly session: Session
+  /** Runs work while no other cycle does. */
+  readonly serial: <T>(work: () => Promise<T>) => Promise<T>
+  readonly watchFolder: (options: WatchOptions) => Promise<Watcher>
+  readonly onState: (state: AgentState) => void
+  readonly onWatch: (problem: WatchProblem | null) => void
+  /** Milliseconds between full rescans, about. Shorter while events may be missing. */
+  readonly rescanMs?: number
+}
+
+const RESCAN = 300_000
+const DEGRADED_RESCAN = 15_000
+const FIRST_RETRY = 250
+const LONGEST_RETRY = 30_000
+const ROOT_RETRY = 2_000
+const SUSPENDED_RETRY = 30_000
+/** A file that somebody writes to is looked at again so often. */
+const RESTLESS_RETRY = 500
+
+/** Keeps both sides the same until the signal aborts: watch first, then look at everything, then follow both sides' news. */
+export async function keepInSync(options: LiveOptions, signal: AbortSignal): Promise<void> {
+  const { session } = options
+  const { clock } = session.ports
+  const machine = openMachine(options.onState)
+  const wants = openWants(clock)
+  const degraded = { now: false }
+  const watcher = await options.watchFolder({
+    root: session.ports.root.path,
+    ignore: (): Ignore => session.observer.ignore(),
+    clock,
+    onDirty: (folders: readonly DirtyFolder[]) => wants.folders(folders),
+    onDegraded: (problem) => {
+      degraded.now = problem !== null
+      options.onWatch(problem)
+      wants.everything()
+    },
+  })
+  let tries = 0
+  try {
+    while (!signal.aborted) {
+      try {
+        await prove(options, machine, signal)
+        if (tries > 0) session.ports.onEvent({ type: 'online' })
+        tries = 0
+        await follow(options, machine, wants, degraded, signal)
+      } catch (error) {
+        if (!signal.aborted && !(tries === 0 && isAnotherHistory(error)))
+          await waitOut(options, machine, wants, error, tries++, signal)
+      }
+    }
+  } finally {
+    machine.tell({ type: 'stopped' })
+    await watcher.close()
+  }
+}
+
+/** No trouble: the next cycle lists the bucket anew. */
+function isAnotherHistory(error: unknown): boolean {
+  return isBlobsError(error, 'CursorExpired') || isBlobsError(error, 'CursorForked')
+}
+
+interface Machine {
+  tell(event: AgentEvent): void
+}
+
+function openMachine(onState: (state: AgentState) => void): Machine {
+  let state = INITIAL_STATE
+  onState(state)
+  return {
+    tell: (event) => {
+      const next = nextState(state, event)
+      if (next.name !== state.name) onState(next)
+      state = next
+    },
+  }
+}
+
+async function prove(options: LiveOptions, machine: Machine, signal: AbortSignal): Promise<void> {
+  machine.tell({ type: 'proved' })
+  await cycle(options, machine, { local: 'all', remote: true }, signal)
+}
+
+async function cycle(
+  { session, serial }: LiveOptions,
+  machine: Machine,
+  scope: CycleScope,
+  signal: AbortSignal,
+): Promise<CycleResult> {
+  machine.tell({ type: 'changed' })
+  machine.tell({ type: 'scanned' })
+  const result = await serial(() => session.cycle(scope, signal))
+  machine.tell({ type: result.braked ? 'braked' : 'settled' })
+  return result
+}
+
+/** Acts on the news of both sides, and looks at everything now and then, until something fails. */
+async function follow(
+  options: LiveOptions,
+  machine: Machine,
+  wants: Wants,
+  degraded: { readonly now: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { session } = options
+  const { clock, ids } = session.ports
+  const feed = openFeed(session, wants, signal)
+  // Not all agents of a bucket at once.
+  const spread = 0.75 + Number.parseInt(ids.next().slice(0, 6), 16) / 2 ** 25
+  const period = (): number => (degraded.now ? DEGRADED_RESCAN : (options.rescanMs ?? RESCAN)) * spread
+  let lastFull = clock.elapsed()
+  const later = openLater()
+  try {
+    while (!signal.aborted) {
+      if (feed.failure !== null) throw feed.failure.error
+      const now = clock.elapsed()
+      const retry = Math.max(FIRST_RETRY, session.failures.nextIn() ?? Number.POSITIVE_INFINITY)
+      const within = Math.min(lastFull + period() - now, later.dueIn(now), retry)
+      const found = await wants.next(Math.max(0, within), signal)
+      if (feed.failure !== null) throw feed.failure.error
+      if (signal.aborted) return
+      const scope = widen(found, later.take(clock.elapsed()), clock.elapsed() - lastFull >= period())
+      if (scope.local === 'all') lastFull = clock.elapsed()
+      const result = await cycle(options, machine, scope, signal)
+      if (result.wait !== null) later.add(result.wait.folders, clock.elapsed() + result.wait.inMs)
+      const restless = session.observer.restless()
+      if (restless.length > 0) later.add(dirtyFolders(restless), clock.elapsed() + RESTLESS_RETRY)
+    }
+  } finally {
+    await feed.stop()
+  }
+}
+
+function widen(found: CycleScope | null, due: readonly DirtyFolder[], full: boolean): CycleScope {
+  if (full || found?.local === 'all') return { local: 'all', remote: true }
+  return { local: [...(found?.local ?? []), ...due], remote: false }
+}
+
+/** Folders to be looked at again at a time. */
+function openLater(): {
+  add(folders: readonly DirtyFolder[], at: number): void
+  dueIn(now: number): number
+  take(now: number): readonly DirtyFolder[]
+} {
+  let at = Number.POSITIVE_INFINITY
+  const paths = new Map<Path, DirtyFolder>()
+  return {
+    add: (folders, when) => {
+      at = Math.min(at, when)
+      for (const folder of folders) paths.set(folder.path, folder)
+    },
+    dueIn: (now) => at - now,
+    take: (now) => {
+      if (now < at) return []
+      const due = [...paths.values()]
+      paths.clear()
+      at = Number.POSITIVE_INFINITY
+      return due
+    },
+  }
+}
+
+/** Follows the bucket's changes in the background: each is written down as it comes, and wakes the loop. */
+function openFeed(
+  session: Session,
+  wants: Wants,
+  signal: AbortSignal,
+): { readonly failure: { readonly error: unknown } | null; stop(): Promise<void> } {
+  const stopping = new AbortController()
+  const state: { failure: { readonly error: unknown } | null } = { failure: null }
+  const run = async (): Promise<void> => {
+    const since = getMeta(session.ports.db, 'cursor')
+    const ended = AbortSignal.any([signal, stopping.signal])
+    try {
+      const options = { live: true, signal: ended, ...(since === null ? {} : { since }) }
+      for await (const item of session.ports.bucket.store.changes(options)) if (session.feed(item)) wants.news()
+      if (!ended.aborted) state.failure = { error: new BlobsError('Unavailable', 'the live feed of the bucket ended') }
+    } catch (error) {
+      if (!ended.aborted) state.failure = { error }
+    }
+    wants.stop()
+  }
+  const running = run()
+  return {
+    get failure() {
+      return state.failure
+    },
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+/** Says what is wrong and waits until it is worth trying again. */
+async function waitOut(
+  { session }: LiveOptions,
+  machine: Machine,
+  wants: Wants,
+  error: unknown,
+  tries: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const trouble = troubleOf(error)
+  if (trouble === null) throw error
+  const { clock, ids, onEvent } = session.ports
+  const message = error instanceof Error ? error.message : String(error)
+  if (trouble.type === 'offline') {
+    const jitter = 0.75 + Number.parseInt(ids.next().slice(0, 6), 16) / 2 ** 25
+    const retryIn = Math.max(trouble.retryAfter, Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** tries) * jitter)
+    machine.tell({ type: 'disconnected' })
+    onEvent({ type: 'offline', message, retryIn })
+    await clock.sleep(retryIn, signal)
+    machine.tell({ type: 'connected' })
+    return
+  }
+  machine.tell({ type: 'suspended', reason: trouble.reason })
+  const root = trouble.reason === 'root-missing' || trouble.reason === 'other-root'
+  await clock.sleep(root ? ROOT_RETRY : SUSPENDED_RETRY, signal)
+  wants.everything()
+  machine.tell({ type: 'recovered' })
+}
