@@ -224,7 +224,8 @@ function openHandle(path: string): number {
 function openFolder(path: string): OpenFolder {
   const descriptor = fs.openSync(path, (LINUX ? O_PATH : O_RDONLY) | O_DIRECTORY | O_NOFOLLOW)
   return {
-    path: LINUX ? `/proc/self/fd/${descriptor}` : path,
+    // The dot: so that the path itself is a folder, and not a link to one.
+    path: LINUX ? `/proc/self/fd/${descriptor}/.` : path,
     stat: () => toStat(fs.fstatSync(descriptor, { bigint: true })),
     close: () => fs.closeSync(descriptor),
   }

@@ -35,6 +35,19 @@ export function isRacy(stat: FileStat, lookedAt: number): boolean {
   return BigInt(Math.floor(lookedAt)) * 1_000_000n - latest < tick
 }
 
+/**
+ * The identity of a file whose bytes were in place before anybody else could reach it, so that only its modification time can be too new
+ * to tell a later write; `''` then.
+ */
+export function settledIdentity(stat: FileStat, now: number): Identity {
+  return isFresh(stat, now) ? '' : identityOf(stat)
+}
+
+/** True if a write in place at `now` could leave the modification time as it is. */
+export function isFresh(stat: FileStat, now: number): boolean {
+  return isRacy({ ...stat, ctimeNs: stat.mtimeNs }, now)
+}
+
 /** Reads a file between two looks at it. Never throws for what the disk says. */
 export async function lookAtFile(
   fs: FileSystem,

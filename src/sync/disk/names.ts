@@ -1,9 +1,13 @@
 import { join } from 'node:path'
-import type { FileStat, FileSystem, FolderItem } from '../../platform/ports.ts'
+import type { FileStat, FileSystem } from '../../platform/ports.ts'
 import type { Path } from '../core/types.ts'
 
 // oxlint-disable-next-line no-control-regex -- the question is whether all of it is ASCII
 const ASCII = /^[\x00-\x7f]*$/
+
+export function isAscii(name: string): boolean {
+  return ASCII.test(name)
+}
 
 /** The key of a name on disk: NFC. */
 export function keyOf(name: string): string {
@@ -23,13 +27,20 @@ export function ownerOfKey(names: readonly string[], key: string): string | null
   return names.includes(key) ? key : ([...names].sort()[0] ?? null)
 }
 
-/** The name on disk, in an existing folder, of what has this key there; the key itself if nothing has. */
-export function nameOnDisk(fs: FileSystem, folder: string, key: string): string {
-  if (ASCII.test(key) || fs.lstat(join(folder, key))) return key
-  const names = fs
-    .list(folder)
-    .flatMap((item: FolderItem) => (item.name !== null && keyOf(item.name) === key ? [item.name] : []))
-  return ownerOfKey(names, key) ?? key
+/** The names in a folder that are not their own key, by key. */
+export function namesByKey(fs: FileSystem, folder: string): ReadonlyMap<string, string> {
+  const others = new Map<string, string[]>()
+  for (const { name } of fs.list(folder)) {
+    if (name === null || isAscii(name)) continue
+    const key = keyOf(name)
+    others.set(key, [...(others.get(key) ?? []), name])
+  }
+  const found = new Map<string, string>()
+  for (const [key, names] of others) {
+    const owner = ownerOfKey(names, key)
+    if (owner !== null && owner !== key) found.set(key, owner)
+  }
+  return found
 }
 
 /** A folder found on disk, or the nearest folder above it that has to be looked at to say what became of it. */
@@ -44,7 +55,7 @@ export function locateFolder(fs: FileSystem, root: string, folder: Path): Locate
   let stat = fs.lstat(root)
   for (const segment of folder === '' ? [] : folder.split('/')) {
     try {
-      disk = join(disk, nameOnDisk(fs, disk, segment))
+      disk = join(disk, isAscii(segment) ? segment : (namesByKey(fs, disk).get(segment) ?? segment))
       stat = fs.lstat(disk)
     } catch (error) {
       if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error

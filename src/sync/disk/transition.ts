@@ -1,8 +1,14 @@
-import type { Clock, FileSystem, Ids } from '../../platform/ports.ts'
-import { BlobsError } from '../../store/contract/errors.ts'
+import type { Clock, FileSystem, Ids, OpenFolder } from '../../platform/ports.ts'
 import type { Path, Reason, Step } from '../core/types.ts'
-import type { Root } from './marker.ts'
+import { applyBatch } from './batch.ts'
+import { confine } from './confine.ts'
+import type { DiskContext } from './context.ts'
+import { openJournal } from './journal.ts'
+import { takeLateWrites } from './late.ts'
+import { checkRoot, OWN_FOLDER, type Root } from './marker.ts'
 import type { Identity, Observation } from './observed.ts'
+import { recover } from './recover.ts'
+import { pruneTrash } from './trash.ts'
 
 /** Where the bytes of a download come from: the bucket, or a file of this folder that has the same ones. */
 export type Source =
@@ -36,15 +42,16 @@ export type DiskResult =
       /** The conflict file that was made, or was there with these bytes. Also when a save landed in the very instant of a replacement. */
       readonly sibling: Path | null
     }
-  /** The disk is not what the plan saw; nothing was done. Look again, plan again. */
-  | { readonly type: 'dropped' }
-  /** Nothing was done. `error` is what the system or the source said. */
+  /** The disk is not what the plan saw; what is there stands. Look again (at the sibling too, if there is one), plan again. */
+  | { readonly type: 'dropped'; readonly sibling: Path | null }
+  /** The name is as it was. `error` is what the system or the source said, or null. */
   | { readonly type: 'failed'; readonly reason: Reason; readonly error: unknown }
 
 export interface ApplyOptions {
   /** A folder that is to stay although it became empty (the bucket has its marker). Default: none. */
   readonly keepFolder?: (folder: Path) => boolean
   readonly onBytes?: (count: number) => void
+  /** What was not begun is dropped. */
   readonly signal?: AbortSignal
 }
 
@@ -57,24 +64,53 @@ export interface Disk {
   apply(work: readonly DiskWork[], options?: ApplyOptions): Promise<readonly DiskResult[]>
   /**
    * Clears up after a crash; call before the first scan. Bytes in the temporary folder that are not known to the server get their name
-   * back, or become a sibling. Returns the siblings and names that came to be.
+   * back, or become a sibling: these are returned. `path` is '' when nobody knows which name the bytes had.
    */
   recover(knownToServer: (path: Path, hash: string) => boolean | Promise<boolean>): Promise<readonly Observation[]>
   /** Replaced or deleted files that somebody wrote to afterwards, brought back as siblings. Call after each cycle; cheap. */
   lateWrites(): Promise<readonly Observation[]>
   /** Removes what is older than the age, then the oldest until the rest fits. Returns the bytes freed. */
   pruneTrash(limits: { readonly maxAgeMs: number; readonly maxBytes: number }): Promise<number>
-  close(): Promise<void>
 }
 
-/** `stateDirectory` is this root's own; the journal lives in it. */
-export async function openDisk(options: {
+/** `stateDirectory` is this root's own, and exists; the journal lives in it. Changes nothing in the folder yet. */
+export function openDisk(options: {
   readonly fs: FileSystem
   readonly root: Root
   readonly stateDirectory: string
+  /** Short name for conflict files. */
   readonly device: string
   readonly clock: Clock
   readonly ids: Ids
-}): Promise<Disk> {
-  throw new BlobsError('NotSupported', `not built yet: ${options.root.path}`)
+}): Disk {
+  const { fs, root, device, clock, ids } = options
+  const journal = openJournal(fs, options.stateDirectory)
+  const late: DiskContext['late'] = new Map()
+
+  /** With the temporary folder held open, and everything let go at the end. */
+  const within = async <T>(work: (context: DiskContext) => Promise<T>): Promise<T> => {
+    checkRoot(fs, root)
+    const inside = confine(fs, root)
+    let tmp: OpenFolder | null = null
+    try {
+      const place = inside.folder(`${OWN_FOLDER}/tmp`, true)
+      if ('blocked' in place) throw Object.assign(new Error(`${OWN_FOLDER}/tmp is not a folder`), { code: 'ENOTDIR' })
+      tmp = fs.openFolder(place.at)
+      return await work({ fs, root, clock, device, confine: inside, journal, tmp: tmp.path, late })
+    } finally {
+      tmp?.close()
+      inside.release()
+    }
+  }
+
+  return {
+    apply: (work, settings = {}) => within((context) => applyBatch(context, ids, work, settings)),
+    recover: (knownToServer) => within((context) => recover(context, knownToServer)),
+    lateWrites: async () => (late.size === 0 ? [] : within(takeLateWrites)),
+    pruneTrash: (limits) =>
+      within(async (context) => {
+        const awaited = new Set([...late.values()].map(({ trash }) => trash))
+        return pruneTrash(fs, context.confine, clock, limits, (path) => awaited.has(path))
+      }),
+  }
 }

@@ -1,0 +1,231 @@
+import type { Ids } from '../../platform/ports.ts'
+import type { Content, Path } from '../core/types.ts'
+import { create, DROPPED, lastLook, noWay, remove, replace, setExecutable, type Ended, type Seen } from './act.ts'
+import { isForUser } from './confine.ts'
+import type { DiskContext } from './context.ts'
+import { reasonOf } from './failure.ts'
+import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
+import { parentOf } from './names.ts'
+import { linkSibling, observe } from './siblings.ts'
+import { discard, stageCopy, stageStream, type Staged } from './staging.ts'
+import { attempt, contentOf, fail, isModeOnly, replacedBy, resultOf, taskOf, type Task } from './task.ts'
+import type { ApplyOptions, DiskResult, DiskWork, Source } from './transition.ts'
+import { EMPTY_FOLDER } from './walk.ts'
+
+const STAGED_AT_ONCE = 8
+
+/** See `Disk.apply`. `touched` are the folders whose names have to be made durable. */
+export async function applyBatch(
+  context: DiskContext,
+  ids: Ids,
+  work: readonly DiskWork[],
+  options: ApplyOptions,
+): Promise<readonly DiskResult[]> {
+  const tasks = work.map((item) => taskOf(item, ids.next()))
+  const touched = new Set<string>()
+  for (const task of tasks) if (!isForUser(bare(task.path))) fail(task, 'name-reserved')
+  await stageAll(context, tasks, options)
+  for (const task of open(tasks)) {
+    if (task.work.step.type === 'conflict') await attempt(task, () => keepLocal(context, task, touched))
+  }
+  await makeDurable(context, tasks, touched)
+  const note = ids.next()
+  const intents = open(tasks).filter(displaces).map(intentOf)
+  if (intents.length > 0) await context.journal.intend(note, intents)
+  for (const task of inOrder(open(tasks))) {
+    if (options.signal?.aborted) break
+    await attempt(task, () => act(context, task, touched))
+  }
+  await finish(context, tasks, touched, options)
+  if (intents.length > 0 && tasks.every((task) => isClear(context, task))) context.journal.forget(note)
+  return tasks.map(resultOf)
+}
+
+function open(tasks: readonly Task[]): Task[] {
+  return tasks.filter((task) => task.ended === null)
+}
+
+/** A folder's path without the slash at its end. */
+function bare(path: Path): Path {
+  return path.endsWith('/') ? path.slice(0, -1) : path
+}
+
+/** A user's file will be in the temporary folder for a moment. */
+function displaces(task: Task): boolean {
+  return replacedBy(task)?.kind === 'file' && !isModeOnly(task)
+}
+
+function intentOf(task: Task): { op: string; path: Path; comes: string } {
+  return { op: task.op, path: task.path, comes: contentOf(task)?.hash ?? '' }
+}
+
+async function stageAll(context: DiskContext, tasks: readonly Task[], options: ApplyOptions): Promise<void> {
+  let next = 0
+  const work = async (): Promise<void> => {
+    for (let task = tasks[next++]; task; task = tasks[next++])
+      if (task.ended === null) await stageOne(context, task, options)
+  }
+  await Promise.all(Array.from({ length: STAGED_AT_ONCE }, work))
+}
+
+async function stageOne(context: DiskContext, task: Task, options: ApplyOptions): Promise<void> {
+  const content = contentOf(task)
+  const { work } = task
+  if (content?.kind !== 'file' || isModeOnly(task) || !('source' in work) || !work.source) return
+  if (options.signal?.aborted) return void (task.ended = DROPPED)
+  try {
+    task.staged = await stage(context, task, content, work.source, work.mtimeNs, options)
+  } catch (error) {
+    if (options.signal?.aborted) task.ended = DROPPED
+    else fail(task, reasonOf(error) ?? 'download-failed', error)
+  }
+}
+
+async function stage(
+  context: DiskContext,
+  task: Task,
+  content: Content,
+  source: Source,
+  mtimeNs: bigint | null,
+  { onBytes, signal }: ApplyOptions,
+): Promise<Staged> {
+  const { fs, clock, tmp, confine } = context
+  const ending = replacedBy(task) ? 'new' : 'add'
+  const settings = { fs, clock, folder: tmp, op: task.op, ending, content, mtimeNs, onBytes, signal } as const
+  if (source.from === 'bucket') return stageStream(source.open(), settings)
+  const place = confine.place(source.path)
+  const copied = 'blocked' in place ? null : await stageCopy(place.at, settings)
+  return copied ?? stageStream(source.orElse(), settings)
+}
+
+/** A conflict's first half: the local bytes get their second name. */
+async function keepLocal(context: DiskContext, task: Task, touched: Set<string>): Promise<void> {
+  const { step, identity } = task.work
+  if (step.type !== 'conflict') return
+  const seen = await lastLook(context, task.path, step.local, identity)
+  if ('type' in seen) return void (task.ended = seen)
+  if (step.remote && isReadOnly(seen)) return fail(task, 'not-writable')
+  task.sibling = await linkSibling(context, { path: task.path, op: task.op, hash: seen.hash, stat: seen.stat })
+  const place = context.confine.place(task.path)
+  const stat = 'blocked' in place ? null : context.fs.lstat(place.at)
+  if ('blocked' in place || stat?.ino !== seen.stat.ino || stat.mtimeNs !== seen.stat.mtimeNs) {
+    task.ended = DROPPED
+    return
+  }
+  touched.add(place.shown)
+  // The second name has changed its ctime.
+  task.seen = { ...seen, stat }
+}
+
+/** Everything that was staged or linked, in one go: from here on names may be given up. */
+async function makeDurable(context: DiskContext, tasks: readonly Task[], touched: ReadonlySet<string>): Promise<void> {
+  const { fs, root, tmp, confine } = context
+  const staged = tasks.flatMap((task) => (task.staged ? [task.staged.at] : []))
+  if (staged.length === 0 && touched.size === 0) return
+  const siblings = tasks.flatMap(({ sibling }) => {
+    const place = sibling === null ? null : confine.place(sibling)
+    return place && !('blocked' in place) ? [place.at] : []
+  })
+  await fs.syncGroup(root.path, [...staged, tmp, ...siblings, ...touched])
+}
+
+/** What makes way first, from the inside out; then what comes, from the outside in. */
+function inOrder(tasks: readonly Task[]): Task[] {
+  const goes = (task: Task): boolean => contentOf(task) === null
+  const byPath = (a: Task, b: Task): number => (a.path < b.path ? -1 : 1)
+  const going = tasks.filter(goes).sort((a, b) => byPath(b, a))
+  return [...going, ...tasks.filter((task) => !goes(task)).sort(byPath)]
+}
+
+async function act(context: DiskContext, task: Task, touched: Set<string>): Promise<void> {
+  const content = contentOf(task)
+  if ((content ?? replacedBy(task))?.kind === 'folder') return actOnFolder(context, task, touched)
+  const ended = await actOnFile(context, task, content)
+  task.ended = ended
+  const place = context.confine.place(task.path)
+  if (!('blocked' in place)) touched.add(place.shown)
+  if (ended.type === 'failed') return
+  if (ended.kept) task.now.push(ended.kept)
+  if (ended.type === 'dropped') return
+  const put = task.staged?.stat ?? task.seen?.stat
+  if (content === null || !put) task.now.push({ path: task.path, node: { kind: 'absent' } })
+  else task.now.push(observe(context, task.path, content, put))
+}
+
+async function actOnFile(context: DiskContext, task: Task, content: Content | null): Promise<Ended> {
+  const { path, op, staged, sibling, work } = task
+  const expected = replacedBy(task)
+  if (expected === null) return staged ? createHere(context, path, staged) : DROPPED
+  const looked = task.seen ?? (await lastLook(context, path, expected, work.identity))
+  if ('type' in looked) return looked
+  task.seen = looked
+  if (content === null) return remove(context, path, op, looked, sibling)
+  if (isReadOnly(looked)) return { type: 'failed', reason: 'not-writable', error: null }
+  if (isModeOnly(task)) return setExecutable(context, path, content.executable, looked)
+  return staged ? replace(context, path, op, staged, looked, sibling) : DROPPED
+}
+
+/** Whoever took the right to write away meant it; that another name could be put in its place is no excuse. */
+function isReadOnly({ stat }: Seen): boolean {
+  return (stat.mode & 0o222) === 0
+}
+
+/** A tree of folders with nothing in them, such as this batch has emptied, makes way for a file. */
+function createHere(context: DiskContext, path: Path, staged: Staged): Ended {
+  const ended = create(context, path, staged)
+  return ended.type === 'dropped' && removeEmptyTree(context, path) ? create(context, path, staged) : ended
+}
+
+async function actOnFolder(context: DiskContext, task: Task, touched: Set<string>): Promise<void> {
+  const folder = bare(task.path)
+  if (contentOf(task)) {
+    const made = context.confine.folder(folder, true)
+    if ('blocked' in made) return void (task.ended = noWay(made))
+    touched.add(made.shown)
+  } else removeFolder(context, folder)
+  const parent = context.confine.folder(parentOf(folder))
+  if (!('blocked' in parent)) touched.add(parent.shown)
+  task.ended = { type: 'done', kept: null }
+}
+
+/** Folders that became empty go, folders that were empty are no more, and all of it is made durable. */
+async function finish(
+  context: DiskContext,
+  tasks: readonly Task[],
+  touched: ReadonlySet<string>,
+  { keepFolder = () => false }: ApplyOptions,
+): Promise<void> {
+  const { fs, root, tmp } = context
+  for (const task of tasks) if (task.ended?.type !== 'done') discardStaged(context, task)
+  const done = tasks.filter((task) => task.ended?.type === 'done')
+  const filled = new Map<Path, Task>()
+  const looked = new Map<Path, Task>()
+  for (const task of done) {
+    const folder = parentOf(bare(task.path))
+    if (task.path.endsWith('/')) looked.set(bare(task.path), task)
+    if (contentOf(task) === null) for (const path of prune(context, folder, keepFolder)) looked.set(path, task)
+    else if (replacedBy(task) === null)
+      for (let at = folder; at !== '' && !filled.has(at); at = parentOf(at)) filled.set(at, task)
+  }
+  for (const [path, task] of filled)
+    if (!looked.has(path)) task.now.push({ path: `${path}/`, node: { kind: 'absent' } })
+  for (const [path, task] of looked) {
+    task.now.push({ path: `${path}/`, node: isEmptyFolder(context, path) ? EMPTY_FOLDER : { kind: 'absent' } })
+  }
+  for (const task of done) observeSibling(context, task)
+  const folders = [...touched].filter((folder) => fs.lstat(folder)?.kind === 'folder')
+  if (folders.length > 0) await fs.syncGroup(root.path, [tmp, ...folders])
+}
+
+function observeSibling(context: DiskContext, { work: { step }, sibling, seen, now }: Task): void {
+  if (step.type === 'conflict' && sibling !== null && seen) now.push(observe(context, sibling, step.local, seen.stat))
+}
+
+/** Only while it is still ours: after an exchange that ended badly it may hold a user's bytes, and recovery decides. */
+function discardStaged({ fs }: DiskContext, { staged }: Task): void {
+  if (staged && fs.lstat(staged.at)?.ino === staged.stat.ino) discard(fs, staged.at)
+}
+
+function isClear({ fs, tmp }: DiskContext, { staged, op }: Task): boolean {
+  return !(staged && fs.lstat(staged.at)) && !fs.lstat(`${tmp}/${op}.old`)
+}

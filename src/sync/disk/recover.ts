@@ -1,0 +1,83 @@
+import type { Path } from '../core/types.ts'
+import type { DiskContext } from './context.ts'
+import { codeOf } from './failure.ts'
+import type { Intent } from './journal.ts'
+import { lookAtFile, type Look } from './look.ts'
+import type { Observation } from './observed.ts'
+import { observe, rescue } from './siblings.ts'
+import { discard, PART } from './staging.ts'
+import { moveToTrash } from './trash.ts'
+
+type KnownToServer = (path: Path, hash: string) => boolean | Promise<boolean>
+
+/**
+ * Empties the temporary folder. What can only be ours is removed; what may be a user's is removed only if it is what the server sent for
+ * that very step, goes to the trash if the server knows it, and gets its name back, or a sibling's, if not.
+ */
+export async function recover(context: DiskContext, knownToServer: KnownToServer): Promise<readonly Observation[]> {
+  const { fs, clock, journal, late } = context
+  const intents = journal.intents()
+  const back: Observation[] = []
+  for (const { name, kind } of fs.list(context.tmp)) {
+    if (name === null) continue
+    const at = `${context.tmp}/${name}`
+    if (kind === 'file' && (name.endsWith(PART) || name.endsWith('.add'))) discard(fs, at)
+    else {
+      const op = name.split('.')[0] ?? name
+      const found = await bringBack(context, { at, op, intent: intents.get(op) ?? null }, knownToServer)
+      if (found !== null) back.push(found)
+    }
+  }
+  for (const known of journal.late()) late.set(known.op, { ...known, since: clock.elapsed() })
+  // Only now, and durably: until here the notes say what is in the temporary folder.
+  await fs.syncGroup(context.root.path, [context.tmp, ...back.flatMap(({ path }) => folderOf(context, path))])
+  for (const note of new Set([...intents.values()].map((intent) => intent.note))) journal.forget(note)
+  return back
+}
+
+interface Leftover {
+  readonly at: string
+  readonly op: string
+  readonly intent: Intent | null
+}
+
+async function bringBack(
+  context: DiskContext,
+  { at, op, intent }: Leftover,
+  knownToServer: KnownToServer,
+): Promise<Observation | null> {
+  const { fs, clock, confine } = context
+  const look = await lookAtFile(fs, clock, at, { takeBusy: true })
+  const hash = look.kind === 'file' ? look.content.hash : null
+  if (intent && hash === intent.comes) {
+    discard(fs, at)
+    return null
+  }
+  const path = intent?.path ?? `recovered-${op.slice(0, 8)}`
+  const known = hash !== null && (await knownToServer(intent?.path ?? '', hash))
+  // A name that was given up for bytes that never came must not look as if its user had deleted it.
+  const wanted = !known || (intent !== null && intent.comes !== '')
+  const back = wanted ? nameBack(context, at, path, look) : null
+  if (back) return back
+  if (!known) return rescue(context, at, path, op)
+  moveToTrash(fs, confine, clock, at, path, op)
+  return null
+}
+
+function nameBack(context: DiskContext, at: string, path: Path, look: Look): Observation | null {
+  const place = context.confine.place(path, true)
+  if ('blocked' in place) return null
+  try {
+    context.fs.renameNew(at, place.at)
+  } catch (error) {
+    if (codeOf(error) === null) throw error
+    return null
+  }
+  if (look.kind === 'file') return observe(context, path, look.content, look.stat)
+  return { path, node: { kind: 'unknown', reason: 'changing' } }
+}
+
+function folderOf({ confine }: DiskContext, path: Path): string[] {
+  const place = confine.place(path)
+  return 'blocked' in place ? [] : [place.shown]
+}

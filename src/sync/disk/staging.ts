@@ -1,0 +1,109 @@
+import { hasher } from '../../content/hash.ts'
+import type { Clock, FileStat, FileSystem } from '../../platform/ports.ts'
+import type { Content } from '../core/types.ts'
+import { lookAtFile } from './look.ts'
+
+/** Bytes that are in the temporary folder, whole and verified. */
+export interface Staged {
+  readonly at: string
+  readonly stat: FileStat
+}
+
+export interface StageOptions {
+  readonly fs: FileSystem
+  readonly clock: Clock
+  /** The temporary folder, held open. */
+  readonly folder: string
+  readonly op: string
+  /** What is still ours whatever happens (`add`), or changes places with a user's file (`new`). */
+  readonly ending: 'add' | 'new'
+  readonly content: Content
+  readonly mtimeNs: bigint | null
+  readonly onBytes?: ((count: number) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Ours and incomplete: never holds anything of a user. */
+export const PART = '.part'
+const EARLIEST = -62_135_596_800n * 1_000_000_000n
+const LATEST = 253_402_300_799n * 1_000_000_000n
+
+/**
+ * Writes a stream into the temporary folder. Throws what the source or the disk throws, and `Corrupt` (a plain error with that code) when
+ * the bytes are not those that were announced; then nothing is left.
+ */
+export async function stageStream(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
+  const { fs, op, folder, content } = options
+  const part = `${folder}/${op}${PART}`
+  try {
+    const file = await fs.create(part, content.executable ? 0o777 : 0o666)
+    try {
+      const hash = hasher()
+      let size = 0
+      for await (const bytes of source) {
+        options.signal?.throwIfAborted()
+        size += bytes.byteLength
+        if (size > content.size) break
+        hash.update(bytes)
+        await file.write(bytes)
+        options.onBytes?.(bytes.byteLength)
+      }
+      if (size !== content.size || hash.digest('hex') !== content.hash) throw notThese(size, content)
+    } finally {
+      await file.close()
+    }
+    return finish(part, options)
+  } catch (error) {
+    discard(fs, part)
+    throw error
+  }
+}
+
+/** The same from a file of this folder; null if that is not (any more) what it should be, or cannot be read. */
+export async function stageCopy(from: string, options: StageOptions): Promise<Staged | null> {
+  const { fs, clock, op, folder, content } = options
+  const part = `${folder}/${op}${PART}`
+  try {
+    await fs.copy(from, part)
+    const look = await lookAtFile(fs, clock, part, { takeBusy: true, signal: options.signal })
+    if (look.kind !== 'file' || look.content.hash !== content.hash) {
+      discard(fs, part)
+      return null
+    }
+    fs.chmod(part, withExecutable(look.stat.mode, content.executable))
+    return finish(part, options)
+  } catch {
+    // Whatever it was, the bucket has the bytes too, and meets the same disk.
+    discard(fs, part)
+    return null
+  }
+}
+
+/** Permission bits with the executable bit set for whoever may read, or for nobody; never set-user-id and the like. */
+export function withExecutable(mode: number, executable: boolean): number {
+  const plain = mode & 0o666
+  return executable ? plain | ((plain & 0o444) >> 2) : plain
+}
+
+/** Removes what is ours; what is not there, or cannot be removed now, is left to the next recovery. */
+export function discard(fs: FileSystem, at: string): void {
+  try {
+    if (fs.lstat(at)) fs.unlink(at)
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+  }
+}
+
+function finish(part: string, { fs, op, folder, ending, mtimeNs }: StageOptions): Staged {
+  if (mtimeNs !== null && mtimeNs >= EARLIEST && mtimeNs <= LATEST) fs.setModified(part, mtimeNs)
+  const at = `${folder}/${op}.${ending}`
+  fs.rename(part, at)
+  const stat = fs.lstat(at)
+  if (!stat) throw Object.assign(new Error(`${at} vanished`), { code: 'ENOENT' })
+  return { at, stat }
+}
+
+function notThese(size: number, content: Content): Error {
+  const message = `got ${size} bytes that are not the ${content.size} bytes of SHA-256 ${content.hash}`
+  return Object.assign(new Error(message), { code: 'Corrupt' })
+}
