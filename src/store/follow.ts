@@ -10,6 +10,8 @@ import { openView, removeView, viewPath, type View } from './view/view.ts'
 
 /** Milliseconds between two looks at a log whose `wait` keeps resolving with nothing new. */
 const PAUSE = 5
+/** Milliseconds after which the end of the view is compared with the log again: a log may be restored from a backup while it is read. */
+const CHECK_EVERY = 1000
 
 /** Keeps a view up with its log. Callers at the same time share one read of the log. */
 export interface Follower {
@@ -41,6 +43,7 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   const open = (): Promise<View> => openView({ path, bucket: options.name, clock, ids: options.ids })
   let view = await open()
   let doubted = true
+  let checked = 0
   let damaged = false
   const pull = async (): Promise<void> => {
     if (damaged) {
@@ -49,9 +52,13 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
       view = await open()
       damaged = false
     }
-    if (doubted && !(await agrees(view, ports))) await view.reset()
+    const check = doubted || clock.elapsed() - checked > CHECK_EVERY
+    if (!(await readOn(view, ports, check))) {
+      await view.reset()
+      await readOn(view, ports, false)
+    }
+    if (check) checked = clock.elapsed()
     doubted = false
-    await readOn(view, ports)
     waiters.wake(view.state().position)
   }
   const catchUp = shared(async () => {
@@ -104,20 +111,17 @@ function isDamage(error: unknown): boolean {
   return sqliteProblem(error) === 'corrupt'
 }
 
-/** True if the log still holds, where the view ended, the entry that the view read there. */
-async function agrees(view: View, { log }: BucketPorts): Promise<boolean> {
+/** Reads the log into the view; false, if `check`, when the log does not hold where the view ended what the view read there. */
+async function readOn(view: View, ports: BucketPorts, check: boolean): Promise<boolean> {
   const { position, entry } = view.state()
-  if (position === 0) return true
-  for await (const batch of log.read({ after: position - 1 })) {
-    const first = batch[0]
-    if (first !== undefined) return first.position === position && first.id === entry
+  let checked = !check || position === 0
+  for await (const batch of ports.log.read({ after: checked ? position : position - 1 })) {
+    const [first] = batch
+    if (!checked && (first?.position !== position || first.id !== entry)) return false
+    await view.apply(await decodeBatch(checked ? batch : batch.slice(1), ports))
+    checked = true
   }
-  return false
-}
-
-async function readOn(view: View, ports: BucketPorts): Promise<void> {
-  const { position } = view.state()
-  for await (const batch of ports.log.read({ after: position })) await view.apply(await decodeBatch(batch, ports))
+  return checked
 }
 
 async function decodeBatch(batch: readonly Placed[], { content }: BucketPorts): Promise<readonly PlacedEntry[]> {
