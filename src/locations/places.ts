@@ -71,6 +71,8 @@ export function openPlaces(options: PlacesOptions): Places {
       const name = `${target.location} ${target.bucket}`
       const opening = stores.get(name) ?? buckets(target.location).then((place) => place.open(target.bucket))
       stores.set(name, opening)
+      // A bucket that was missing may be made: ask again then.
+      opening.catch(() => stores.delete(name))
       return opening
     },
     device: () => deviceOf(where.state, ids),
