@@ -33,98 +33,104 @@ export interface Advance {
   pulled(results: readonly PullResult[]): void
 }
 
-export function advance(
-  ports: SessionPorts,
-  context: {
-    readonly planned: Planned
-    readonly observer: Observer
-    readonly failures: Failures
-    readonly progress: Progress
-  },
-): Advance {
-  const { db, bucket } = ports
-  const { failures, progress, observer } = context
-  const told = narrator(context.planned)
-  const fail = (path: Path, reason: Reason, error: unknown): void => {
-    if (!failures.add(path, reason, error)) return
-    const message = error instanceof Error ? error.message : String(error)
-    ports.onEvent({ type: 'failed', path, reason, message, remedy: explain(reason, path).remedy })
-  }
-  const tell = (event: SyncEvent | null): void => {
-    if (event !== null) ports.onEvent(event)
-  }
+interface Context {
+  readonly ports: SessionPorts
+  readonly observer: Observer
+  readonly failures: Failures
+  readonly progress: Progress
+}
 
-  const pushedOne = (one: PushResult): void => {
-    const { step } = one.work
-    if (one.type === 'done') {
-      const item = one.info === null ? null : itemOf(bucket.prefix, one.info)
-      if (item !== null) applyRemote(db, [item], observer.ignores)
-      else correctRemote(db, step.path, null)
-      setBase(
-        db,
-        step.path,
-        one.content === null || one.info === null ? null : { ...one.content, version: one.info.version },
-      )
-      settle(db, step.path)
-      release(db, step.path)
-    } else if (one.type === 'overtaken') {
-      settle(db, step.path)
-      correctRemote(db, step.path, one.current === null ? null : itemOf(bucket.prefix, one.current))
-      // A version that was there and never was: the bucket went back in time, and the history since is not what we read.
-      if (one.current === null && step.expect !== 'absent') forgetCursor(db)
-    }
-  }
-  const afterPush = (one: PushResult): void => {
-    const { step } = one.work
-    if (one.type === 'failed') {
-      // The bytes that were to be copied are gone: next time they travel.
-      if (step.type === 'upload' && step.copyOf !== null && isBlobsError(one.error, 'InvalidRequest')) {
-        progress.sendWhole.add(step.path)
-        progress.moved = true
-      } else fail(step.path, one.reason, one.error)
-      return
-    }
-    progress.moved = true
-    if (one.type === 'changed') progress.dirty.add(step.path)
-    if (one.type === 'overtaken') progress.lookRemote = true
-    if (one.type !== 'done') return
-    failures.clear(step.path)
-    progress.sendWhole.delete(step.path)
-    tell(told.pushed(step, one.info?.version ?? 0))
-  }
-
-  const pulledOne = ({ work: { step }, result }: PullResult): void => {
-    if (result.type !== 'done') return
-    observer.take(result.now)
-    setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
-    release(db, step.path)
-  }
-  const afterPull = ({ work: { step }, result }: PullResult): void => {
-    if (result.type === 'failed') {
-      if (isBlobsError(result.error, 'NotFound')) progress.lookRemote = true
-      fail(step.path, result.reason, result.error)
-      return
-    }
-    progress.moved = true
-    if (result.sibling !== null) tell({ type: 'conflict', path: step.path, sibling: result.sibling })
-    if (result.type === 'dropped') {
-      progress.dirty.add(step.path)
-      if (result.sibling !== null) progress.dirty.add(result.sibling)
-      return
-    }
-    failures.clear(step.path)
-    tell(told.pulled(step))
-  }
+export function advance(context: Context, planned: Planned): Advance {
+  const { db } = context.ports
+  const told = narrator(planned)
   return {
     pushed: (results) => {
-      write(db, () => results.forEach(pushedOne))
-      results.forEach(afterPush)
+      write(db, () => {
+        for (const result of results) savePushed(context, result)
+      })
+      for (const result of results) followPushed(context, told, result)
     },
     pulled: (results) => {
-      write(db, () => results.forEach(pulledOne))
-      results.forEach(afterPull)
+      write(db, () => {
+        for (const result of results) savePulled(context, result)
+      })
+      for (const result of results) followPulled(context, told, result)
     },
   }
+}
+
+function savePushed({ ports: { db, bucket }, observer }: Context, result: PushResult): void {
+  const { step } = result.work
+  if (result.type === 'done') {
+    const { content, info } = result
+    const item = info === null ? null : itemOf(bucket.prefix, info)
+    if (item !== null) applyRemote(db, [item], observer.ignores)
+    else correctRemote(db, step.path, null)
+    // What was sent, whatever the disk holds by now.
+    setBase(db, step.path, content === null || info === null ? null : { ...content, version: info.version })
+    settle(db, step.path)
+    release(db, step.path)
+  } else if (result.type === 'overtaken') {
+    settle(db, step.path)
+    correctRemote(db, step.path, result.current === null ? null : itemOf(bucket.prefix, result.current))
+    // A version that was there and never was: the bucket went back in time, and its history is not what we read.
+    if (result.current === null && step.expect !== 'absent') forgetCursor(db)
+  }
+}
+
+function followPushed(context: Context, told: Narrator, result: PushResult): void {
+  const { failures, progress } = context
+  const { step } = result.work
+  if (result.type === 'failed') {
+    // The bytes that were to be copied are gone: next time they travel.
+    if (step.type === 'upload' && step.copyOf !== null && isBlobsError(result.error, 'InvalidRequest')) {
+      progress.sendWhole.add(step.path)
+      progress.moved = true
+    } else fail(context, step.path, result.reason, result.error)
+    return
+  }
+  progress.moved = true
+  if (result.type === 'changed') progress.dirty.add(step.path)
+  if (result.type === 'overtaken') progress.lookRemote = true
+  if (result.type !== 'done') return
+  failures.clear(step.path)
+  progress.sendWhole.delete(step.path)
+  tell(context, told.pushed(step, result.info?.version ?? 0))
+}
+
+function savePulled({ ports: { db }, observer }: Context, { work: { step }, result }: PullResult): void {
+  if (result.type !== 'done') return
+  observer.take(result.now)
+  setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
+  release(db, step.path)
+}
+
+function followPulled(context: Context, told: Narrator, { work: { step }, result }: PullResult): void {
+  const { failures, progress } = context
+  if (result.type === 'failed') {
+    if (isBlobsError(result.error, 'NotFound')) progress.lookRemote = true
+    fail(context, step.path, result.reason, result.error)
+    return
+  }
+  progress.moved = true
+  if (result.sibling !== null) tell(context, { type: 'conflict', path: step.path, sibling: result.sibling })
+  if (result.type === 'dropped') {
+    progress.dirty.add(step.path)
+    if (result.sibling !== null) progress.dirty.add(result.sibling)
+    return
+  }
+  failures.clear(step.path)
+  tell(context, told.pulled(step))
+}
+
+function fail({ ports, failures }: Context, path: Path, reason: Reason, error: unknown): void {
+  if (!failures.add(path, reason, error)) return
+  const message = error instanceof Error ? error.message : String(error)
+  ports.onEvent({ type: 'failed', path, reason, message, remedy: explain(reason, path).remedy })
+}
+
+function tell({ ports }: Context, event: SyncEvent | null): void {
+  if (event !== null) ports.onEvent(event)
 }
 
 function baseOf(
@@ -135,11 +141,13 @@ function baseOf(
   return { kind, hash, size, executable, version }
 }
 
-/** Turns steps into events: the two halves of a move are one. */
-function narrator({ plan, rows }: Planned): {
+interface Narrator {
   pushed(step: Step, version: number): SyncEvent | null
   pulled(step: Step): SyncEvent | null
-} {
+}
+
+/** Turns steps into events: the two halves of a move are one. */
+function narrator({ plan, rows }: Planned): Narrator {
   const movedFrom = new Map<string, Path>()
   for (const step of plan.remoteDeletes)
     if (step.movedTo !== undefined) movedFrom.set(`push ${step.movedTo}`, step.path)

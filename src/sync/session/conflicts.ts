@@ -56,7 +56,8 @@ function contentHere(row: PlanRow): Content | null {
 }
 
 async function everExisted({ ports }: Session, path: Path): Promise<boolean> {
-  if (rowAt(ports.db, ports.traits, path)?.base != null) return true
+  const base = rowAt(ports.db, ports.traits, path)?.base ?? null
+  if (base !== null) return true
   return (await ports.bucket.store.head(keyOf(ports.bucket.prefix, path))) !== null
 }
 

@@ -124,12 +124,12 @@ async function follow(
   const later = openLater()
   try {
     while (!signal.aborted) {
-      if (feed.failure !== null) throw feed.failure.error
+      feed.check()
       const now = clock.elapsed()
       const retry = Math.max(FIRST_RETRY, session.failures.nextIn() ?? Number.POSITIVE_INFINITY)
       const within = Math.min(lastFull + period() - now, later.dueIn(now), retry)
       const found = await wants.next(Math.max(0, within), signal)
-      if (feed.failure !== null) throw feed.failure.error
+      feed.check()
       if (signal.aborted) return
       const scope = widen(found, later.take(clock.elapsed()), clock.elapsed() - lastFull >= period())
       if (scope.local === 'all') lastFull = clock.elapsed()
@@ -172,12 +172,14 @@ function openLater(): {
   }
 }
 
+interface Feed {
+  /** Throws what ended it. */
+  check(): void
+  stop(): Promise<void>
+}
+
 /** Follows the bucket's changes in the background: each is written down as it comes, and wakes the loop. */
-function openFeed(
-  session: Session,
-  wants: Wants,
-  signal: AbortSignal,
-): { readonly failure: { readonly error: unknown } | null; stop(): Promise<void> } {
+function openFeed(session: Session, wants: Wants, signal: AbortSignal): Feed {
   const stopping = new AbortController()
   const state: { failure: { readonly error: unknown } | null } = { failure: null }
   const run = async (): Promise<void> => {
@@ -194,8 +196,8 @@ function openFeed(
   }
   const running = run()
   return {
-    get failure() {
-      return state.failure
+    check: () => {
+      if (state.failure !== null) throw state.failure.error
     },
     stop: async () => {
       stopping.abort()

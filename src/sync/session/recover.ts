@@ -14,8 +14,9 @@ async function isKnown(ports: SessionPorts, path: Path, hash: string): Promise<b
   const { db, traits, bucket } = ports
   if (path === '') return inBucket(db, hash)
   const row = rowAt(db, traits, path)
+  const remote = row?.remote ?? null
   if (row?.base?.hash === hash) return true
-  if (row?.remote != null && row.remote.kind !== 'deleted' && row.remote.hash === hash) return true
+  if (remote !== null && remote.kind !== 'deleted' && remote.hash === hash) return true
   try {
     return await inHistory(bucket.store, keyOf(bucket.prefix, path), hash)
   } catch {

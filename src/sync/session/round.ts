@@ -105,7 +105,7 @@ async function carryOut(
     late.set(step.path, DELETE_PATIENCE - gone)
     return false
   }
-  const results = advance(ports, { planned, observer: context.observer, failures: context.failures, progress })
+  const results = advance({ ports, observer: context.observer, failures: context.failures, progress }, planned)
   const settled = await Promise.allSettled([
     push(
       {
@@ -204,8 +204,8 @@ function pullWork({ rows }: Planned, step: PullStep): PullWork {
 }
 
 function keepsFolder(ports: SessionPorts, folder: Path): boolean {
-  const marker = rowAt(ports.db, ports.traits, `${folder}/`)
-  return marker?.remote != null && marker.remote.kind !== 'deleted'
+  const remote = rowAt(ports.db, ports.traits, `${folder}/`)?.remote ?? null
+  return remote !== null && remote.kind !== 'deleted'
 }
 
 function longest(waits: Iterable<number>): number {

@@ -67,9 +67,10 @@ const DECISIONS: Readonly<Record<Exclude<Step['type'], 'skip'>, string>> = {
 }
 
 function report(path: Path, row: PlanRow | null, verdict: Verdict): WhyReport {
+  const base = row?.base ?? null
   return {
     path,
-    base: row?.base == null ? 'never in sync' : `version ${row.base.version}: ${describe(row.base)}`,
+    base: base === null ? 'never in sync' : `version ${base.version}: ${describe(base)}`,
     local: describeLocal(row?.local ?? null),
     remote: describeRemote(row?.remote ?? null),
     ...verdict,
