@@ -1,3 +1,4 @@
+import { MAX_LIST_REFS } from '../content/body.ts'
 import { isHash, type Hash } from '../content/hash.ts'
 import { BlobsError } from './contract/errors.ts'
 import type { BucketOptions, Expectation, Meta } from './contract/types.ts'
@@ -138,6 +139,7 @@ function changeProblem(change: Fields): string | null {
   if (!isCount(change['size'])) return 'size is not a number of bytes'
   if (!isCount(change['depth'])) return 'depth is not a depth'
   if (!Array.isArray(change['refs']) || !change['refs'].every(isRef)) return 'refs is not a list of refs'
+  if (change['refs'].length > MAX_LIST_REFS) return `it has more than ${MAX_LIST_REFS} refs`
   if (!isText(change['type'])) return 'type is not text'
   if (!isMeta(change['meta'])) return 'meta is not text by name'
   return null

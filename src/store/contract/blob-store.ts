@@ -23,18 +23,23 @@ export interface BlobStore {
   info(): Promise<BucketInfo>
   /** The current version, or `version`; null = never was. A tombstone is an info with `deleted: true`. */
   head(key: string, options?: { readonly version?: number }): Promise<BlobInfo | null>
-  /** Null = never was, or that version is a tombstone. `range` is [first, last] inclusive; last may be Infinity; a negative first counts from the end. */
+  /**
+   * Null = never was, or that version is a tombstone. `range` is [first, last] inclusive; last may be Infinity; a negative first counts
+   * from the end. Throws `InvalidRequest` for a range that holds no byte of a blob that has some.
+   */
   get(key: string, options?: GetOptions): Promise<Blob | null>
   /**
-   * Appends. Each entry is atomic by itself; outcomes are in the order of the entries. Durable as the backend declares when it
-   * resolves. Chunks that an entry names must be staged or present: else `InvalidRequest`, and nothing is appended.
+   * Appends. Each entry is atomic by itself; outcomes are in the order of the entries; an entry may build on one before it. Durable as
+   * the backend declares when it resolves. A put makes a version, also of equal bytes; a delete of what is not there takes effect and
+   * makes none. Throws `NotFound` for a copy of what is not there, `TooLarge` for a blob over the bucket's limit. Chunks that an entry names must be staged or present: else `InvalidRequest`, and nothing is appended.
    */
   commit(entries: readonly EntryInput[], options?: CommitOptions): Promise<readonly Outcome[]>
   /** Sorted by key in UTF-8 byte order. */
   list(options?: ListOptions): Promise<Page>
   /**
    * The history after `since` (from the start when absent), in order, without gaps; a bookmark whenever it has caught up. Ends
-   * at the first bookmark unless `live`. Throws `CursorExpired`, `CursorForked`. Aborting the signal ends it without an error.
+   * at the first bookmark unless `live`. Throws `CursorExpired`, `CursorForked`. Aborting the signal ends it without an error. Versions
+   * of one entry follow each other and share its cursor, so go on from a bookmark, or from an item behind which another cursor came.
    */
   changes(options: ChangesOptions): AsyncIterable<FeedItem>
   /** Which of these chunks a commit could not name yet. May name more than are truly missing; never fewer. */

@@ -79,6 +79,7 @@ export interface Conflict {
   readonly current: BlobInfo | null
 }
 export type Outcome =
+  /** `blobs`: the versions that it made, in the order of its changes. */
   | { readonly id: string; readonly ok: true; readonly cursor: Cursor; readonly blobs: readonly BlobInfo[] }
   | { readonly id: string; readonly ok: false; readonly conflicts: readonly Conflict[] }
 
@@ -95,21 +96,21 @@ export interface ListOptions {
   readonly prefix?: string
   /** Keys that share the text up to the next delimiter after the prefix are folded into one of `prefixes`. */
   readonly delimiter?: '/'
-  /** Start after this key (or prefix), by UTF-8 byte order. */
+  /** Only keys and folded prefixes greater than this text, by UTF-8 byte order. */
   readonly after?: string
   /** At most this many items and prefixes together; the store may return fewer. Default 1000. */
   readonly limit?: number
   /** Tombstones too. */
   readonly deleted?: boolean
-  /** Every kept version of each key, newest first within a key. */
+  /** Every kept version of each key, newest first within a key; tombstones only with `deleted`. */
   readonly versions?: boolean
-  /** The bucket as it was at this time (RFC 3339) by the log's clock. */
+  /** The bucket as it was at this time (RFC 3339): of each key the newest version that was `modified` by then. */
   readonly at?: string
   /** Adds `history` to each item. */
   readonly digests?: boolean
 }
 export interface ListItem extends BlobInfo {
-  /** With `digests`: hashes of older versions of the key, newest first, at most 100, without the current one. */
+  /** With `digests`: the different hashes of older versions of the key, newest first, at most 100, without the current one. */
   readonly history?: readonly Hash[]
 }
 /** `complete` is said, never implied: an answer without `complete: true` proves no absence. */
@@ -117,7 +118,7 @@ export interface Page {
   readonly items: readonly ListItem[]
   readonly prefixes: readonly string[]
   readonly complete: boolean
-  /** The next page's `after`, when not complete. */
+  /** The next page's `after`, when not complete: to be passed on as it is. */
   readonly next?: string
   /** The view the page was read from. */
   readonly cursor: Cursor

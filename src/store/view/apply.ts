@@ -89,8 +89,7 @@ function startEpoch(tally: Tally, entry: Entry): void {
 }
 
 function isRepeat(db: Database, position: Position, id: string): boolean {
-  const sql = `SELECT 1 FROM entries WHERE id = ? AND position >= ? AND outcome <> ${REPEATED} LIMIT 1`
-  return db.get(sql, id, position - REACH) !== undefined
+  return db.get('SELECT 1 FROM entries WHERE id = ? AND position >= ? LIMIT 1', id, position - REACH) !== undefined
 }
 
 /** Null if the entry takes effect; else every change that is in the way of it. */
