@@ -3,7 +3,7 @@ import { createReadStream, lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** What is in a folder, for comparison: `path → file SHA-256 SIZE [x]`, or `empty folder`; links and other things are left out, as a sync does. */
+/** What is in a folder, for comparison: `path → file SHA-256 SIZE [x]`, or `empty folder`; links and other things are left out, as a sync does (a folder of nothing else is not empty). */
 export type Manifest = ReadonlyMap<string, string>
 
 /** Reads all of it. The sync's own folder `.blobs` at the root is left out. */
@@ -21,14 +21,12 @@ export async function manifestOf(folder: string): Promise<Manifest> {
 }
 
 function* pathsOf(folder: string, below: string): Generator<string> {
-  const items = readdirSync(join(folder, below), { withFileTypes: true }).filter(
-    (item) => item.isFile() || item.isDirectory(),
-  )
+  const items = readdirSync(join(folder, below), { withFileTypes: true })
   if (items.length === 0 && below !== '') yield below
   for (const item of items) {
     if (below === '' && item.name === '.blobs') continue
     if (item.isFile()) yield below + item.name
-    else yield* pathsOf(folder, `${below}${item.name}/`)
+    else if (item.isDirectory()) yield* pathsOf(folder, `${below}${item.name}/`)
   }
 }
 

@@ -73,15 +73,21 @@ export abstract class FolderCommand extends BlobsCommand {
     }
   }
 
-  /** Opens a bucket, and where it is missing makes it and says so. */
+  /** Makes a bucket where it is missing, and says so. */
   protected async openOrMake(places: Places, target: Pick<Target, 'location' | 'bucket'>): Promise<void> {
     try {
-      await places.open(target)
+      const store = await places.open(target)
+      await store.info()
     } catch (error) {
       if (!isBlobsError(error, 'NotFound')) throw error
       const buckets = await places.buckets(target.location)
-      await buckets.create(target.bucket)
-      this.output.message(`made the bucket ${plain(showTarget(target))}`)
+      try {
+        await buckets.create(target.bucket)
+        this.output.message(`made the bucket ${plain(showTarget(target))}`)
+      } catch (failure) {
+        // Another agent was first.
+        if (!isBlobsError(failure, 'AlreadyExists')) throw failure
+      }
     }
   }
 
