@@ -13,11 +13,17 @@ const FEW = 32
 // As many as the thread pool does at once: they share the journal's commits.
 const SYNCS_AT_ONCE = 4
 
+// Their numbers in Linux: NFS, SMB, CIFS, SMB2, FUSE, 9P, AFS, Coda, Ceph.
+const SHARED_TYPES = new Set([
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x5346414f, 0x73757245, 0x00c36400,
+])
+
 /** The disk of this machine. Opens nothing and loads nothing until it is used. */
 export function systemFileSystem(): FileSystem {
   return {
     lstat,
     realpath: (path) => fs.realpathSync.native(path),
+    isShared: (path) => LINUX && SHARED_TYPES.has(fs.statfsSync(path).type),
     list,
     mkdir: (path, mode) => void fs.mkdirSync(path, mode),
     rmdir: (path) => fs.rmdirSync(path),

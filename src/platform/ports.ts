@@ -28,6 +28,8 @@ export interface FileSystem {
   lstat(path: string): FileStat | null
   /** The same place without links on the way or at the end. Throws ENOENT if it is not there. */
   realpath(path: string): string
+  /** True if the files may change without this system's kernel being told: a network or user-space file system. */
+  isShared(path: string): boolean
   /** Unsorted; complete or thrown. */
   list(path: string): FolderItem[]
   mkdir(path: string, mode?: number): void
