@@ -10,7 +10,7 @@ import { release } from '../state/held.ts'
 import { settle } from '../state/intents.ts'
 import { forgetCursor, write } from '../state/open.ts'
 import { applyRemote, correctRemote, setBase } from '../state/remote.ts'
-import type { Failures } from './failures.ts'
+import { messageOf, type Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
 import type { Planned } from './planning.ts'
 import type { SessionPorts } from './ports.ts'
@@ -125,8 +125,7 @@ function followPulled(context: Context, told: Narrator, { work: { step }, result
 
 function fail({ ports, failures }: Context, path: Path, reason: Reason, error: unknown): void {
   if (!failures.add(path, reason, error)) return
-  const message = error instanceof Error ? error.message : String(error)
-  ports.onEvent({ type: 'failed', path, reason, message, remedy: explain(reason, path).remedy })
+  ports.onEvent({ type: 'failed', path, reason, message: messageOf(error), remedy: explain(reason, path).remedy })
 }
 
 function tell({ ports }: Context, event: SyncEvent | null): void {

@@ -26,7 +26,7 @@ export interface Failure {
   readonly tries: number
 }
 
-const FIRST_WAIT = 1_000
+const FIRST_WAIT = 250
 const LONGEST_WAIT = 300_000
 
 export function openFailures(db: Database, clock: Clock): Failures {
@@ -47,7 +47,7 @@ export function openFailures(db: Database, clock: Clock): Failures {
       const tries = (before?.tries ?? 0) + 1
       const asked = isBlobsError(error) ? (error.retryAfter ?? 0) : 0
       const wait = Math.max(asked, Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)))
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       failed.set(path, { path, reason, message, tries, at: clock.elapsed() + wait })
       const { parent, name } = placeOf(path)
       write(db, () => db.run('INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)', parent, name, reason, message))
@@ -66,4 +66,10 @@ export function openFailures(db: Database, clock: Clock): Failures {
     list: () => [...failed.values()],
     get: (path) => failed.get(path) ?? null,
   }
+}
+
+/** What an error says; '' if there is none. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  return error === null || error === undefined ? '' : String(error)
 }

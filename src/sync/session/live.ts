@@ -1,11 +1,11 @@
 import { INITIAL_STATE, nextState, type AgentEvent, type AgentState } from '../core/agent-state.ts'
 import type { Path } from '../core/types.ts'
 import { dirtyFolders } from './dirty.ts'
-import type { Ignore } from '../disk/ignore.ts'
 import type { DirtyFolder } from '../disk/observed.ts'
 import type { Watcher, WatchOptions, WatchProblem } from '../disk/watch.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { getMeta } from '../state/open.ts'
+import { messageOf } from './failures.ts'
 import type { CycleResult, CycleScope, Session } from './session.ts'
 import { troubleOf } from './trouble.ts'
 import { openWants, type Wants } from './wants.ts'
@@ -33,21 +33,9 @@ const RESTLESS_RETRY = 500
 /** Keeps both sides the same until the signal aborts: watch first, then look at everything, then follow both sides' news. */
 export async function keepInSync(options: LiveOptions, signal: AbortSignal): Promise<void> {
   const { session } = options
-  const { clock } = session.ports
   const machine = openMachine(options.onState)
-  const wants = openWants(clock)
-  const degraded = { now: false }
-  const watcher = await options.watchFolder({
-    root: session.ports.root.path,
-    ignore: (): Ignore => session.observer.ignore(),
-    clock,
-    onDirty: (folders: readonly DirtyFolder[]) => wants.folders(folders),
-    onDegraded: (problem) => {
-      degraded.now = problem !== null
-      options.onWatch(problem)
-      wants.everything()
-    },
-  })
+  const wants = openWants(session.ports.clock)
+  const watching = await openWatching(options, wants)
   let tries = 0
   try {
     while (!signal.aborted) {
@@ -55,15 +43,62 @@ export async function keepInSync(options: LiveOptions, signal: AbortSignal): Pro
         await prove(options, machine, signal)
         if (tries > 0) session.ports.onEvent({ type: 'online' })
         tries = 0
-        await follow(options, machine, wants, degraded, signal)
+        await follow(options, machine, wants, watching, signal)
       } catch (error) {
-        if (!signal.aborted && !(tries === 0 && isAnotherHistory(error)))
+        if (!signal.aborted && !(tries === 0 && isAnotherHistory(error))) {
           await waitOut(options, machine, wants, error, tries++, signal)
+        }
       }
     }
   } finally {
     machine.tell({ type: 'stopped' })
-    await watcher.close()
+    await watching.close()
+  }
+}
+
+interface Watching {
+  degraded(): boolean
+  /** Watches anew if the rules are others than when the watch began: folders come or go with them. */
+  followRules(): Promise<void>
+  close(): Promise<void>
+}
+
+async function openWatching(options: LiveOptions, wants: Wants): Promise<Watching> {
+  const { session } = options
+  const { clock, fs, db, root } = session.ports
+  let degraded = false
+  const open = (): Promise<Watcher> => {
+    degraded = false
+    options.onWatch(null)
+    return options.watchFolder({
+      fs,
+      root: root.path,
+      ignore: () => session.observer.ignore(),
+      clock,
+      onDirty: (folders) => wants.folders(folders),
+      onDegraded: (problem) => {
+        degraded = true
+        options.onWatch(problem)
+        wants.everything()
+      },
+      // Deletes wait in the plan, whoever found them.
+      isKnown: () => false,
+    })
+  }
+  let rules = getMeta(db, 'rules')
+  let watcher = await open()
+  return {
+    degraded: () => degraded,
+    followRules: async () => {
+      const now = getMeta(db, 'rules')
+      if (now === rules) return
+      rules = now
+      const before = watcher
+      watcher = await open()
+      await before.close()
+      wants.everything()
+    },
+    close: () => watcher.close(),
   }
 }
 
@@ -111,7 +146,7 @@ async function follow(
   options: LiveOptions,
   machine: Machine,
   wants: Wants,
-  degraded: { readonly now: boolean },
+  watching: Watching,
   signal: AbortSignal,
 ): Promise<void> {
   const { session } = options
@@ -119,10 +154,11 @@ async function follow(
   const feed = openFeed(session, wants, signal)
   // Not all agents of a bucket at once.
   const spread = 0.75 + Number.parseInt(ids.next().slice(0, 6), 16) / 2 ** 25
-  const period = (): number => (degraded.now ? DEGRADED_RESCAN : (options.rescanMs ?? RESCAN)) * spread
+  const period = (): number => (watching.degraded() ? DEGRADED_RESCAN : (options.rescanMs ?? RESCAN)) * spread
   let lastFull = clock.elapsed()
   const later = openLater()
   try {
+    await watching.followRules()
     while (!signal.aborted) {
       feed.check()
       const now = clock.elapsed()
@@ -134,6 +170,7 @@ async function follow(
       const scope = widen(found, later.take(clock.elapsed()), clock.elapsed() - lastFull >= period())
       if (scope.local === 'all') lastFull = clock.elapsed()
       const result = await cycle(options, machine, scope, signal)
+      await watching.followRules()
       if (result.wait !== null) later.add(result.wait.folders, clock.elapsed() + result.wait.inMs)
       const restless = session.observer.restless()
       if (restless.length > 0) later.add(dirtyFolders(restless), clock.elapsed() + RESTLESS_RETRY)
@@ -218,7 +255,7 @@ async function waitOut(
   const trouble = troubleOf(error)
   if (trouble === null) throw error
   const { clock, ids, onEvent } = session.ports
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   if (trouble.type === 'offline') {
     const jitter = 0.75 + Number.parseInt(ids.next().slice(0, 6), 16) / 2 ** 25
     const retryIn = Math.max(trouble.retryAfter, Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** tries) * jitter)

@@ -100,6 +100,8 @@ async function carryOut(
   const due = (step: Step): boolean => {
     if (!isBraked(step)) return true
     if (isHeld(ports, verdict, step)) return false
+    // A folder stands at the name: that file does not come back.
+    if (planned.rows.get(step.path)?.localFolder === true) return true
     const gone = step.type === 'delete-remote' ? context.observer.goneFor(step.path) : null
     if (gone === null || gone >= DELETE_PATIENCE) return true
     late.set(step.path, DELETE_PATIENCE - gone)

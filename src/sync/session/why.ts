@@ -30,7 +30,11 @@ export function why(session: Session, asked: Path): WhyReport {
   if (failure !== null) {
     const { reason, remedy } = explain(failure.reason, path)
     const decision = `It failed ${failure.tries === 1 ? 'once' : 'before'} and is tried again.`
-    return report(path, row, { decision, reason: `${reason} (${failure.message})`, next: remedy })
+    return report(path, row, {
+      decision,
+      reason: failure.message === '' ? reason : `${reason} (${failure.message})`,
+      next: remedy,
+    })
   }
   const seen = row.unfit === null && clashing(ports)(path) ? { ...row, unfit: 'name-clash' as const } : row
   return report(path, row, explainStep(session, path, decide(seen)))
