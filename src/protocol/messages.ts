@@ -123,7 +123,7 @@ const listItem = object(infoShape, { history: list(hash, 1000) })
 /** Answer of `GET …/blobs`. */
 export const pageAnswer = object(
   { items: list(listItem, 100_000), prefixes: list(text(1025), 100_000), complete: flag, cursor },
-  { next: text(1025) },
+  { next: text(1100) },
 )
 
 const conflict = object({ key, expected: expectation('open'), current: nullable(blobInfo) })

@@ -73,20 +73,26 @@ async function gather(
     const limit = fold === null && (part.whole || options.versions) ? room : 1
     const found = await store.list({ ...without(options), ...place(part, options, page.last), limit })
     page.cursor ??= found.cursor
-    if (fold !== null) {
-      if (held(part, found.items).length > 0) {
-        page.prefixes.push(fold)
-        page.last = fold
-        return true
-      }
-    } else {
-      page.items.push(...held(part, found.items))
-      page.prefixes.push(...found.prefixes)
+    const items = held(part, found.items)
+    if (fold !== null && items.length > 0) {
+      page.prefixes.push(fold)
+      page.last = fold
+      return true
     }
-    if (found.complete || !part.whole) return true
+    if (fold === null) {
+      page.items.push(...items)
+      page.prefixes.push(...found.prefixes)
+      page.last = lastOf(items, found.prefixes) ?? page.last
+    }
+    if (found.complete || (!part.whole && items.length < found.items.length)) return true
+    // Only the store's own word tells where it stopped: it may have been within the versions of a key.
     page.last = found.next ?? page.last
-    if (found.next === undefined) return false
   }
+}
+
+function lastOf(items: readonly ListItem[], prefixes: readonly string[]): string | undefined {
+  const ends = [items.at(-1)?.key, prefixes.at(-1)].filter((end) => end !== undefined)
+  return ends.sort(compareKeys).at(-1)
 }
 
 /** Where the asked delimiter folds the whole part into one prefix, that prefix. */
@@ -122,8 +128,5 @@ function held(part: Part, items: readonly ListItem[]): readonly ListItem[] {
 
 function finish({ items, prefixes, cursor, last }: Gathered, complete: boolean): Page {
   const page = { items, prefixes, complete, cursor: cursor ?? '' }
-  if (complete) return page
-  const ends = [items.at(-1)?.key, prefixes.at(-1), last].filter((end) => end !== undefined)
-  const next = ends.sort(compareKeys).at(-1)
-  return next === undefined ? page : { ...page, next }
+  return complete || last === undefined ? page : { ...page, next: last }
 }

@@ -179,10 +179,10 @@ describe('a stop', () => {
   it('under load loses nothing that was acknowledged, and cuts nothing short', async () => {
     const at = await start({ on: 'disk' })
     const acknowledged: string[] = []
-    let stopped = false
+    const load = { stopped: false }
     const agent = new Agent({ keepAlive: true, maxSockets: 16 })
     const writer = async (name: number): Promise<void> => {
-      for (let index = 0; !stopped; index++) {
+      for (let index = 0; !load.stopped; index++) {
         const key = `w${name}/${index}`
         const body = `${key} `.repeat(2000)
         const reply = await ask(at.url, `/v1/buckets/team/blobs/${key}`, {
@@ -201,7 +201,7 @@ describe('a stop', () => {
     const started = performance.now()
     await at.server.close()
     expect(performance.now() - started).toBeLessThan(3000)
-    stopped = true
+    load.stopped = true
     await writers
     agent.destroy()
     expect(acknowledged.length).toBeGreaterThan(50)

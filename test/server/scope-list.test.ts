@@ -36,7 +36,9 @@ async function storeOf(name: string, keys: readonly string[]): Promise<BlobStore
     contentType: 'a/b',
     meta: {},
   })
-  if (keys.length > 0) await store.commit([{ id: ids.next(), changes: keys.map(put) }])
+  for (let version = 1; version <= 3 && keys.length > 0; version++) {
+    await store.commit([{ id: ids.next(), changes: keys.map(put) }])
+  }
   return store
 }
 
@@ -46,7 +48,7 @@ async function pages(list: (options: ListOptions) => ReturnType<BlobStore['list'
   let after = options.after
   for (let round = 0; round < 500; round++) {
     const page = await list({ ...options, ...(after === undefined ? {} : { after }) })
-    items.push(...page.items.map((item) => item.key))
+    items.push(...page.items.map((item) => `${item.key}@${item.version}`))
     prefixes.push(...page.prefixes)
     if (page.complete) return { items, prefixes }
     expect(page.next).toBeDefined()
@@ -66,12 +68,14 @@ describe('a confined listing', () => {
         fc.boolean(),
         fc.integer({ min: 1, max: 9 }),
         fc.option(fc.constantFrom(...KEYS), { nil: undefined }),
-        async (allowed, prefix, folded, limit, after) => {
+        fc.boolean(),
+        async (allowed, prefix, folded, limit, after, versions) => {
           const readable = KEYS.filter((key) => allowed.some((one) => key === one || key.startsWith(`${one}/`)))
           const model = await storeOf(`model${count++}`, readable)
           const options: ListOptions = {
             prefix,
             limit,
+            versions,
             ...(folded ? { delimiter: '/' } : {}),
             ...(after === undefined ? {} : { after }),
           }
