@@ -28,8 +28,10 @@ export interface Journal {
   remember(late: Late): Promise<void>
   /** Removes the note of this name, if it is there. */
   forget(name: string): void
-  intents(): ReadonlyMap<string, Intent & { readonly note: string }>
+  intents(): ReadonlyMap<string, Intent>
   late(): readonly Late[]
+  /** Removes all intents, and what was cut short. */
+  settle(): void
 }
 
 const INTENTS = '.intents'
@@ -65,14 +67,16 @@ export function openJournal(fs: FileSystem, stateDirectory: string): Journal {
       }
     },
     intents: () => {
-      const found = new Map<string, Intent & { note: string }>()
-      for (const note of notes(INTENTS)) {
-        for (const intent of readLines<Intent>(fs, join(folder, note + INTENTS)))
-          found.set(intent.op, { ...intent, note })
-      }
-      return found
+      const all = notes(INTENTS).flatMap((name) => readLines<Intent>(fs, join(folder, name + INTENTS)))
+      return new Map(all.map((intent) => [intent.op, intent]))
     },
     late: () => notes(LATE).flatMap((name) => readLines<Late>(fs, join(folder, name + LATE))),
+    settle: () => {
+      for (const name of notes(INTENTS)) fs.unlink(join(folder, name + INTENTS))
+      for (const name of notes(LATE)) {
+        if (readLines<Late>(fs, join(folder, name + LATE)).length === 0) fs.unlink(join(folder, name + LATE))
+      }
+    },
   }
 }
 

@@ -31,7 +31,7 @@ export async function recover(context: DiskContext, knownToServer: KnownToServer
   for (const known of journal.late()) late.set(known.op, { ...known, since: clock.elapsed() })
   // Only now, and durably: until here the notes say what is in the temporary folder.
   await fs.syncGroup(context.root.path, [context.tmp, ...back.flatMap(({ path }) => folderOf(context, path))])
-  for (const note of new Set([...intents.values()].map((intent) => intent.note))) journal.forget(note)
+  journal.settle()
   return back
 }
 

@@ -30,10 +30,13 @@ export interface TestFolder {
   remove(): void
 }
 
-export async function testFolder(base = nodeFs.mkdtempSync(join(tmpdir(), 'blobs-disk-'))): Promise<TestFolder> {
+export async function testFolder(
+  base = nodeFs.mkdtempSync(join(tmpdir(), 'blobs-disk-')),
+  fs: FileSystem = disk,
+): Promise<TestFolder> {
   const path = nodeFs.realpathSync(base)
   const id = systemIds.next()
-  await writeMarker(disk, path, {
+  await writeMarker(fs, path, {
     format: 1,
     id,
     location: '',
