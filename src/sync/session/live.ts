@@ -134,7 +134,6 @@ async function cycle(
   scope: CycleScope,
   signal: AbortSignal,
 ): Promise<CycleResult> {
-  machine.tell({ type: 'changed' })
   machine.tell({ type: 'scanned' })
   const result = await serial(() => session.cycle(scope, signal))
   machine.tell({ type: result.braked ? 'braked' : 'settled' })
@@ -169,6 +168,7 @@ async function follow(
       if (signal.aborted) return
       const scope = widen(found, later.take(clock.elapsed()), clock.elapsed() - lastFull >= period())
       if (scope.local === 'all') lastFull = clock.elapsed()
+      machine.tell({ type: 'changed' })
       const result = await cycle(options, machine, scope, signal)
       await watching.followRules()
       if (result.wait !== null) later.add(result.wait.folders, clock.elapsed() + result.wait.inMs)
