@@ -13,7 +13,7 @@ import { openTransport, type Transport, type TransportOptions } from './transpor
 export async function openHttpBuckets(options: TransportOptions): Promise<Buckets> {
   const transport = await openTransport(options)
   // What must not be sent twice goes over a connection of its own, which cannot be one that the server just closed.
-  const once = { alone: true }
+  const once = { once: true }
   return {
     create: (name, bucketOptions = {}) => {
       const body = jsonBody({ options: bucketOptions })

@@ -1,4 +1,3 @@
-import { limits } from '../../protocol/limits.ts'
 import { chunksLine, feedLine } from '../../protocol/messages.ts'
 import { problem } from '../../protocol/problems.ts'
 import { bucketPath, keyPath, NDJSON_TYPE } from '../../protocol/routes.ts'
@@ -25,11 +24,7 @@ export async function* followChanges(
   const path = `${bucketPath(place.bucket, 'changes')}${query.size === 0 ? '' : `?${query.toString()}`}`
   const outgoing = { method: 'GET' as const, path, headers: { accept: NDJSON_TYPE }, signal: ending }
   try {
-    const answer = await ask(
-      place.transport,
-      live ? { ...outgoing, alone: true, silence: limits.silence } : outgoing,
-      200,
-    )
+    const answer = await ask(place.transport, { ...outgoing, feed: live }, 200)
     for await (const line of lines(answer, place.transport)) {
       const item = readItem(line, answer, place)
       yield item

@@ -1,4 +1,5 @@
 import * as http from 'node:http'
+import { limits } from '../../protocol/limits.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
 
@@ -10,9 +11,11 @@ export interface Waits {
   readonly answer: number
   /** For the next piece of an answer. */
   readonly silence: number
+  /** For the next sign of life of a live feed. */
+  readonly feed: number
 }
 
-const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000 }
+const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000, feed: limits.silence }
 /** Connections to one server at once, live feeds aside. */
 const CONNECTIONS = 16
 
@@ -31,10 +34,10 @@ export interface Outgoing {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: { readonly type: string; readonly bytes: Uint8Array }
   readonly signal?: AbortSignal
-  /** It must not be sent twice, or it stays open for long: it gets a connection of its own. */
-  readonly alone?: boolean
-  /** In place of the usual wait for the next piece of the answer. */
-  readonly silence?: number
+  /** It must not be sent twice: it gets a connection of its own. */
+  readonly once?: boolean
+  /** It stays open for long: it gets a connection of its own, and its signs of life are awaited. */
+  readonly feed?: boolean
 }
 
 export interface Answer {
@@ -81,8 +84,9 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
     origin: url.origin,
     send: async (outgoing) => {
       try {
-        const response = await attempt(open, outgoing, outgoing.alone ?? false, patience)
-        const silence = outgoing.silence ?? patience.silence
+        const { once = false, feed = false } = outgoing
+        const response = await attempt(open, outgoing, once || feed, patience)
+        const silence = feed ? patience.feed : patience.silence
         return {
           status: response.statusCode ?? 0,
           headers: response.headers,
