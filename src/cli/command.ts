@@ -74,9 +74,12 @@ export abstract class BlobsCommand extends Command {
   protected override async init(): Promise<void> {
     await super.init()
     const { service } = this.ctor as typeof BlobsCommand
-    // oclif offers no end that skips what still runs; a second Ctrl-C must have one.
-    // oxlint-disable-next-line unicorn/no-process-exit
-    this.signals = listenForSignals(service ? SERVICE_GRACE_MS : FINITE_GRACE_MS, (code) => process.exit(code))
+    this.signals = listenForSignals(service ? SERVICE_GRACE_MS : FINITE_GRACE_MS, (interrupted) => {
+      this.output.alert(interrupted.message)
+      // oclif offers no end that skips what still runs; a second Ctrl-C must have one.
+      // oxlint-disable-next-line unicorn/no-process-exit
+      process.exit(interrupted.exitCode)
+    })
     this.mode.json = this.jsonEnabled()
     this.output = openOutput(this.mode, process, () => this.signals.stop())
   }

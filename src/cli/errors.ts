@@ -87,6 +87,16 @@ const LABEL: Readonly<Record<string, string>> = {
 }
 
 const HINT: Readonly<Record<string, string>> = {
+  NotFound: 'what there is: blobs ls',
+  VersionConflict: 'look at what is there now: blobs history TARGET',
+  NotSupported: 'a newer version of blobs may do it',
+  CursorExpired: 'start anew, without a cursor',
+  CursorForked: 'start anew, without a cursor: the store went back in time',
+  InvalidKey: 'a key is up to 1024 bytes of UTF-8 text, with single slashes between its folders',
+  InvalidRequest: 'how it is meant: blobs help COMMAND',
+  Refused: 'nothing was changed',
+  ENOTDIR: 'check the path',
+  AlreadyExists: 'use the one that is there, or choose another name',
   Unauthenticated:
     'give a token: BLOBS_TOKEN, BLOBS_TOKEN_FILE, --token-file FILE or --token-stdin · make one: blobs token create BUCKET',
   Forbidden: "ask the server's operator for a token that allows this",
@@ -227,7 +237,13 @@ function viewErrno(error: NodeJS.ErrnoException, errno: string): ErrorView {
   const place = error.path ?? addressOf(error)
   const message = text === undefined ? error.message : place === '' ? text : `${place}: ${text}`
   const exitCode = ERRNO_EXIT[errno] ?? 1
-  return { code: errno, message: redact(plain(message)), hint: HINT[errno] ?? '', exitCode, retryable: exitCode === 8 }
+  return {
+    code: errno,
+    message: redact(plain(message)),
+    hint: HINT[errno] ?? 'check the path and its permissions',
+    exitCode,
+    retryable: exitCode === 8,
+  }
 }
 
 function addressOf(error: NodeJS.ErrnoException): string {

@@ -10,17 +10,17 @@ export interface Signals {
 }
 
 /**
- * Listens for SIGINT and SIGTERM. The first one asks the command to stop; a second one, or `graceMs` without an end, ends the process
- * at once with 130 or 143.
+ * Listens for SIGINT and SIGTERM. The first one asks the command to stop; a second one, or `graceMs` without an end, calls
+ * `end`, which ends the process at once.
  */
-export function listenForSignals(graceMs: number, exit: (code: number) => void): Signals {
+export function listenForSignals(graceMs: number, end: (interrupted: Interrupted) => void): Signals {
   const controller = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const on = (name: 'SIGINT' | 'SIGTERM'): void => {
     const reason = new Interrupted(name)
-    if (controller.signal.aborted) return exit(reason.exitCode)
+    if (controller.signal.aborted) return end(reason)
     controller.abort(reason)
-    timer = setTimeout(() => exit(reason.exitCode), graceMs)
+    timer = setTimeout(() => end(reason), graceMs)
     timer.unref()
   }
   const interrupt = (): void => on('SIGINT')

@@ -62,6 +62,7 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
 
   private blobs = 0
   private bytes = 0
+  private lines = 0
   private range: Range | undefined
 
   async run(): Promise<void> {
@@ -110,7 +111,7 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
     if (plan.kind === 'stdout' && this.blobs > 0) return
     const summary = { blobs: this.blobs, bytes: this.bytes, seconds: Number(seconds.toFixed(3)) }
     const text =
-      this.blobs > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
+      this.lines > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
     this.settle(this.blobs, summary, text)
   }
 
@@ -181,6 +182,7 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
       if (result.kind === 'got') this.done(result, result.info.size, false)
       else this.fail(result.path, result.error)
     }
+    this.lines += 1
     const [blobs, bytes] = [this.blobs - before.blobs, this.bytes - before.bytes]
     const shown = source.key === '' ? source.bucket : `${source.bucket}/${source.key}`
     this.output.line(`${plain(shown.replace(/\/?$/, '/'))} → ${plain(path)}  ${count(blobs, 'blob')}  ${size(bytes)}`)
@@ -190,6 +192,7 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
     const { info, path } = item
     this.blobs += 1
     this.bytes += bytes
+    if (tell) this.lines += 1
     const text = `${plain(`${info.bucket}/${info.key}`)} → ${plain(path)}  v${info.version}  ${size(bytes)}`
     this.output.item('get', { ...info, path }, tell ? text : undefined)
   }

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
+import { requireTarget } from '../cli/bucket-argument.ts'
 import { count, duration, plain, size } from '../cli/format.ts'
 import { limitRate } from '../cli/flags.ts'
 import { parseMeta } from '../cli/values.ts'
@@ -68,6 +69,7 @@ FILE - is stdin, of any length; it needs an exact key.`
   private blobs = 0
   private bytes = 0
   private skipped = 0
+  private lines = 0
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Put)
@@ -87,6 +89,7 @@ FILE - is stdin, of any length; it needs an exact key.`
       ...(contentType === undefined ? {} : { contentType }),
     }
     const stdin = { stdin: process.stdin, recursive: flags.recursive }
+    const groups = planPut(args.file, requireTarget(target), stdin)
     const store = await places.open(target)
     {
       await using progress = this.progress(`put ${plain(args.target)}`)
@@ -99,13 +102,12 @@ FILE - is stdin, of any length; it needs an exact key.`
         signal: this.signal,
         progress,
       })
-      const groups = planPut(context.fs, args.file, target, stdin)
       for (const group of groups) await this.putGroup(context, group, target, options)
     }
     const seconds = (this.clock.elapsed() - started) / 1000
     const summary = { blobs: this.blobs, bytes: this.bytes, skipped: this.skipped, seconds: Number(seconds.toFixed(3)) }
     const text =
-      this.blobs > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
+      this.lines > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
     this.settle(this.blobs, summary, text)
   }
 
@@ -125,6 +127,7 @@ FILE - is stdin, of any length; it needs an exact key.`
       else this.skip(result.path, result.reason)
     }
     if (group.kind === 'tree') {
+      this.lines += 1
       const [blobs, bytes] = [this.blobs - before.blobs, this.bytes - before.bytes]
       this.output.line(
         `${plain(group.root)} → ${plain(`${target.bucket}/${group.prefix}`)}  ${count(blobs, 'blob')}  ${size(bytes)}`,
@@ -134,6 +137,7 @@ FILE - is stdin, of any length; it needs an exact key.`
 
   private done(path: string, info: BlobInfo, tell: boolean): void {
     this.blobs += 1
+    if (tell) this.lines += 1
     this.bytes += info.size
     const name = `${plain(path)} → ${plain(`${info.bucket}/${info.key}`)}`
     this.output.item('put', { ...info, path }, tell ? `${name}  v${info.version}  ${size(info.size)}` : undefined)

@@ -45,18 +45,19 @@ export function openTransfer(
 export async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   signal.throwIfAborted()
   const iterator = source[Symbol.asyncIterator]()
-  const aborted = Promise.withResolvers<never>()
-  const abort = (): void => aborted.reject(signal.reason)
-  aborted.promise.catch(() => undefined)
+  // One listener and a promise a step: a race against one long promise would keep every step's bytes alive.
+  let reject: (reason: unknown) => void = () => undefined
+  const abort = (): void => reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
   try {
     for (;;) {
-      const step = iterator.next()
-      // If the signal comes first, nobody waits for its end.
-      step.catch(() => undefined)
-      const next = await Promise.race([step, aborted.promise])
+      const next = await new Promise<IteratorResult<T>>((resolve, failed) => {
+        reject = failed
+        iterator.next().then(resolve, failed)
+      })
       if (next.done) return
       yield next.value
+      signal.throwIfAborted()
     }
   } finally {
     signal.removeEventListener('abort', abort)
@@ -64,4 +65,14 @@ export async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): 
     const closing = iterator.return?.().catch(() => undefined)
     if (!signal.aborted) await closing
   }
+}
+
+/** The outcome of a call, unless the signal aborts first: then its reason, at once. What the call does meanwhile is not waited for. */
+export function unlessAborted<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    call.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }

@@ -3,7 +3,7 @@ import { writeAtomically } from '../platform/atomic-write.ts'
 import { MAX_FETCH_BYTES } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
-import { until, type TransferContext } from './context.ts'
+import { unlessAborted, until, type TransferContext } from './context.ts'
 import {
   attributesOf,
   concernsAll,
@@ -90,7 +90,8 @@ export async function getFile(context: TransferContext, item: GetItem, range?: R
 
 /** The verified bytes of a version. Throws `NotFound` when it went away. */
 export async function* readBlob(context: TransferContext, info: BlobInfo, range?: Range): AsyncGenerator<Uint8Array> {
-  const blob = await context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
+  const getting = context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
+  const blob = await unlessAborted(getting, context.signal)
   if (!blob) throw gone(context, info)
   for await (const bytes of until(blob.stream, context.signal)) {
     context.progress.add(bytes.length, 0)

@@ -1,6 +1,6 @@
 import { createReadStream, createWriteStream, mkdirSync, realpathSync, statSync, type Stats } from 'node:fs'
-import { finished } from 'node:stream/promises'
 import { basename, join, resolve } from 'node:path'
+import { systemFileSystem } from '../platform/file-system.ts'
 import type { FileSystem } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
@@ -23,7 +23,6 @@ interface PutTarget {
  * Throws `InvalidRequest` before anything is moved; a file that cannot be read becomes a failed item.
  */
 export function planPut(
-  fs: FileSystem,
   files: readonly string[],
   target: PutTarget,
   options: { readonly recursive: boolean; readonly stdin: AsyncIterable<Uint8Array> },
@@ -35,6 +34,7 @@ export function planPut(
       `put them into a folder: ${target.bucket}/${target.key}/`,
     )
   }
+  const fs = systemFileSystem()
   const groups: PutGroup[] = []
   const keys = new Map<string, string>()
   for (const file of files) {
@@ -129,14 +129,17 @@ export function makeFolder(path: string): void {
 /** Writes a stream into a pipe or a device, at its pace. */
 export async function writeInto(path: string, source: AsyncIterable<Uint8Array>): Promise<void> {
   const stream = createWriteStream(path, { flags: 'a' })
-  const done = finished(stream)
-  done.catch(() => undefined)
+  // Told by the write that fails.
+  stream.on('error', () => undefined)
   for await (const bytes of source) {
-    if (stream.write(bytes)) continue
-    await Promise.race([new Promise<void>((resolve) => stream.once('drain', () => resolve())), done])
+    await new Promise<void>((resolve, reject) => {
+      stream.write(bytes, (error) => (error ? reject(error) : resolve()))
+    })
   }
-  stream.end()
-  await done
+  await new Promise<void>((resolve, reject) => {
+    stream.once('error', reject)
+    stream.end(resolve)
+  })
 }
 
 function look(path: string): Stats | Error {

@@ -4,7 +4,7 @@ import { FOLDER_TYPE } from '../store/contract/keys.ts'
 import type { BlobInfo, Expectation, Meta, PutChange } from '../store/contract/types.ts'
 import { openStaging, type Staging } from '../store/contract/upload.ts'
 import { commitEach } from './commit.ts'
-import { until, type TransferContext } from './context.ts'
+import { unlessAborted, until, type TransferContext } from './context.ts'
 import { readFile } from './local-file.ts'
 import { contentTypeOf } from './media-types.ts'
 import { metaOf } from './metadata.ts'
@@ -85,10 +85,9 @@ async function putBatch(
   const staging = openStaging(context.store, { onBytes: (bytes) => context.progress.add(bytes, 0) })
   const prepared: Prepared[] = []
   for (const item of batch) {
-    context.signal.throwIfAborted()
-    prepared.push(await prepare(context, staging, item, options))
+    prepared.push(await unlessAborted(prepare(context, staging, item, options), context.signal))
   }
-  await staging.flush()
+  await unlessAborted(staging.flush(), context.signal)
   context.signal.throwIfAborted()
   const committed = await commitEach(
     context,

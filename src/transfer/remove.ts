@@ -42,8 +42,9 @@ export async function* removeTarget(
 type Seen = BlobInfo | { readonly key: string; readonly version: number }
 
 async function seen(context: TransferContext, key: string, ifVersion: number | undefined): Promise<Seen> {
-  if (ifVersion === undefined) return requireBlob(context, key)
-  if (key === '') throw new BlobsError('InvalidRequest', `${context.bucket} is a bucket`, { key })
+  const all = `delete it with everything in it: blobs rm -r ${context.show(key)}`
+  if (ifVersion === undefined) return requireBlob(context, key, undefined, all)
+  if (key === '') throw new BlobsError('InvalidRequest', `${context.bucket} is a bucket`, { key, hint: all })
   return { key, version: ifVersion }
 }
 

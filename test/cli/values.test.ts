@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseDuration, parseMeta, parseRange, parseRate, parseSize, parseTime } from '../../src/cli/values.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'

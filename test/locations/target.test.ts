@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseLocation, parseTarget, showTarget } from '../../src/locations/target.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
