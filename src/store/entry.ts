@@ -85,11 +85,13 @@ export function decodeEntry(raw: RawEntry): Entry | EntryPointer {
   return value as unknown as Entry | EntryPointer
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 type Fields = Readonly<Record<string, unknown>>
 
 function parse(raw: RawEntry): Fields {
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw.data))
+    const value: unknown = JSON.parse(utf8.decode(raw.data))
     if (isFields(value)) return value
   } catch (error) {
     throw corrupt(raw, 'it is not JSON', error)

@@ -3,7 +3,7 @@ import type { Database } from '../../platform/sqlite.ts'
 /** Raise it with any change here or in what `apply` does: a view of another format is made anew from the log. */
 const FORMAT = 1
 
-// `serial` grows in the order of the log, so that the versions an entry made are `first … first + made - 1`.
+// `serial` grows in the order of the log, without gaps: the versions that an entry made are `first … first + made - 1`.
 const TABLES = `
   CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1), generation TEXT NOT NULL, epoch TEXT NOT NULL, position INTEGER NOT NULL,

@@ -173,6 +173,10 @@ function bodyOf(db: Database, { serial, hash }: InfoRow): Body {
   return toBody(hash, found.depth, found.refs)
 }
 
+const VERSIONS_BY_SERIAL = `SELECT ${INFO_COLUMNS} FROM versions v
+  CROSS JOIN keys k ON k.number = v.number CROSS JOIN entries e ON e.position = v.position
+  WHERE v.serial >= ? AND v.serial < ? ORDER BY v.serial`
+
 interface EntryRow {
   readonly position: number
   readonly outcome: number
@@ -183,12 +187,12 @@ interface EntryRow {
 
 function findOutcome(db: Database, id: string, info: ToInfo, state: State): Outcome | null {
   const entry = db.get<EntryRow>(
-    `SELECT position, outcome, first, made, conflicts FROM entries WHERE id = ? AND outcome <> ${REPEATED} ORDER BY position DESC LIMIT 1`,
+    `SELECT position, outcome, first, made, conflicts FROM entries WHERE id = ? AND outcome <> ${REPEATED} ORDER BY position DESC`,
     id,
   )
   if (entry === undefined) return null
   if (entry.outcome === APPLIED) {
-    const blobs = versionsFrom(db, entry.first, entry.made).map(info)
+    const blobs = versionsFrom(db, entry.first, entry.first + entry.made).map(info)
     return { id, ok: true, cursor: formatCursor({ epoch: state.epoch, position: entry.position, entry: id }), blobs }
   }
   const refusals = JSON.parse(entry.conflicts ?? '[]') as readonly Refusal[]
@@ -199,17 +203,13 @@ function findOutcome(db: Database, id: string, info: ToInfo, state: State): Outc
   return { id, ok: false, conflicts }
 }
 
-function versionsFrom(db: Database, serial: number, limit: number): InfoRow[] {
-  return db.all<InfoRow>(
-    `SELECT ${INFO_COLUMNS} FROM versions v CROSS JOIN keys k ON k.number = v.number CROSS JOIN entries e ON e.position = v.position
-     WHERE v.serial >= ? ORDER BY v.serial LIMIT ?`,
-    serial,
-    limit,
-  )
+/** Versions by serial, `end` not included; `LIMIT` would take several times as long for few rows. */
+function versionsFrom(db: Database, first: number, end: number): InfoRow[] {
+  return db.all<InfoRow>(VERSIONS_BY_SERIAL, first, end)
 }
 
 function findMark(db: Database, place: Place | null, { epoch, generation }: State): Mark | null {
-  if (place === null) return { generation, told: null, serial: 0 }
+  if (place === null) return { generation, told: null, serial: 1 }
   if (place.epoch !== epoch) return null
   const sql = 'SELECT first + made AS serial FROM entries WHERE position = ? AND id = ?'
   const found = db.get<{ serial: number }>(sql, place.position, place.entry)
@@ -225,7 +225,7 @@ function readHistory(db: Database, { mark, limit }: HistoryQuery, info: ToInfo, 
   const { generation, epoch } = state
   // A view made anew from the same log has the same serials; from another log it lacks the place.
   if (generation !== mark.generation && findMark(db, mark.told, state) === null) return null
-  const rows = versionsFrom(db, mark.serial, limit)
+  const rows = versionsFrom(db, mark.serial, mark.serial + limit)
   const last = rows.at(-1)
   const told = last === undefined ? mark.told : { epoch, position: last.position, entry: last.entry }
   return {
