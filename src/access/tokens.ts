@@ -23,6 +23,8 @@ export type Verdict = { readonly ok: true; readonly grant: Grant } | { readonly 
 const DEFAULT: readonly Capability[] = ['read', 'write', 'delete']
 const ALGORITHM = 'HS256'
 const MAX_TOKEN = 8192
+/** Longest name, UTF-8 bytes: it becomes the author of entries. */
+const MAX_NAME = 256
 
 /** Signs a token with the current secret. `now` in milliseconds since 1970; `id` becomes its `jti`. */
 export async function mintToken(
@@ -83,7 +85,7 @@ function grantOf(token: string, claims: Claims): Grant | null {
   const { bucket, jti, name, prefixes, can, exp } = claims
   if (typeof bucket !== 'string' || bucket === '') return null
   if (jti !== undefined && typeof jti !== 'string') return null
-  if (name !== undefined && typeof name !== 'string') return null
+  if (name !== undefined && !isName(name)) return null
   if (prefixes !== undefined && !isPrefixes(prefixes)) return null
   if (can !== undefined && !isCapabilities(can)) return null
   return {
@@ -94,6 +96,10 @@ function grantOf(token: string, claims: Claims): Grant | null {
     can: can ?? DEFAULT,
     expires: typeof exp === 'number' ? exp * 1000 : null,
   }
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && Buffer.byteLength(value) <= MAX_NAME && !value.includes('\0')
 }
 
 function isPrefixes(value: unknown): value is readonly string[] {

@@ -35,9 +35,9 @@ export function frameHead(label: string, length: number): Uint8Array {
 /** Ends a body of frames; without it a body is truncated. */
 export const FRAMES_END: Uint8Array = new Uint8Array(HEAD)
 
-/** One body of these frames. */
-export function encodeFrames(frames: readonly Frame[]): Uint8Array {
-  return Buffer.concat([...frames.flatMap(({ label, bytes }) => [frameHead(label, bytes.length), bytes]), FRAMES_END])
+/** One body of these frames, in pieces that share their bytes. */
+export function encodeFrames(frames: readonly Frame[]): readonly Uint8Array[] {
+  return [...frames.flatMap(({ label, bytes }) => [frameHead(label, bytes.length), bytes]), FRAMES_END]
 }
 
 /**

@@ -88,6 +88,7 @@ describe('a token', () => {
     ['a prefix as one text', foreign(hs256, { ...claims, prefixes: 'docs' }, OLD.current), 'bad-claims'],
     ['no prefix at all', foreign(hs256, { ...claims, prefixes: [] }, OLD.current), 'bad-claims'],
     ['an empty prefix', foreign(hs256, { ...claims, prefixes: ['/'] }, OLD.current), 'bad-claims'],
+    ['a name of 300 bytes', foreign(hs256, { ...claims, name: 'é'.repeat(150) }, OLD.current), 'bad-claims'],
     ['an expiry that is a text', foreign(hs256, { ...claims, exp: 'never' }, OLD.current), 'bad-claims'],
   ])('with %s is refused with its reason', async (_name, token, reason) => {
     const verdict = await verifyToken(token, OLD, NOW)

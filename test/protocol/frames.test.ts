@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BadFrames, decodeFrames, encodeFrames, type Frame, FRAMES_END, frameHead } from '../../src/protocol/frames.ts'
+import { BadFrames, decodeFrames, type Frame, FRAMES_END, frameHead } from '../../src/protocol/frames.ts'
+import { framesBody } from './frames-body.ts'
 
 const MAX = 1000
 const frame = fc.record({
@@ -27,7 +28,7 @@ describe('a body of frames', () => {
   it('decodes to what was encoded, however the network cuts it', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(frame, { maxLength: 20 }), fc.integer({ min: 1, max: 300 }), async (frames, size) => {
-        expect(await decode(encodeFrames(frames), size)).toEqual(frames)
+        expect(await decode(framesBody(frames), size)).toEqual(frames)
       }),
     )
   })
@@ -35,7 +36,7 @@ describe('a body of frames', () => {
   it('that is cut anywhere is truncated, never shorter', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(frame, { maxLength: 5 }), fc.nat(), async (frames, at) => {
-        const body = encodeFrames(frames)
+        const body = framesBody(frames)
         await expect(decode(body.subarray(0, at % body.length))).rejects.toMatchObject({ reason: 'truncated' })
       }),
     )
@@ -49,7 +50,7 @@ describe('a body of frames', () => {
 
   it('with a frame above the limit is refused before its bytes are read', async () => {
     await expect(decode(Buffer.from(frameHead(label, MAX + 1)))).rejects.toMatchObject({ reason: 'too-large' })
-    expect(await decode(encodeFrames([{ label, bytes: new Uint8Array(MAX) }]))).toHaveLength(1)
+    expect(await decode(framesBody([{ label, bytes: new Uint8Array(MAX) }]))).toHaveLength(1)
   })
 
   it('with a label of zeros that has bytes is malformed', async () => {
@@ -59,7 +60,7 @@ describe('a body of frames', () => {
   })
 
   it('is 32 bytes of label, 4 of length, the bytes, and at the end 36 zeros', () => {
-    const body = Buffer.from(encodeFrames([{ label, bytes: Buffer.from('hey') }]))
+    const body = Buffer.from(framesBody([{ label, bytes: Buffer.from('hey') }]))
     expect(body.toString('hex')).toBe(`${label}00000003${Buffer.from('hey').toString('hex')}${'00'.repeat(36)}`)
   })
 })

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Capability } from '../../src/access/grant.ts'
 import { mintToken } from '../../src/access/tokens.ts'
-import { encodeFrames } from '../../src/protocol/frames.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import { stageStream } from '../../src/store/contract/upload.ts'
 import { openHttpBuckets } from '../../src/store/http/buckets.ts'
 import { ask, type Asked, newId, type Reply, type Running, running, SECRETS } from './running.ts'
+import { framesBody } from '../protocol/frames-body.ts'
 
 const sha = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -42,7 +42,7 @@ const put = (key: string): unknown => ({
   ],
 })
 const frames = {
-  body: encodeFrames([{ label: sha('f'), bytes: Buffer.from('f') }]),
+  body: framesBody([{ label: sha('f'), bytes: Buffer.from('f') }]),
   headers: { 'content-type': FRAMES_TYPE },
 }
 
@@ -278,7 +278,7 @@ describe('chunks of others', () => {
       json: { code: 'InvalidRequest', key: 'docs/mine' },
     })
     const sent = {
-      body: encodeFrames([{ label: sha(secret), bytes: Buffer.from(secret) }]),
+      body: framesBody([{ label: sha(secret), bytes: Buffer.from(secret) }]),
       headers: { 'content-type': FRAMES_TYPE },
     }
     expect((await call(token, 'POST', `${B}/chunks`, sent)).status).toBe(200)
@@ -305,7 +305,7 @@ describe('chunks of others', () => {
         return ref
       }),
     )
-    const sent = { body: encodeFrames([{ label: sha(list), bytes: list }]), headers: { 'content-type': FRAMES_TYPE } }
+    const sent = { body: framesBody([{ label: sha(list), bytes: list }]), headers: { 'content-type': FRAMES_TYPE } }
     expect((await call(token, 'POST', `${B}/chunks`, sent)).status).toBe(200)
     const body = { depth: 1, refs: [{ hash: sha(list), size: large.length }] }
     const commit = naming('docs/large', sha(large), large.length, body)

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { decodeFrames, encodeFrames } from '../../src/protocol/frames.ts'
+import { decodeFrames } from '../../src/protocol/frames.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import { ask, type Asked, newId, type Reply, type Running, running } from './running.ts'
+import { framesBody } from '../protocol/frames-body.ts'
 
 const sha = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -375,7 +376,7 @@ describe('chunks and commits', () => {
   const stage = (body: Uint8Array, type = FRAMES_TYPE): Promise<Reply> =>
     call('POST', '/v1/buckets/team/chunks', { body, headers: { 'content-type': type } })
   const frames = (...texts: string[]): Uint8Array =>
-    encodeFrames(texts.map((text) => ({ label: sha(text), bytes: Buffer.from(text) })))
+    framesBody(texts.map((text) => ({ label: sha(text), bytes: Buffer.from(text) })))
 
   it('travel in frames, are missed before and not after, and become blobs by a commit', async () => {
     const hashes = [sha('chunk one'), sha('chunk two')]
@@ -467,7 +468,7 @@ describe('chunks and commits', () => {
     ['frames of another type', () => stage(frames('abc'), 'application/octet-stream'), 400, 'InvalidRequest'],
     [
       'a chunk with a wrong hash',
-      () => stage(encodeFrames([{ label: sha('abc'), bytes: Buffer.from('abd') }])),
+      () => stage(framesBody([{ label: sha('abc'), bytes: Buffer.from('abd') }])),
       422,
       'Corrupt',
     ],

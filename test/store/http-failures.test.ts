@@ -3,12 +3,13 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
 import { blobToHeaders } from '../../src/protocol/blob-headers.ts'
-import { ABSENT, encodeFrames, FAILED } from '../../src/protocol/frames.ts'
+import { ABSENT, FAILED } from '../../src/protocol/frames.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import type { BlobStore, Buckets } from '../../src/store/contract/blob-store.ts'
 import type { ErrorCode } from '../../src/store/contract/errors.ts'
 import { openHttpBuckets } from '../../src/store/http/buckets.ts'
 import type { TransportOptions } from '../../src/store/http/transport.ts'
+import { framesBody } from '../protocol/frames-body.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse, count: number) => void
 const endings: (() => Promise<void>)[] = []
@@ -360,12 +361,12 @@ describe('fetched blobs', () => {
     ),
   }
   it.each<[string, Uint8Array, ErrorCode, number]>([
-    ['cut in the middle', encodeFrames([one, one]).subarray(0, 100), 'Unavailable', 1],
-    ['without their end', encodeFrames([one, one]).subarray(0, -36), 'Unavailable', 2],
-    ['fewer than asked for', encodeFrames([one]), 'Unavailable', 1],
-    ['more than asked for', encodeFrames([one, one, one]), 'Unavailable', 2],
-    ['with other bytes', encodeFrames([none, { ...one, bytes: Buffer.from('x') }]), 'Corrupt', 0],
-    ['with a problem in the middle', encodeFrames([one, failed]), 'Corrupt', 1],
+    ['cut in the middle', framesBody([one, one]).subarray(0, 100), 'Unavailable', 1],
+    ['without their end', framesBody([one, one]).subarray(0, -36), 'Unavailable', 2],
+    ['fewer than asked for', framesBody([one]), 'Unavailable', 1],
+    ['more than asked for', framesBody([one, one, one]), 'Unavailable', 2],
+    ['with other bytes', framesBody([none, { ...one, bytes: Buffer.from('x') }]), 'Corrupt', 0],
+    ['with a problem in the middle', framesBody([one, failed]), 'Corrupt', 1],
   ])('%s are not taken for all', async (_name, body, code, before) => {
     const { store } = await liar(
       (_request, response) => void response.writeHead(200, { 'content-type': FRAMES_TYPE }).end(body),

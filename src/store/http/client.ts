@@ -27,7 +27,7 @@ export async function askJson<T>(transport: Transport, outgoing: Outgoing, check
 }
 
 export function jsonBody(value: unknown): NonNullable<Outgoing['body']> {
-  return { type: 'application/json', bytes: Buffer.from(JSON.stringify(value)) }
+  return { type: 'application/json', pieces: [Buffer.from(JSON.stringify(value))] }
 }
 
 /** Throws for an answer that is of another type than it must be. */

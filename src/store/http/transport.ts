@@ -23,7 +23,7 @@ export interface TransportOptions {
   /** `http://host:port` or `https://…`; a path is not part of it. */
   readonly origin: string
   readonly token?: string
-  /** PEM of certificates to trust in place of the system's. */
+  /** PEM of authorities to trust besides the usual ones. */
   readonly ca?: string
   readonly waits?: Partial<Waits>
 }
@@ -32,10 +32,12 @@ export interface Outgoing {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: { readonly type: string; readonly bytes: Uint8Array }
+  readonly body?: { readonly type: string; readonly pieces: readonly Uint8Array[] }
   readonly signal?: AbortSignal
   /** It must not be sent twice: it gets a connection of its own. */
   readonly once?: boolean
+  /** Milliseconds that the server may need for it besides the usual wait for an answer. */
+  readonly extra?: number
   /** It stays open for long: it gets a connection of its own, and its signs of life are awaited. */
   readonly feed?: boolean
 }
@@ -59,6 +61,7 @@ export interface Transport {
 export async function openTransport({ origin, token, ca, waits }: TransportOptions): Promise<Transport> {
   const url = checkOrigin(origin)
   const { Agent, request } = url.protocol === 'https:' ? await import('node:https') : http
+  const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
   const open: Opener = (outgoing, fresh) =>
     request({
@@ -69,13 +72,13 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
       path: outgoing.path,
       agent: fresh ? false : agent,
       maxHeaderSize: 128 * 1024,
-      ...(ca === undefined ? {} : { ca }),
+      ...trusted,
       ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(outgoing.body === undefined
           ? {}
-          : { 'content-type': outgoing.body.type, 'content-length': outgoing.body.bytes.length }),
+          : { 'content-type': outgoing.body.type, 'content-length': lengthOf(outgoing.body.pieces) }),
         ...outgoing.headers,
       },
     })
@@ -114,7 +117,7 @@ type Opener = (outgoing: Outgoing, fresh: boolean) => http.ClientRequest
 async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Waits): Promise<http.IncomingMessage> {
   const request = open(outgoing, fresh)
   try {
-    return await exchange(request, outgoing.body?.bytes, waits)
+    return await exchange(request, outgoing, waits)
   } catch (error) {
     if (!request.reusedSocket || !isHangUp(error)) throw error
     return attempt(open, outgoing, true, waits)
@@ -127,9 +130,10 @@ function isHangUp(error: unknown): boolean {
 
 function exchange(
   request: http.ClientRequest,
-  body: Uint8Array | undefined,
+  { body, extra = 0 }: Outgoing,
   waits: Waits,
 ): Promise<http.IncomingMessage> {
+  const patience = waits.answer + extra
   return new Promise((resolve, reject) => {
     let connecting: NodeJS.Timeout | undefined
     request.on('socket', (socket) => {
@@ -138,7 +142,7 @@ function exchange(
       connecting = setTimeout(() => request.destroy(new TimedOut('no connection', waits.connect)), waits.connect)
       socket.once('connect', () => clearTimeout(connecting))
     })
-    request.setTimeout(waits.answer, () => request.destroy(new TimedOut('no answer', waits.answer)))
+    request.setTimeout(patience, () => request.destroy(new TimedOut('no answer', patience)))
     request.on('error', (error) => {
       clearTimeout(connecting)
       reject(error)
@@ -150,8 +154,15 @@ function exchange(
       response.on('error', () => undefined)
       resolve(response)
     })
-    request.end(body)
+    request.cork()
+    // One by one: put together, they would be in memory twice.
+    for (const piece of body?.pieces ?? []) request.write(piece)
+    request.end()
   })
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 /** Nothing came in time. */

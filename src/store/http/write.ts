@@ -11,6 +11,9 @@ import type { Place } from './read.ts'
 /** A request carries up to about this much. */
 const BATCH_BYTES = 8 * 1024 * 1024
 
+/** A server reads what it is to commit before it answers: at least so many bytes a millisecond. */
+const VERIFIED_PER_MS = 20_000
+
 /** See `BlobStore.commit`. Thousands of entries travel in several requests, in order. */
 export async function commitAll(place: Place, entries: readonly EntryInput[]): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = []
@@ -21,7 +24,12 @@ export async function commitAll(place: Place, entries: readonly EntryInput[]): P
   }))) {
     const answer = await askJson(
       place.transport,
-      { method: 'POST', path: bucketPath(place.bucket, 'commit'), body: jsonBody({ entries: batch }) },
+      {
+        method: 'POST',
+        path: bucketPath(place.bucket, 'commit'),
+        body: jsonBody({ entries: batch }),
+        extra: batch.reduce((sum, entry) => sum + bytesOf(entry), 0) / VERIFIED_PER_MS,
+      },
       commitAnswer,
     )
     const told = new Map(answer.outcomes.map((outcome) => [outcome.id, outcome]))
@@ -33,6 +41,10 @@ export async function commitAll(place: Place, entries: readonly EntryInput[]): P
 /** The author is whom the token names; a server takes no other's word for it. */
 function withoutAuthor({ author: _author, ...entry }: EntryInput): Omit<EntryInput, 'author'> {
   return entry
+}
+
+function bytesOf({ changes }: Pick<EntryInput, 'changes'>): number {
+  return changes.reduce((sum, change) => sum + (change.type === 'put' ? change.size : 0), 0)
 }
 
 function roughBytes(entry: Omit<EntryInput, 'author'>): number {
@@ -59,7 +71,7 @@ export async function stageAll(place: Place, chunks: readonly Chunk[]): Promise<
   const frames = chunks.map(({ hash, bytes }): Frame => ({ label: hash, bytes }))
   const most = { items: limits.chunks, weight: limits.chunks, bytes: BATCH_BYTES }
   for (const batch of batches(frames, most, ({ bytes }) => ({ weight: 1, bytes: bytes.length }))) {
-    const body = { type: FRAMES_TYPE, bytes: encodeFrames(batch) }
+    const body = { type: FRAMES_TYPE, pieces: encodeFrames(batch) }
     const path = bucketPath(place.bucket, 'chunks')
     const { staged } = await askJson(place.transport, { method: 'POST', path, body }, stagedAnswer)
     if (staged !== batch.length) {
