@@ -4,7 +4,7 @@ import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
 
 /** How long a client waits, in milliseconds. */
-export interface Waits {
+interface Waits {
   /** For a connection. */
   readonly connect: number
   /** For any progress of a request, and for its answer to begin. */
