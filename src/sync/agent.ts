@@ -22,7 +22,7 @@ import { openDisk } from './disk/transition.ts'
 import { watchFolder } from './disk/watch.ts'
 import { openEngine } from './engine.ts'
 import { openSession } from './session/session.ts'
-import { openStateFile, type OpenedState } from './state/open.ts'
+import { noteDamage, openStateFile, type OpenedState } from './state/open.ts'
 import { traitsOf } from './traits.ts'
 
 export type {
@@ -168,6 +168,7 @@ function assemble(
     pid: process.pid,
     location: pairing.location,
     watchFolder,
+    onDamage: () => noteDamage(fs, stateDirectory),
     release: async () => {
       db.close()
       await taken.close()

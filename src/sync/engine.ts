@@ -1,3 +1,5 @@
+import { sqliteProblem } from '../platform/sqlite.ts'
+import { BlobsError } from '../store/contract/errors.ts'
 import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting } from './api.ts'
 import type { AgentState } from './core/agent-state.ts'
 import type { Path } from './core/types.ts'
@@ -26,6 +28,8 @@ export interface EngineOptions {
   readonly location: string
   readonly watchFolder: (options: WatchOptions) => Promise<Watcher>
   readonly rescanMs?: number
+  /** Told when the trees turn out to be damaged. */
+  readonly onDamage: () => void
   /** Lets go of everything that was opened for the session. */
   readonly release: () => Promise<void>
 }
@@ -34,7 +38,8 @@ export interface EngineOptions {
 export function openEngine(options: EngineOptions): Agent {
   const { session } = options
   const { ports } = session
-  const serial = openSerial()
+  const oneByOne = openSerial()
+  const serial = <T>(work: () => Promise<T>): Promise<T> => oneByOne(() => noticingDamage(work, options.onDamage))
   let state: AgentStateName = 'idle'
   let problem: WatchProblem | null = null
   let watching = false
@@ -103,6 +108,19 @@ export function openEngine(options: EngineOptions): Agent {
       closing.abort()
       await serial(async () => options.release())
     },
+  }
+}
+
+async function noticingDamage<T>(work: () => Promise<T>, onDamage: () => void): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (sqliteProblem(error) !== 'corrupt') throw error
+    onDamage()
+    throw new BlobsError('Corrupt', 'the saved state of this folder is damaged', {
+      cause: error,
+      hint: 'start again: the folder is linked anew, which deletes nothing',
+    })
   }
 }
 

@@ -11,7 +11,7 @@ export function keyOf(prefix: string, path: Path): string {
 }
 
 /** Null for a key that is not below the prefix, and for the prefix's own folder marker. */
-export function pathOf(prefix: string, key: string): Path | null {
+function pathOf(prefix: string, key: string): Path | null {
   if (prefix === '') return key
   return key.startsWith(`${prefix}/`) && key.length > prefix.length + 1 ? key.slice(prefix.length + 1) : null
 }

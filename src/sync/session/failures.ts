@@ -19,7 +19,7 @@ export interface Failures {
   list(): readonly Failure[]
   get(path: Path): Failure | null
 }
-export interface Failure {
+interface Failure {
   readonly path: Path
   readonly reason: Reason
   readonly message: string

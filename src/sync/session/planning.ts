@@ -27,7 +27,6 @@ export interface PlanningOptions {
   readonly leaveOut: (path: Path) => boolean
   /** Uploads of these read the file even where the bucket has its bytes: copying them did not work. */
   readonly sendWhole: ReadonlySet<Path>
-  readonly window?: number
 }
 
 /**
@@ -40,7 +39,7 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     yield planned(ports, await askHistory(ports, rules), options, true)
     return
   }
-  const window = options.window ?? WINDOW
+  const window = ports.window ?? WINDOW
   let after: Path | null = null
   for (;;) {
     const rows: PlanRow[] = differing(ports.db, ports.traits, after, window)

@@ -20,5 +20,7 @@ export interface SessionPorts {
   readonly traits: NameTraits
   readonly exclude: readonly string[]
   readonly maxDelete: MaxDelete | null
+  /** Most rows that are planned at once; absent: enough for any, and within bounds of memory. */
+  readonly window?: number
   readonly onEvent: (event: SyncEvent) => void
 }

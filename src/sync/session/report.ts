@@ -10,7 +10,7 @@ import type { Tally } from './tally.ts'
 /** Paths named one by one in a status: more would tell a person nothing, and a count does. */
 const NAMED = 1000
 
-export function unsynced(path: Path, code: Reason, detail?: string): Unsynced {
+function unsynced(path: Path, code: Reason, detail?: string): Unsynced {
   const { reason, remedy } = explain(code, path)
   return { path, code, reason: detail === undefined || detail === '' ? reason : `${reason} (${detail})`, remedy }
 }

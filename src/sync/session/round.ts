@@ -37,8 +37,6 @@ export interface RoundContext {
   /** Skips that were told already. */
   readonly told: Set<string>
   readonly signal: AbortSignal | undefined
-  /** Most rows planned at once; for tests. */
-  readonly window?: number
 }
 
 export interface RoundResult {
@@ -58,7 +56,6 @@ export async function round(context: RoundContext): Promise<RoundResult> {
   const options: PlanningOptions = {
     leaveOut: (path) => failures.waits(path),
     sendWhole: context.sendWhole,
-    ...(context.window === undefined ? {} : { window: context.window }),
   }
   const late = new Map<Path, number>()
   let verdict: Verdict | null = null

@@ -4,7 +4,7 @@ import { sqliteProblem } from '../../platform/sqlite.ts'
 
 type Suspension = Extract<AgentState, { name: 'suspended' }>['reason']
 
-/** What an error of a cycle means for the agent: wait for the network, wait for someone, or it is a mistake of ours (null). */
+/** What an error of a cycle means for the agent: wait for the network, wait for someone, or end (null): damage, or a mistake of ours. */
 export type Trouble =
   | { readonly type: 'offline'; readonly retryAfter: number }
   | { readonly type: 'suspended'; readonly reason: Suspension }
@@ -31,6 +31,8 @@ export function troubleOf(error: unknown): Trouble | null {
       return { type: 'suspended', reason: 'not-supported' }
     case 'Refused':
       return rootTrouble(error)
+    case 'Corrupt':
+      return null
     default:
       return { type: 'offline', retryAfter: 0 }
   }

@@ -83,9 +83,3 @@ function content(kind: string, hash: Uint8Array | null, size: number | null, exe
     executable: exec === 1,
   }
 }
-
-/** True when both hold the same bytes, kind and executable bit. */
-export function sameContent(a: Content | null, b: Content | null): boolean {
-  if (a === null || b === null) return a === b
-  return a.kind === b.kind && a.hash === b.hash && a.executable === b.executable
-}

@@ -20,6 +20,8 @@ export type OpenedState =
 
 const STATE = 'state.db'
 const FILES = [STATE, `${STATE}-wal`, `${STATE}-shm`]
+/** Stands while the trees were found damaged in the middle of a sync. */
+const DAMAGE = 'damaged'
 const DAMAGED = 'the saved state was damaged'
 
 /**
@@ -27,15 +29,23 @@ const DAMAGED = 'the saved state was damaged'
  * machine, are set aside, not deleted. Throws `NotSupported` for those of a later version of this program.
  */
 export function openStateFile(fs: FileSystem, directory: string, binding: Binding): OpenedState {
-  const first = tryOpen(fs, join(directory, STATE), binding)
+  const damaged = join(directory, DAMAGE)
+  const first =
+    fs.lstat(damaged) === null ? tryOpen(fs, join(directory, STATE), binding) : { problem: { lost: DAMAGED } }
   if ('db' in first) return { db: first.db, lost: null }
   if ('copyOf' in first.problem) return first.problem
   setAside(fs, directory)
+  if (fs.lstat(damaged) !== null) fs.rmdir(damaged)
   const second = tryOpen(fs, join(directory, STATE), binding)
   if ('db' in second) return { db: second.db, lost: first.problem.lost }
   throw new BlobsError('Corrupt', `${directory}: a new ${STATE} cannot be used`, {
     hint: 'is the disk of the state directory sound?',
   })
+}
+
+/** Notes that the trees are damaged: the next time they are opened they are set aside. */
+export function noteDamage(fs: FileSystem, directory: string): void {
+  if (fs.lstat(join(directory, DAMAGE)) === null) fs.mkdir(join(directory, DAMAGE), 0o700)
 }
 
 type Problem = { readonly lost: string } | { readonly copyOf: string }
@@ -103,7 +113,7 @@ function tryOpen(fs: FileSystem, path: string, binding: Binding): { db: Database
 }
 
 /** Moves trees that cannot be used out of the way, whatever they are. */
-export function setAside(fs: FileSystem, directory: string): void {
+function setAside(fs: FileSystem, directory: string): void {
   let number = 1
   while (fs.lstat(join(directory, `lost-${number}`)) !== null) number++
   const aside = join(directory, `lost-${number}`)

@@ -6,7 +6,7 @@ import { unparkAbove, unparkAll } from './parking.ts'
 
 /** A version of a path as the bucket tells it. */
 export type RemoteItem = RemoteLive | RemoteTombstone
-export interface RemoteLive {
+interface RemoteLive {
   readonly path: Path
   readonly content: Content
   readonly version: number
@@ -20,7 +20,7 @@ export interface Extra {
   readonly type?: string
   readonly meta?: Readonly<Record<string, string>>
 }
-export interface RemoteTombstone {
+interface RemoteTombstone {
   readonly path: Path
   readonly content: null
   readonly version: number

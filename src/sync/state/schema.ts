@@ -1,7 +1,7 @@
 import { sqliteProblem, type Database } from '../../platform/sqlite.ts'
 
 /** Raised with every change of the tables below; `migrate` brings older files up. */
-export const SCHEMA = 1
+const SCHEMA = 1
 
 /**
  * One row a path: what base (b), disk (l) and bucket (r) hold. Kinds are `f` file, `d` empty folder, `u` unknown (disk), `x` deleted
