@@ -1,5 +1,6 @@
 /** Runs the built program as a person would, each machine with a home of its own: for the demo, the benchmarks and the tests that need real processes. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,7 +53,11 @@ export function openPlace(prefix: string): Place {
     folder,
     machine: (name, env = {}) => {
       const home = join(folder, name)
-      mkdirSync(home, { recursive: true })
+      const state = join(home, '.local', 'state', 'blobs')
+      mkdirSync(state, { recursive: true, mode: 0o700 })
+      writeFileSync(join(state, 'device'), JSON.stringify({ id: randomBytes(16).toString('hex'), name }), {
+        mode: 0o600,
+      })
       return openMachine(
         home,
         { PATH: process.env['PATH'] ?? '', HOME: home, XDG_RUNTIME_DIR: home, TMPDIR: home, NO_COLOR: '1', ...env },

@@ -51,7 +51,7 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     const { args, flags } = await this.parse(Share)
     const started = this.clock.elapsed()
     await using places = this.places(this.access(flags))
-    const folder = await this.sharedFolder(places, resolve(args.folder))
+    const folder = await this.sharedFolder(places, args.folder)
     const agent = await this.takeFolder(places, folder, { onEvent: (event) => this.tellEvent(event) })
     try {
       const server = await this.startServer(await this.serverOptions(places, flags), flags.port)
@@ -66,22 +66,20 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     }
   }
 
-  private async sharedFolder(places: Places, root: string): Promise<SyncedFolder> {
-    this.makeFolder(root)
+  private async sharedFolder(places: Places, path: string): Promise<SyncedFolder> {
+    const root = resolve(path)
+    const shown = plain(path)
+    this.makeFolder(root, shown)
     const known = readPairing(this.fs, root)
     if (known && known.location !== '') {
-      throw new BlobsError(
-        'Refused',
-        `${plain(root)} is in sync with ${showPairing(known)}, which another server holds`,
-        {
-          hint: `keep it so: blobs sync ${plain(root)} --watch · or share another folder`,
-        },
-      )
+      throw new BlobsError('Refused', `${shown} is in sync with ${showPairing(known)}, which another server holds`, {
+        hint: `keep it so: blobs sync ${shown} --watch · or share another folder`,
+      })
     }
     const bucket = known?.bucket ?? bucketNameFor(basename(root))
     await this.openOrMake(places, { location: '', bucket })
     const to = { location: '', bucket, prefix: known?.prefix ?? '' }
-    return { root, pairing: await pair(root, to, { fs: this.fs, clock: this.clock, ids: this.ids }) }
+    return { root, shown, pairing: await pair(root, to, { fs: this.fs, clock: this.clock, ids: this.ids }) }
   }
 
   private async serverOptions(
@@ -110,13 +108,13 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     }
   }
 
-  private introduce({ root, pairing }: SyncedFolder, server: RunningServer, host: string): void {
+  private introduce({ root, shown, pairing }: SyncedFolder, server: RunningServer, host: string): void {
     const { url, port } = server
     const { bucket } = pairing
     this.output.item(
       'listening',
       { url, port, root, bucket, pid: process.pid },
-      `sharing ${plain(root)} as the bucket ${bucket} at ${url}`,
+      `sharing ${shown} as the bucket ${bucket} at ${url}`,
     )
     const program = programName()
     const local = host === '127.0.0.1' || host === 'localhost'

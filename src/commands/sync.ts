@@ -1,13 +1,14 @@
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { limitRate } from '../cli/flags.ts'
 import { plain } from '../cli/format.ts'
-import { FolderCommand, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
+import type { Progress } from '../cli/progress.ts'
+import { FolderCommand, notFolder, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../cli/sync/max-delete.ts'
 import { brakeText, planLine } from '../cli/sync/present.ts'
 import type { Places } from '../locations/places.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import { pair, type AgentOptions, type Brake, type MaxDelete, type SyncSummary } from '../sync/agent.ts'
+import { pair, readPairing, type Brake, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
 
 export default class Sync extends FolderCommand {
   static override summary = 'Keep a folder and a bucket the same.'
@@ -39,11 +40,10 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     wait: Flags.boolean({
       description: 'return once all that was done before on either side is in sync (as without --watch)',
     }),
-    'max-delete': Flags.custom<MaxDelete>({
+    'max-delete': Flags.string({
       description: 'stop and ask when more would be deleted on one side',
       helpValue: 'N|P%',
-      parse: async (text) => parseMaxDelete(text),
-    })(),
+    }),
     exclude: Flags.string({
       description: 'leave alone what matches, on this machine; may be repeated',
       helpValue: 'PATTERN',
@@ -59,7 +59,7 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     const { args, flags } = await this.parse(Sync)
     const started = this.clock.elapsed()
     await using places = this.places(this.access(flags), flags['limit-rate'])
-    const folder = await this.pairedFolder(places, resolve(args.folder), args.bucket, flags['dry-run'])
+    const folder = await this.pairedFolder(places, args.folder, args.bucket, flags['dry-run'])
     const running = await this.runningAgent(places, folder.pairing)
     if (running && !flags.watch && !flags['dry-run']) {
       try {
@@ -80,64 +80,93 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   private async syncHere(
     places: Places,
     folder: SyncedFolder,
-    flags: { watch: boolean; 'dry-run': boolean; exclude?: string[] | undefined; 'max-delete'?: MaxDelete | undefined },
+    flags: { watch: boolean; 'dry-run': boolean; exclude?: string[] | undefined; 'max-delete'?: string | undefined },
     started: number,
   ): Promise<void> {
-    await using progress = this.progress(`sync ${plain(folder.root)}`)
-    const { exclude, 'max-delete': maxDelete } = flags
-    const options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent'> = {
-      onEvent: (event) => {
-        if (event.type === 'progress') {
-          progress.expect({ bytes: event.totalBytes, items: event.totalFiles })
-          progress.set(event.bytes, event.files)
-        }
-        this.tellEvent(event)
-      },
+    const { watch, exclude, 'max-delete': maxDelete } = flags
+    // A progress owns the terminal until it ends: none for what goes on for days.
+    await using progress = watch ? null : this.progress(`sync ${folder.shown}`)
+    const agent = await this.takeFolder(places, folder, {
+      onEvent: (event) => this.follow(event, progress),
       ...(exclude === undefined ? {} : { exclude }),
-      ...(maxDelete === undefined ? {} : { maxDelete }),
-    }
-    const agent = await this.takeFolder(places, folder, options)
+      ...(maxDelete === undefined ? {} : { maxDelete: parseMaxDelete(maxDelete) }),
+    })
     try {
       if (flags['dry-run']) return this.presentPlan(await agent.dryRun(this.signal))
-      if (flags.watch)
-        this.output.message(`keeping ${plain(folder.root)} and ${showPairing(folder.pairing)} the same; Ctrl-C stops`)
-      const summary = await (flags.watch ? agent.watch(this.signal) : agent.syncOnce(this.signal))
-      if (!flags.watch) this.signal.throwIfAborted()
-      await progress.end()
-      this.present(folder, summary, started, flags.watch)
+      if (watch)
+        this.output.message(`keeping ${folder.shown} and ${showPairing(folder.pairing)} the same; Ctrl-C stops`)
+      const summary = await (watch ? agent.watch(this.signal) : agent.syncOnce(this.signal))
+      if (!watch) this.signal.throwIfAborted()
+      await progress?.end()
+      this.present(folder, summary, started, watch)
     } finally {
       await agent.close()
     }
   }
 
-  /** The folder with its pairing, made where the command says so: bucket first, so that a failure leaves no half pairing. */
+  private follow(event: SyncEvent, progress: Progress | null): void {
+    if (event.type === 'progress') {
+      progress?.expect({ bytes: event.totalBytes, items: event.totalFiles })
+      progress?.set(event.bytes, event.files)
+    }
+    // A sync that ends tells of a brake at its end.
+    if (event.type !== 'brake' || progress === null || this.output.json) this.tellEvent(event)
+  }
+
   private async pairedFolder(
     places: Places,
-    root: string,
+    path: string,
     bucket: string | undefined,
     dryRun: boolean,
   ): Promise<SyncedFolder> {
-    if (bucket === undefined) return this.findPaired(root)
+    const root = resolve(path)
+    const shown = plain(path)
+    const known = readPairing(this.fs, root)
+    if (bucket === undefined) {
+      if (known) return { root, shown, pairing: known }
+      throw this.fs.lstat(root) ? this.unpaired(root, shown) : notThere(path)
+    }
     const target = places.target(bucket)
-    if (target.bucket === '')
+    if (target.bucket === '') {
       throw new BlobsError('InvalidRequest', `${plain(bucket)} does not name a bucket`, {
         hint: 'write URL/BUCKET or URL/BUCKET/PREFIX',
       })
-    if (dryRun && !this.fs.lstat(root)) throw notThere(root)
+    }
+    const to = { location: target.location, bucket: target.bucket, prefix: target.key.replace(/\/$/, '') }
+    const ports = { fs: this.fs, clock: this.clock, ids: this.ids }
+    if (known) return { root, shown, pairing: await pair(root, to, ports) }
+    this.checkNewRoot(root, shown, bucket, dryRun)
+    // Folder and bucket first, so that a failure leaves no half pairing.
     await this.openOrMake(places, target)
-    this.makeFolder(root)
-    const { location, bucket: name } = target
-    const prefix = target.key.replace(/\/$/, '')
-    return {
-      root,
-      pairing: await pair(root, { location, bucket: name, prefix }, { fs: this.fs, clock: this.clock, ids: this.ids }),
+    this.makeFolder(root, shown)
+    return { root, shown, pairing: await pair(root, to, ports) }
+  }
+
+  private checkNewRoot(root: string, shown: string, bucket: string, dryRun: boolean): void {
+    const outer = this.folderAround(dirname(root))
+    if (outer !== null) {
+      throw new BlobsError('Refused', `${shown} lies in ${plain(outer)}, which is synced as a whole`, {
+        hint: `sync that: blobs sync ${plain(outer)} · or take a folder outside of it`,
+      })
+    }
+    const stat = this.fs.lstat(root)
+    if (!stat && (dryRun || !this.fs.lstat(dirname(root)))) throw notThere(dryRun ? shown : dirname(root))
+    if (stat && stat.kind !== 'folder') throw notFolder(shown)
+    if (dryRun) {
+      throw new BlobsError('NotFound', `${shown} is not paired with a bucket yet, so there is nothing to compare`, {
+        hint: `a first sync deletes and replaces nothing: blobs sync ${shown} ${plain(bucket)}`,
+      })
     }
   }
 
-  private findPaired(root: string): SyncedFolder {
-    const folder = this.fs.lstat(root) ? this.findFolder(root) : null
-    if (!folder) throw notThere(root)
-    return folder
+  private unpaired(root: string, shown: string): BlobsError {
+    const outer = this.folderAround(dirname(root))
+    return new BlobsError('NotFound', `${shown} is not paired with a bucket`, {
+      hint:
+        outer === null
+          ? `pair it: blobs sync ${shown} BUCKET`
+          : `it lies in ${plain(outer)}, which is: blobs sync ${plain(outer)}`,
+    })
   }
 
   private presentPlan(plan: { lines: readonly Parameters<typeof planLine>[0][]; brake: Brake | null }): void {
@@ -155,17 +184,16 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   private present(folder: SyncedFolder, summary: SyncSummary, started: number, stopped = false): void {
     const exitCode = stopped ? 0 : summary.brake ? 12 : summary.failed.length > 0 ? 3 : 0
     this.tellSummary(folder, summary, started, exitCode)
-    if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.root)
+    if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.shown)
     if (exitCode !== 0) this.exit(exitCode)
   }
 }
 
-function notThere(root: string): Error {
-  return Object.assign(new Error(`${root} does not exist`), { code: 'ENOENT', path: root })
+function notThere(path: string): Error {
+  return Object.assign(new Error(`${path} does not exist`), { code: 'ENOENT', path })
 }
 
-function braked(brake: Brake, root: string): BlobsError {
-  const folder = plain(root)
+function braked(brake: Brake, folder: string): BlobsError {
   return new BlobsError('Refused', `${brakeText(brake)}; they wait for your word`, {
     hint: `see them: blobs status ${folder} · let it happen: blobs approve ${folder} · bring them back: blobs reject ${folder}`,
   })

@@ -23,6 +23,8 @@ import { agentMessage, eventLine, failureText, summaryLine } from './present.ts'
 export interface SyncedFolder {
   /** Absolute. */
   readonly root: string
+  /** As its user wrote it, or the root; safe to print. */
+  readonly shown: string
   readonly pairing: Pairing
 }
 /** What can be asked about a synced folder, whoever answers: the agent that runs for it, or this process. */
@@ -44,14 +46,18 @@ export abstract class FolderCommand extends BlobsCommand {
   /** The synced folder at `path` or above it. Throws `NotFound`. */
   protected findFolder(path: string): SyncedFolder {
     const start = resolve(path)
-    for (let root = start; ; root = dirname(root)) {
-      const pairing = readPairing(this.fs, root)
-      if (pairing) return { root, pairing }
-      if (root === dirname(root)) break
-    }
+    const root = this.folderAround(start)
+    const pairing = root === null ? null : readPairing(this.fs, root)
+    if (root !== null && pairing !== null) return { root, pairing, shown: plain(root === start ? path : root) }
     throw new BlobsError('NotFound', `${plain(start)} is not in a synced folder`, {
-      hint: 'pair it with a bucket: blobs sync FOLDER BUCKET',
+      hint: 'pair a folder with a bucket: blobs sync FOLDER BUCKET',
     })
+  }
+
+  /** The root of the synced folder that `path` (absolute) is, or lies in; or null. */
+  protected folderAround(path: string): string | null {
+    if (readPairing(this.fs, path)) return path
+    return path === dirname(path) ? null : this.folderAround(dirname(path))
   }
 
   /** Asks the agent that runs for the folder; without one, opens the folder's state in this process for as long as `act` takes. */
@@ -91,13 +97,13 @@ export abstract class FolderCommand extends BlobsCommand {
     }
   }
 
-  /** Makes the folder, and says so, unless it is there. Throws ENOTDIR, or ENOENT when what should hold it is missing. */
-  protected makeFolder(root: string): void {
+  /** Makes the folder, and says so, unless it is there. Throws `InvalidRequest`, or ENOENT when what should hold it is missing. */
+  protected makeFolder(root: string, shown: string): void {
     const stat = this.fs.lstat(root)
     if (stat?.kind === 'folder') return
-    if (stat) throw Object.assign(new Error(`${root} is not a folder`), { code: 'ENOTDIR', path: root })
+    if (stat) throw notFolder(shown)
     this.fs.mkdir(root)
-    this.output.message(`made the folder ${plain(root)}`)
+    this.output.message(`made the folder ${shown}`)
   }
 
   /** Tells about what an agent did: paths on stdout, the rest on stderr. */
@@ -112,7 +118,7 @@ export abstract class FolderCommand extends BlobsCommand {
 
   /** The last line of a sync; `started` by `clock.elapsed()`. Paths that failed or cannot be synced were told before: here they are counted. */
   protected tellSummary(
-    { root, pairing }: SyncedFolder,
+    { root, shown, pairing }: SyncedFolder,
     summary: SyncSummary,
     started: number,
     exitCode: number,
@@ -131,7 +137,7 @@ export abstract class FolderCommand extends BlobsCommand {
       seconds: Number(seconds.toFixed(3)),
       exitCode,
     }
-    this.output.summary(fields, summaryLine(`${plain(root)} = ${showPairing(pairing)}`, summary, seconds))
+    this.output.summary(fields, summaryLine(`${shown} = ${showPairing(pairing)}`, summary, seconds))
   }
 
   protected async runningAgent(places: Places, pairing: Pairing): Promise<AgentClient | null> {
@@ -157,6 +163,10 @@ export abstract class FolderCommand extends BlobsCommand {
       ...options,
     })
   }
+}
+
+export function notFolder(shown: string): BlobsError {
+  return new BlobsError('InvalidRequest', `${shown} is not a folder`, { hint: 'give the folder that holds it' })
 }
 
 /** A pairing's bucket and prefix, as a person would write them. */

@@ -1,4 +1,4 @@
-import { count, plain, relativeTime, size, table } from '../format.ts'
+import { count, duration, plain, relativeTime, size, table } from '../format.ts'
 import type {
   AgentStateName,
   AgentStatus,
@@ -69,13 +69,13 @@ export function summaryLine(pair: string, summary: SyncSummary, seconds: number)
     `${count(summary.synced, 'path')} in sync`,
     summary.bytesUp > 0 ? `${size(summary.bytesUp)} up` : '',
     summary.bytesDown > 0 ? `${size(summary.bytesDown)} down` : '',
-    seconds >= 0.05 ? `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s` : '',
+    duration(Math.max(0.1, seconds)),
   ]
   return parts.filter((part) => part !== '').join(' · ')
 }
 
 function deeds(summary: SyncSummary): string {
-  const words: readonly (readonly [number, string])[] = [
+  const words: [number, string][] = [
     [summary.uploaded, 'uploaded'],
     [summary.downloaded, 'downloaded'],
     [summary.deletedLocal + summary.deletedRemote, 'deleted'],
@@ -86,6 +86,7 @@ function deeds(summary: SyncSummary): string {
     [summary.skipped.length, 'not syncable (blobs status tells why)'],
     [summary.failed.length, 'failed'],
   ]
+  if (summary.brake) words.push([summary.brake.count, 'waiting for your word'])
   const done = words.filter(([n]) => n > 0).map(([n, word]) => `${n.toLocaleString('en-US')} ${word}`)
   return done.length === 0 ? 'nothing to do' : done.join(', ')
 }
@@ -127,7 +128,7 @@ export function statusText(status: AgentStatus, now: number, paths: number): str
   const rows: string[][] = [
     ['folder', plain(status.root)],
     ['bucket', plain(status.location)],
-    ['state', STATE_TEXT[status.state]],
+    ['state', stateText(status)],
     ['in sync', count(status.synced, 'path')],
   ]
   const { files, bytes } = status.pending
@@ -139,6 +140,12 @@ export function statusText(status: AgentStatus, now: number, paths: number): str
   if (status.waiting.length > 0) blocks.push(`waiting for you\n${status.waiting.map(waitingText).join('\n')}`)
   if (status.unsynced.length > 0) blocks.push(unsyncedText(status, paths))
   return blocks.join('\n\n')
+}
+
+function stateText({ state, waiting, unsynced }: AgentStatus): string {
+  if (state !== 'idle') return STATE_TEXT[state]
+  if (waiting.some((item) => item.type === 'approval')) return STATE_TEXT.waiting
+  return unsynced.length === 0 ? STATE_TEXT.idle : `in sync but for ${count(unsynced.length, 'path')}`
 }
 
 function watchText({ watch }: AgentStatus): string {
