@@ -10,8 +10,8 @@ const MAX_KEY_BYTES = 1024
 const LATEST_TIME = 8.64e15
 const ID = /^[0-9a-f]{32}$/
 
-export type EntryRef = readonly [hash: Hash, size: number]
-export interface EntryPut {
+type EntryRef = readonly [hash: Hash, size: number]
+interface EntryPut {
   readonly put: string
   readonly expect: Expectation
   readonly hash: Hash
@@ -21,7 +21,7 @@ export interface EntryPut {
   readonly type: string
   readonly meta: Meta
 }
-export interface EntryDelete {
+interface EntryDelete {
   readonly delete: string
   readonly expect: Expectation
 }

@@ -1,12 +1,13 @@
 import { sha256 } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
-import { patiently, sqliteProblem } from '../platform/sqlite.ts'
+import { patiently } from '../platform/sqlite.ts'
 import { BlobsError } from './contract/errors.ts'
 import { decodeEntry, type Entry, type EntryPointer } from './entry.ts'
 import type { BucketPorts, Placed, Position } from './ports.ts'
 import type { PlacedEntry } from './view/apply.ts'
 import { openWaiters, shared } from './sharing.ts'
-import { openView, removeView, viewPath, type View } from './view/view.ts'
+import { explainBusy, isFileFailure, keepView } from './view/keep.ts'
+import { viewPath, type View } from './view/view.ts'
 
 /** Milliseconds between two looks at a log whose `wait` keeps resolving with nothing new. */
 const PAUSE = 5
@@ -40,46 +41,36 @@ export interface FollowerOptions {
 export async function openFollower(options: FollowerOptions): Promise<Follower> {
   const { ports, clock } = options
   const path = options.viewDirectory === null ? null : viewPath(options.viewDirectory, options.epoch)
-  const open = (): Promise<View> => openView({ path, bucket: options.name, clock, ids: options.ids })
-  let view = await open()
+  const kept = await keepView({ path, bucket: options.name, clock, ids: options.ids })
   let doubted = true
   let checked = 0
-  let damaged = false
+  let failure: unknown = null
   const pull = async (): Promise<void> => {
-    if (damaged) {
-      view.close()
-      if (path !== null) removeView(path)
-      view = await open()
-      damaged = false
-    }
+    if (failure !== null) await kept.replace(failure)
+    failure = null
     const check = doubted || clock.elapsed() - checked > CHECK_EVERY
-    if (!(await readOn(view, ports, check))) {
-      await view.reset()
-      await readOn(view, ports, false)
+    if (!(await readOn(kept.view(), ports, check))) {
+      await kept.view().reset()
+      await readOn(kept.view(), ports, false)
     }
     if (check) checked = clock.elapsed()
     doubted = false
-    waiters.wake(view.state().position)
+    waiters.wake(kept.view().state().position)
   }
-  const catchUp = shared(async () => {
+  /** Acts once more on another view, if that may help. */
+  const mending = async <T>(act: () => Promise<T>, mend: () => Promise<void>): Promise<T> => {
     try {
-      await pull()
+      return await act()
     } catch (error) {
-      if (!isDamage(error)) throw error
-      damaged = true
-      await pull()
+      if (!isFileFailure(error)) throw explainBusy(error)
+      failure = error
     }
-  })
-  const look = async <T>(reader: (view: View) => T): Promise<T> => {
-    try {
-      return await patiently(clock, () => reader(view))
-    } catch (error) {
-      if (!isDamage(error)) throw error
-      damaged = true
-    }
-    await catchUp()
-    return patiently(clock, () => reader(view))
+    await mend()
+    return act()
   }
+  const catchUp = shared(() => mending(pull, async () => undefined))
+  const look = <T>(reader: (view: View) => T): Promise<T> =>
+    mending(() => patiently(clock, () => reader(kept.view())), catchUp)
   const position = async (): Promise<Position> => (await look((view) => view.state())).position
   const waiters = openWaiters(async (signal) => {
     const before = await position()
@@ -102,13 +93,9 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     },
     close: () => {
       waiters.close()
-      view.close()
+      kept.close()
     },
   }
-}
-
-function isDamage(error: unknown): boolean {
-  return sqliteProblem(error) === 'corrupt'
 }
 
 /** Reads the log into the view; false, if `check`, when the log does not hold where the view ended what the view read there. */

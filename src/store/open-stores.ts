@@ -8,7 +8,7 @@ export interface OpenStores {
   /** Closes all, whoever uses them. */
   close(): Promise<void>
 }
-export interface Taken {
+interface Taken {
   readonly store: LogStore
   /** Once. */
   release(): Promise<void>

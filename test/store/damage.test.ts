@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { sha256, type Hash } from '../../src/content/hash.ts'
 import type { Clock } from '../../src/platform/ports.ts'
@@ -51,9 +54,9 @@ beforeEach(async () => {
 })
 afterEach(() => rm(viewDirectory, { recursive: true }))
 
-function open(maxEntryBytes = 1_000_000, time: Clock = clock): Promise<BlobStore> {
+function open(maxEntryBytes = 1_000_000, time: Clock = clock, directory = viewDirectory): Promise<BlobStore> {
   const promises = { name: 'test', durability: 'process', maxEntryBytes } as const
-  return openLogStore({ name: 'bucket', ports: medium.ports, viewDirectory, promises, clock: time, ids })
+  return openLogStore({ name: 'bucket', ports: medium.ports, viewDirectory: directory, promises, clock: time, ids })
 }
 
 describe('damaged content', () => {
@@ -174,6 +177,22 @@ describe('a view', () => {
     expect(await show(store)).toEqual(shown)
     expect(first?.position).toBe(1)
     await store.close()
+  })
+
+  it('is kept in memory where its folder cannot be made', async () => {
+    await writeFile(join(viewDirectory, 'file'), '')
+    const store = await open(1_000_000, clock, join(viewDirectory, 'file', 'views'))
+    await put(store, 'a', '1')
+    expect(await textOf(store, 'a')).toBe('1')
+    await store.close()
+  })
+
+  it('goes on in memory when the disk is full', async () => {
+    const script = fileURLToPath(new URL('full-disk-process.ts', import.meta.url))
+    // No file may grow beyond 400 × 512 bytes: what a full disk does, to this process alone.
+    const command = 'ulimit -f 400; exec "$0" --no-warnings "$@"'
+    const { stdout } = await promisify(execFile)('sh', ['-c', command, process.execPath, script, viewDirectory])
+    expect(JSON.parse(stdout)).toEqual({ blobs: 4000, shown: 4000, versions: 4001 })
   })
 
   it('sees that the log went back and grew on behind its back', async () => {

@@ -22,7 +22,7 @@ export interface Listed {
   /** Null when the listing is complete. */
   readonly next: string | null
 }
-export interface ListedRow extends InfoRow {
+interface ListedRow extends InfoRow {
   readonly history?: readonly string[]
 }
 

@@ -21,7 +21,7 @@ export interface Mark {
   readonly told: Place | null
   readonly serial: number
 }
-export interface HistoryPage {
+interface HistoryPage {
   readonly items: readonly BlobInfo[]
   readonly mark: Mark
   /** The head, when nothing follows the items. */
