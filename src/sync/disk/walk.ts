@@ -56,7 +56,8 @@ export function* walkFolder(
   const rules = attempt(() => options.ignore.ignores(below(path, 'x'), false))
   if ('code' in rules) {
     const file = below(path, IGNORE_FILE)
-    if (!known.get(file)) yield { path: file, node: { kind: 'unknown', reason: 'unreadable' } }
+    if (listed.value.some(({ name }) => name === IGNORE_FILE) && !known.get(file))
+      yield { path: file, node: { kind: 'unknown', reason: 'unreadable' } }
     return yield* unknownFolder(options, folder, 'unreadable')
   }
   if (folder.self) yield { path, node: ABSENT }

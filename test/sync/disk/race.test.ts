@@ -7,6 +7,7 @@ import type { FileSystem } from '../../../src/platform/ports.ts'
 import { systemClock } from '../../../src/platform/system.ts'
 import { lookAtFile } from '../../../src/sync/disk/look.ts'
 import type { Disk, DiskWork } from '../../../src/sync/disk/transition.ts'
+import { faultyDisk } from './faulty-disk.ts'
 import { disk, testFolder, type TestFolder } from './folder.ts'
 import { conflict, contents, download, file, folderComes, openTestDisk, removal, split } from './steps.ts'
 
@@ -108,8 +109,7 @@ describe.runIf(process.platform === 'linux')('a folder that is swapped for a lin
     const count = (): void => {
       if (calls++ === index) swap()
     }
-    const quiet: FileSystem = { ...disk, syncGroup: async () => {}, syncFolder: () => {} }
-    const entries = Object.entries(quiet).map(([name, call]) => [
+    const entries = Object.entries(faultyDisk(Infinity, 'EIO')).map(([name, call]) => [
       name,
       (...args: unknown[]) => {
         count()
