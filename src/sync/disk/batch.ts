@@ -28,16 +28,18 @@ export async function applyBatch(
   for (const task of open(tasks)) {
     if (task.work.step.type === 'conflict') await attempt(task, () => keepLocal(context, task, touched))
   }
-  await makeDurable(context, tasks, touched)
   const note = ids.next()
-  const intents = open(tasks).filter(displaces).map(intentOf)
-  if (intents.length > 0) await context.journal.intend(note, intents)
+  const displacing = open(tasks).filter(displaces)
+  await Promise.all([
+    makeDurable(context, tasks, touched),
+    displacing.length > 0 ? context.journal.intend(note, displacing.map(intentOf)) : null,
+  ])
   for (const task of inOrder(open(tasks))) {
     if (options.signal?.aborted) break
     await attempt(task, () => act(context, task, touched))
   }
   await finish(context, tasks, touched, options)
-  if (intents.length > 0 && tasks.every((task) => isClear(context, task))) context.journal.forget(note)
+  if (displacing.length > 0 && displacing.every((task) => isClear(context, task))) context.journal.forget(note)
   return tasks.map(resultOf)
 }
 
@@ -149,7 +151,7 @@ async function act(context: DiskContext, task: Task, touched: Set<string>): Prom
   if (ended.type === 'dropped') return
   const put = task.staged?.stat ?? task.seen?.stat
   if (content === null || !put) task.now.push({ path: task.path, node: { kind: 'absent' } })
-  else task.now.push(observe(context, task.path, content, put))
+  else task.now.push(observe(context, task.path, content, put, place))
 }
 
 async function actOnFile(context: DiskContext, task: Task, content: Content | null): Promise<Ended> {

@@ -29,7 +29,7 @@ const COARSE_TICK_NS = 2_100_000_000n
  * True if a write after `lookedAt` (milliseconds, taken before the bytes were read) could leave the times as they are. Times ahead of the
  * clock are never trusted.
  */
-export function isRacy(stat: FileStat, lookedAt: number): boolean {
+function isRacy(stat: FileStat, lookedAt: number): boolean {
   const tick = stat.ctimeNs % 1_000_000_000n === 0n ? COARSE_TICK_NS : TICK_NS
   const latest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs
   return BigInt(Math.floor(lookedAt)) * 1_000_000n - latest < tick

@@ -19,7 +19,7 @@ export interface Root {
 }
 
 /** Why a folder is not the root it should be: gone, unmounted or unreadable; or something else stands at its path. */
-export type RootProblem = 'root-missing' | 'other-root'
+type RootProblem = 'root-missing' | 'other-root'
 
 /** Null if the folder has no marker. Throws `Refused` if it has one that is damaged, or of a higher format. */
 export function readMarker(fs: FileSystem, folder: string): Pairing | null {

@@ -2,7 +2,7 @@ import { sha256 } from '../../content/hash.ts'
 import type { FileStat } from '../../platform/ports.ts'
 import { conflictName } from '../core/conflict-name.ts'
 import type { Content, Path } from '../core/types.ts'
-import type { Place } from './confine.ts'
+import type { NoWay, Place } from './confine.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf } from './failure.ts'
 import { lookAtFile, settledIdentity } from './look.ts'
@@ -60,9 +60,14 @@ export async function rescue(context: DiskContext, from: string, path: Path, op:
 }
 
 /** A file that was put at a name, as it is there now; without an identity when it is not the one that was put, untouched. */
-export function observe(context: DiskContext, path: Path, content: Content, put: FileStat): Observation {
-  const { fs, clock, confine } = context
-  const place = confine.place(path)
+export function observe(
+  context: DiskContext,
+  path: Path,
+  content: Content,
+  put: FileStat,
+  place: Place | NoWay = context.confine.place(path),
+): Observation {
+  const { fs, clock } = context
   const stat = 'blocked' in place ? null : fs.lstat(place.at)
   const same = stat?.ino === put.ino && stat.size === put.size && stat.mtimeNs === put.mtimeNs
   const identity = stat && same ? settledIdentity(stat, clock.now()) : ''

@@ -49,10 +49,11 @@ export async function stageStream(source: AsyncIterable<Uint8Array>, options: St
         options.onBytes?.(bytes.byteLength)
       }
       if (size !== content.size || hash.digest('hex') !== content.hash) throw notThese(size, content)
+      setTime(part, options)
+      return finish(part, file.stat(), options)
     } finally {
       await file.close()
     }
-    return finish(part, options)
   } catch (error) {
     discard(fs, part)
     throw error
@@ -71,7 +72,9 @@ export async function stageCopy(from: string, options: StageOptions): Promise<St
       return null
     }
     fs.chmod(part, withExecutable(look.stat.mode, content.executable))
-    return finish(part, options)
+    setTime(part, options)
+    const stat = fs.lstat(part)
+    return stat ? finish(part, stat, options) : null
   } catch {
     // Whatever it was, the bucket has the bytes too, and meets the same disk.
     discard(fs, part)
@@ -94,12 +97,13 @@ export function discard(fs: FileSystem, at: string): void {
   }
 }
 
-function finish(part: string, { fs, op, folder, ending, mtimeNs }: StageOptions): Staged {
+function setTime(part: string, { fs, mtimeNs }: StageOptions): void {
   if (mtimeNs !== null && mtimeNs >= EARLIEST && mtimeNs <= LATEST) fs.setModified(part, mtimeNs)
+}
+
+function finish(part: string, stat: FileStat, { fs, op, folder, ending }: StageOptions): Staged {
   const at = `${folder}/${op}.${ending}`
   fs.rename(part, at)
-  const stat = fs.lstat(at)
-  if (!stat) throw Object.assign(new Error(`${at} vanished`), { code: 'ENOENT' })
   return { at, stat }
 }
 

@@ -8,7 +8,7 @@ import type { Content } from '../../../src/sync/core/types.ts'
 import { openDisk, type Disk, type DiskWork, type Source } from '../../../src/sync/disk/transition.ts'
 import { disk, type TestFolder } from './folder.ts'
 
-export const FOLDER: Content = { kind: 'folder', hash: EMPTY_HASH, size: 0, executable: false }
+const FOLDER: Content = { kind: 'folder', hash: EMPTY_HASH, size: 0, executable: false }
 export const file = (text: string, executable = false): Content => {
   const bytes = Buffer.from(text)
   return { kind: 'file', hash: sha256(bytes), size: bytes.byteLength, executable }
