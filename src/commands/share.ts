@@ -101,7 +101,12 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     try {
       return await startServer({ ...options, port: port ?? USUAL_PORT })
     } catch (error) {
-      if (port !== undefined || !isBlobsError(error, 'Unavailable')) throw error
+      if (!isBlobsError(error, 'Unavailable')) throw error
+      if (port !== undefined)
+        throw new BlobsError('Unavailable', error.message, {
+          cause: error,
+          hint: 'choose another by --port; --port 0 takes a free one',
+        })
       const server = await startServer({ ...options, port: 0 })
       this.output.message(`port ${USUAL_PORT} is taken; this took ${server.port} (--port chooses one)`)
       return server

@@ -55,6 +55,9 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   static override stream = true
   static override service = true
 
+  /** Failures that were told. One of an earlier sync is not told by the agent again, but whoever runs this one should hear of it. */
+  private readonly told = new Set<string>()
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Sync)
     const started = this.clock.elapsed()
@@ -64,11 +67,7 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     if (running && !flags.watch && !flags['dry-run']) {
       try {
         this.output.message(`an agent (pid ${running.pid}) keeps this folder in sync; waiting for it`)
-        const summary = await running.wait()
-        for (const { path, code, reason, remedy } of summary.failed) {
-          this.tellEvent({ type: 'failed', path, reason: code, message: reason, remedy })
-        }
-        return this.present(folder, summary, started)
+        return this.present(folder, await running.wait(), started)
       } finally {
         await running.close()
       }
@@ -109,6 +108,7 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       progress?.expect({ bytes: event.totalBytes, items: event.totalFiles })
       progress?.set(event.bytes, event.files)
     }
+    if (event.type === 'failed') this.told.add(event.path)
     // A sync that ends tells of a brake at its end.
     if (event.type !== 'brake' || progress === null || this.output.json) this.tellEvent(event)
   }
@@ -183,6 +183,9 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
 
   private present(folder: SyncedFolder, summary: SyncSummary, started: number, stopped = false): void {
     const exitCode = stopped ? 0 : summary.brake ? 12 : summary.failed.length > 0 ? 3 : 0
+    for (const { path, code, reason, remedy } of summary.failed) {
+      if (!this.told.has(path)) this.tellEvent({ type: 'failed', path, reason: code, message: reason, remedy })
+    }
     this.tellSummary(folder, summary, started, exitCode)
     if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.shown)
     if (exitCode !== 0) this.exit(exitCode)
