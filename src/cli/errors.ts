@@ -179,7 +179,7 @@ export function errorJson(view: ErrorView): Record<string, unknown> {
 }
 
 /** `team/report.pdf is at version 5 (yours was 3), changed 2 min ago by laptop` */
-export function describeConflict(conflict: Conflict, bucket: string, now: number): string {
+function describeConflict(conflict: Conflict, bucket: string, now: number): string {
   const name = plain(bucket === '' ? conflict.key : `${bucket}/${conflict.key}`)
   const { current, expected } = conflict
   const yours = typeof expected === 'object' ? expected.version : null

@@ -7,11 +7,12 @@ import { unlessAborted, until, type TransferContext } from './context.ts'
 import {
   attributesOf,
   concernsAll,
-  landTogether,
   openFolders,
+  openLanding,
   refuseFolder,
   segmentsOf,
   withPath,
+  type Landing,
   type SmallFile,
 } from './landing.ts'
 import { folderOf, listAll } from './listing.ts'
@@ -29,7 +30,7 @@ export type GetResult =
 export type Range = readonly [first: number, last: number]
 
 const BATCH_BYTES = 8 * 1024 * 1024
-const BATCH_ITEMS = 500
+const BATCH_ITEMS = 1000
 const BATCHES_AT_ONCE = 3
 
 /**
@@ -65,14 +66,16 @@ export async function measureFolder(context: TransferContext, key: string): Prom
   context.progress.expect({ bytes, items })
 }
 
-/** Gets each item into its file. `root` is a folder on the file system of them all. */
+/** Gets each item into its file; all are durable when it ends. `root` is a folder on the file system of them all. */
 export async function* getItems(
   context: TransferContext,
   items: AsyncIterable<GetItem | GetResult> | Iterable<GetItem>,
   root: string,
 ): AsyncGenerator<GetResult> {
-  const results = ordered(batches(items), BATCHES_AT_ONCE, (batch) => getBatch(context, batch, root))
+  const landing = openLanding(context.fs, context.ids, root)
+  const results = ordered(batches(items), BATCHES_AT_ONCE, (batch) => getBatch(context, batch, landing))
   for await (const batch of results) yield* batch
+  await landing.settle()
 }
 
 /** One blob, or a part of it, into one file; returns the bytes written. Its file is replaced only once all of it is there. */
@@ -151,7 +154,7 @@ async function* batches(
 async function getBatch(
   context: TransferContext,
   batch: readonly (GetItem | GetResult)[],
-  root: string,
+  landing: Landing,
 ): Promise<readonly GetResult[]> {
   const items = batch.filter(isItem)
   const small = items.filter((item) => item.info.size <= MAX_FETCH_BYTES)
@@ -161,7 +164,7 @@ async function getBatch(
     const bytes = bytesOf.get(item)
     return bytes ? [{ path: item.path, bytes, meta: item.info.meta }] : []
   })
-  const landed = new Map((await landTogether(context.fs, context.ids, root, files)).map((one) => [one.path, one]))
+  const landed = new Map((await landing.land(files)).map((one) => [one.path, one]))
   for (const item of items) {
     const one = bytesOf.has(item) ? landed.get(item.path) : undefined
     const result = one ? toResult(item, one.error) : await getAlone(context, item)

@@ -54,7 +54,7 @@ export function attributesOf(meta: Meta): { mode: number; mtimeNs: bigint | null
   return { mode: (isExecutable(meta) ? 0o777 : 0o666) & ~process.umask(), mtimeNs: mtimeOf(meta) }
 }
 
-export interface Landed {
+interface Landed {
   readonly path: string
   readonly error?: unknown
 }
@@ -64,39 +64,72 @@ export interface SmallFile {
   readonly meta: Meta
 }
 
-/**
- * Replaces many small files: all are written beside their places, made durable together, and only then take their names. Tells of each
- * whether it landed; one that failed left its place as it was. `root` is any folder on the same file system.
- */
-export async function landTogether(
-  fs: FileSystem,
-  ids: Ids,
-  root: string,
-  files: readonly SmallFile[],
-): Promise<Landed[]> {
-  const staged: { path: string; temporary: string }[] = []
-  const results: Landed[] = []
-  try {
-    for (const file of files) {
-      try {
-        refuseFolder(fs, file.path)
-        const temporary = join(dirname(file.path), temporaryName(basename(file.path), ids.next()))
-        await writeNew(fs, temporary, file)
-        staged.push({ path: file.path, temporary })
-      } catch (error) {
-        if (concernsAll(error)) throw withPath(error, file.path)
-        results.push({ path: file.path, error: withPath(error, file.path) })
-      }
-    }
-    await fs.syncGroup(
-      root,
-      staged.map((file) => file.temporary),
-    )
-    for (const file of staged.splice(0)) results.push(take(fs, file))
-  } finally {
-    for (const file of staged) remove(fs, file.temporary)
+/** Puts many small files in their places, with few flushes of the disk. */
+export interface Landing {
+  /**
+   * All are written beside their places and then take their names; what replaces a file is made durable before. Tells of each whether
+   * it landed; one that failed left its place as it was.
+   */
+  land(files: readonly SmallFile[]): Promise<Landed[]>
+  /** Resolves when everything that landed is durable. */
+  settle(): Promise<void>
+}
+
+/** Paths whose durability is still owed before they are made durable in between. */
+const OWED = 50_000
+
+/** `root` is any folder on the file system of all the files. */
+export function openLanding(fs: FileSystem, ids: Ids, root: string): Landing {
+  let owed: string[] = []
+  const settle = async (): Promise<void> => {
+    const paths = owed
+    owed = []
+    if (paths.length > 0) await fs.syncGroup(root, [...paths, ...new Set(paths.map((path) => dirname(path)))])
   }
-  return results
+  const land = async (files: readonly SmallFile[]): Promise<Landed[]> => {
+    const staged: Staged[] = []
+    const results: Landed[] = []
+    try {
+      for (const file of files) {
+        const one = await stage(fs, ids, file)
+        if ('temporary' in one) staged.push(one)
+        else results.push(one)
+      }
+      const replacing = staged.filter((file) => file.replaces)
+      if (replacing.length > 0) {
+        await fs.syncGroup(
+          root,
+          replacing.map((file) => file.temporary),
+        )
+      }
+      for (const file of staged.splice(0)) results.push(take(fs, file))
+    } finally {
+      for (const file of staged) remove(fs, file.temporary)
+    }
+    for (const { path, error } of results) if (error === undefined) owed.push(path)
+    if (owed.length >= OWED) await settle()
+    return results
+  }
+  return { land, settle }
+}
+
+interface Staged {
+  readonly path: string
+  readonly temporary: string
+  readonly replaces: boolean
+}
+
+async function stage(fs: FileSystem, ids: Ids, file: SmallFile): Promise<Staged | Landed> {
+  const { path } = file
+  try {
+    const replaces = refuseFolder(fs, path)
+    const temporary = join(dirname(path), temporaryName(basename(path), ids.next()))
+    await writeNew(fs, temporary, file)
+    return { path, temporary, replaces }
+  } catch (error) {
+    if (concernsAll(error)) throw withPath(error, path)
+    return { path, error: withPath(error, path) }
+  }
 }
 
 function take(fs: FileSystem, file: { path: string; temporary: string }): Landed {
@@ -123,9 +156,10 @@ async function writeNew(fs: FileSystem, path: string, file: SmallFile): Promise<
   }
 }
 
-/** Throws `Refused` when a folder has the name: a file never replaces one. */
-export function refuseFolder(fs: FileSystem, path: string): void {
-  if (fs.lstat(path)?.kind !== 'folder') return
+/** Whether something is there to be replaced. Throws `Refused` when it is a folder: a file never replaces one. */
+export function refuseFolder(fs: FileSystem, path: string): boolean {
+  const kind = fs.lstat(path)?.kind
+  if (kind !== 'folder') return kind !== undefined
   throw new BlobsError('Refused', `${path} is a folder, so no file can take its name`, {
     hint: 'move it away, or choose another destination',
   })

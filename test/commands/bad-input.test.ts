@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -227,4 +227,40 @@ test('a file is not taken for a folder, nor replaced by one', async () => {
   expect(result.stderr).toContain('taken')
   expect(statSync(machine.path('taken')).isFile()).toBe(true)
   writeFileSync(machine.path('taken'), '')
+})
+
+// Small file systems that nobody else sees: needs unshare(1) with mount(8), which some containers refuse.
+const mounts = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
+describe.skipIf(!mounts)('a full disk', () => {
+  let full: Machine
+  const MOUNT = 'mkdir -p full && mount -t tmpfs -o size=2m none full'
+  const onFull = (line: string): Promise<Result> =>
+    full.shell(`exec unshare -rm sh -c "$LINE"`, { env: { LINE: `${MOUNT} && ${line}` } })
+  beforeAll(async () => {
+    full = openMachine()
+    for (let i = 0; i < 8; i++) full.write(`tree/${i}`, Buffer.alloc(500_000, i))
+    full.write('large', Buffer.alloc(3_000_000, 'large'))
+    await full.blobs(['bucket', 'create', 'team'])
+    await full.blobs(['put', '-r', 'tree', 'large', 'team/t/'])
+  })
+  afterAll(() => full.dispose())
+
+  test.each([
+    ['of one blob', 'blobs get team/t/large full/'],
+    ['of a folder', 'blobs get -r team/t/tree full/'],
+  ])('ends a get %s with 10, and leaves nothing half written', async (_, line) => {
+    const result = await onFull(
+      `${line}; code=$?; find full -type f -size -400k; find full -name "*.blobs-tmp"; exit $code`,
+    )
+    expect(result).toMatchObject({ code: 10, stdout: '' })
+    expect(result.stderr).toMatch(/^no space: full\/.*: the disk is full\n→ /)
+  })
+
+  test('ends a put with 10, and the store works again once there is room', async () => {
+    const line =
+      'export XDG_DATA_HOME=$PWD/full; blobs bucket create team -q >&2; blobs put large team/; echo $?; blobs ls; echo small | blobs put - team/x; echo $?'
+    const result = await onFull(line)
+    expect(result.stdout).toMatch(/^10\nteam\n- → team\/x {2}v1 {2}6 B\n0\n$/)
+    expect(result.stderr).toContain('no space: ')
+  })
 })

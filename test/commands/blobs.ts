@@ -14,7 +14,7 @@ export interface Result {
   lines(): Record<string, unknown>[]
   json(): Record<string, unknown>
 }
-export interface RunOptions {
+interface RunOptions {
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
