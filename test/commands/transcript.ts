@@ -39,7 +39,8 @@ async function serverEnv(machine: Machine): Promise<Record<string, string>> {
   return { SERVER: server.url, BLOBS_TOKEN: stdout.trim(), DATA: server.data }
 }
 
-async function play(machine: Machine, command: string, env: Record<string, string>): Promise<string> {
+/** Runs a step's command; what came out, without what differs from run to run. */
+export async function play(machine: Machine, command: string, env: Record<string, string> = {}): Promise<string> {
   const { code, stdout } = await machine.shell(`{ ${command.replaceAll('\n', ' ')}\n} 2>&1`, { env })
   const output = normalise(stdout, machine, env).replace(/\n$/, '')
   return [output, ...(code === 0 ? [] : [`[exit ${code ?? 'signal'}]`])].filter((part) => part !== '').join('\n')
@@ -63,7 +64,7 @@ function normalise(text: string, machine: Machine, env: Record<string, string>):
     .replaceAll(/\(laptop \d{4}-\d\d-\d\d\)/g, '(laptop 2026-07-28)')
 }
 
-function parse(text: string): Step[] {
+export function parse(text: string): Step[] {
   return text
     .split(/^\$ /m)
     .slice(1)
@@ -73,6 +74,6 @@ function parse(text: string): Step[] {
     })
 }
 
-function format(steps: readonly Step[]): string {
+export function format(steps: readonly Step[]): string {
   return steps.map(({ command, output }) => `$ ${command}\n${output === '' ? '' : `${output}\n`}`).join('\n')
 }
