@@ -8,7 +8,7 @@ import { parseMaxDelete } from '../cli/sync/max-delete.ts'
 import { brakeText, planLine } from '../cli/sync/present.ts'
 import type { Places } from '../locations/places.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import { pair, readPairing, type Brake, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
+import { pair, readPairing, type Brake, type DryRun, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
 
 export default class Sync extends FolderCommand {
   static override summary = 'Keep a folder and a bucket the same.'
@@ -169,7 +169,7 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     })
   }
 
-  private presentPlan(plan: { lines: readonly Parameters<typeof planLine>[0][]; brake: Brake | null }): void {
+  private presentPlan(plan: DryRun): void {
     for (const line of plan.lines) this.output.item('plan', line, planLine(line))
     const text =
       plan.lines.length === 0

@@ -8,6 +8,8 @@ import type {
   ResolveResult,
   SyncEvent,
   SyncSummary,
+  Unsynced,
+  Waiting,
   WhyReport,
 } from '../../sync/agent.ts'
 
@@ -153,7 +155,7 @@ function watchText({ watch }: AgentStatus): string {
   return watch.remedy === null ? mode : `${mode} → ${plain(watch.remedy)}`
 }
 
-function waitingText(item: AgentStatus['waiting'][number]): string {
+function waitingText(item: Waiting): string {
   const what =
     item.type === 'approval'
       ? `${brakeText(item)}: ${someOf(item.paths, item.count)}`
@@ -162,7 +164,7 @@ function waitingText(item: AgentStatus['waiting'][number]): string {
 }
 
 function unsyncedText(status: AgentStatus, paths: number): string {
-  const shown = status.unsynced.slice(0, paths)
+  const shown: readonly Unsynced[] = status.unsynced.slice(0, paths)
   const lines = shown.map((item) => `  ${plain(item.path)}: ${plain(item.reason)}\n  → ${plain(item.remedy)}`)
   const more = status.unsynced.length - shown.length
   return [
