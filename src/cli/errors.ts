@@ -199,7 +199,7 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   const more = error.conflicts.length - 1
   const message = conflict
     ? `${describeConflict(conflict, bucket, now)}${more > 0 ? `, and ${more} more` : ''}`
-    : plain(error.message)
+    : plain(unwrapped(error.message))
   const key = error.key ?? conflict?.key
   return {
     code: error.code,
@@ -264,14 +264,18 @@ function usageMessage(error: unknown): string | null {
     const names = error.args.map((arg: { name: string }) => arg.name.toUpperCase())
     return `missing ${names.join(' and ')}`
   }
-  const text = error.message
-    .replace(/\n?See more help with --help/g, '')
-    .replace(/^Parsing (--\S+) \n\t/, '$1: ')
+  const text = unwrapped(error.message)
+    .replace(/^Run blobs help.*/, 'there is no such command')
     .replace(/^The following errors? occurred:\s*/, '')
     .replace(/^Nonexistent flags?: /, 'there is no flag ')
     .replace(/^Exactly one of the following must be provided: (\S+), (\S+)$/, 'give either $1 or $2')
     .trim()
   return text.charAt(0).toLowerCase() + text.slice(1)
+}
+
+// What oclif puts around the message of a flag's parser.
+function unwrapped(message: string): string {
+  return message.replace(/\n?See more help with --help/g, '').replace(/^Parsing (--\S+) \n\t/, '$1: ')
 }
 
 // A token is never put into a message; this is the second lock.

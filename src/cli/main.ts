@@ -8,7 +8,8 @@ import { errorJson, errorText, viewError } from './errors.ts'
  */
 export async function main(argv: string[], root: string): Promise<void> {
   try {
-    await run(argv, root)
+    const [first, ...rest] = argv
+    await run(first === 'help' ? [...rest, '--help'] : argv, root)
     await flush()
   } catch (error) {
     if (error instanceof Errors.ExitError) return await handle(error)
