@@ -197,7 +197,6 @@ async function finish(
   touched: ReadonlySet<string>,
   { keepFolder = () => false }: ApplyOptions,
 ): Promise<void> {
-  const { fs, root, tmp } = context
   for (const task of tasks) if (task.ended?.type !== 'done') discardStaged(context, task)
   const done = tasks.filter((task) => task.ended?.type === 'done')
   const filled = new Map<Path, Task>()
@@ -215,8 +214,21 @@ async function finish(
     task.now.push({ path: `${path}/`, node: isEmptyFolder(context, path) ? EMPTY_FOLDER : { kind: 'absent' } })
   }
   for (const task of done) observeSibling(context, task)
-  const folders = [...touched].filter((folder) => fs.lstat(folder)?.kind === 'folder')
-  if (folders.length > 0) await fs.syncGroup(root.path, [tmp, ...folders])
+  await syncNames(context, touched)
+}
+
+/** Folders that somebody moves away just now are left out: what they hold has another name already. */
+async function syncNames({ fs, root, tmp }: DiskContext, touched: ReadonlySet<string>): Promise<void> {
+  const standing = (): string[] => [...touched].filter((folder) => fs.lstat(folder)?.kind === 'folder')
+  for (let folders = standing(), before = -1; folders.length > 0 && folders.length !== before;) {
+    try {
+      return await fs.syncGroup(root.path, [tmp, ...folders])
+    } catch (error) {
+      before = folders.length
+      folders = standing()
+      if (folders.length === before) throw error
+    }
+  }
 }
 
 function observeSibling(context: DiskContext, { work: { step }, sibling, seen, now }: Task): void {
