@@ -4,6 +4,7 @@ import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary,
 import type { AgentState } from './core/agent-state.ts'
 import type { Path } from './core/types.ts'
 import type { Watcher, WatchOptions, WatchProblem } from './disk/watch.ts'
+import { dirtyFolders } from './session/dirty.ts'
 import { knownConflicts, listConflicts, resolveConflict } from './session/conflicts.ts'
 import { keepInSync } from './session/live.ts'
 import { holdBack, judge, planAll } from './session/planning.ts'
@@ -42,7 +43,7 @@ export function openEngine(options: EngineOptions): Agent {
   const serial = <T>(work: () => Promise<T>): Promise<T> => oneByOne(() => noticingDamage(work, options.onDamage))
   let state: AgentStateName = 'idle'
   let problem: WatchProblem | null = null
-  let watching = false
+  let watching: Promise<SyncSummary> | null = null
   const closing = new AbortController()
 
   const setState = (name: AgentStateName): void => {
@@ -57,10 +58,10 @@ export function openEngine(options: EngineOptions): Agent {
     serial(async () => {
       const before = { ...session.tally }
       session.failures.forget()
-      if (!watching) setState('syncing')
+      if (watching === null) setState('syncing')
       try {
         const result = await untilSettled(session, both(signal))
-        if (!watching) setState(result.braked ? 'waiting' : 'idle')
+        if (watching === null) setState(result.braked ? 'waiting' : 'idle')
       } catch (error) {
         if (!both(signal).aborted) throw error
       }
@@ -68,44 +69,49 @@ export function openEngine(options: EngineOptions): Agent {
       return summary(session, before)
     })
 
+  const watch = async (signal: AbortSignal): Promise<SyncSummary> => {
+    const before = { ...session.tally }
+    await keepInSync(
+      {
+        session,
+        serial,
+        watchFolder: options.watchFolder,
+        onState: (next) => setState(nameOf(next)),
+        onWatch: (now) => {
+          problem = now
+        },
+        ...(options.rescanMs === undefined ? {} : { rescanMs: options.rescanMs }),
+      },
+      signal,
+    )
+    return summary(session, before)
+  }
+
   return {
     pid: options.pid,
     syncOnce,
     watch: async (signal) => {
-      const before = { ...session.tally }
-      watching = true
+      watching = watch(both(signal))
       try {
-        await keepInSync(
-          {
-            session,
-            serial,
-            watchFolder: options.watchFolder,
-            onState: (next) => setState(nameOf(next)),
-            onWatch: (now) => {
-              problem = now
-            },
-            ...(options.rescanMs === undefined ? {} : { rescanMs: options.rescanMs }),
-          },
-          both(signal),
-        )
+        return await watching
       } finally {
-        watching = false
+        watching = null
       }
-      return summary(session, before)
     },
-    status: () => statusOf(session, { state, location: options.location, watching, problem }),
+    status: () => statusOf(session, { state, location: options.location, watching: watching !== null, problem }),
     why: async (path) => why(session, path),
     conflicts: () => listConflicts(session),
     resolveConflict: async (path, keep) => {
       const resolved = await serial(() => resolveConflict(session, path, keep))
-      if (watching) await syncOnce()
+      if (watching !== null) await syncOnce()
       return resolved
     },
-    approve: async () => decide(session, serial, approveHeld, watching ? syncOnce : null),
-    reject: async () => decide(session, serial, rejectHeld, watching ? syncOnce : null),
+    approve: async () => decide(session, serial, approveHeld, watching === null ? null : syncOnce),
+    reject: async () => decide(session, serial, rejectHeld, watching === null ? null : syncOnce),
     dryRun: (signal) => serial(() => dryRun(session, signal)),
     close: async () => {
       closing.abort()
+      await watching?.catch(() => undefined)
       await serial(async () => options.release())
     },
   }
@@ -146,7 +152,9 @@ async function untilSettled(session: Session, signal: AbortSignal): Promise<Cycl
     const waits = [result.wait?.inMs, retry, restless ? RESTLESS_PAUSE : undefined].filter((ms) => ms !== undefined)
     if (waits.length === 0) break
     await clock.sleep(Math.min(...waits), signal)
-    if (!signal.aborted) result = await session.cycle({ local: 'all', remote: true }, signal)
+    if (signal.aborted) break
+    const again = [...(result.wait?.folders ?? []), ...dirtyFolders(session.observer.restless())]
+    result = await session.cycle({ local: again, remote: true }, signal)
   }
   return result
 }

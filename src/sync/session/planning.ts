@@ -4,7 +4,7 @@ import { brake, census, isBraked, type Brake, type Delete, type Side } from '../
 import type { Path, Step } from '../core/types.ts'
 import { IGNORE_FILE } from '../disk/ignore.ts'
 import { keyOf } from '../remote/mapping.ts'
-import { hold, isApproved, sideOf } from '../state/held.ts'
+import { heldDeletes, hold, isApproved, sideOf } from '../state/held.ts'
 import { write } from '../state/open.ts'
 import { differing, filesWithBase, inBucketWith, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
 import { clashing } from './clashes.ts'
@@ -146,6 +146,7 @@ function verdict(ports: SessionPorts, deletes: readonly Step[]): Verdict {
 
 /** Writes down what waits. */
 export function holdBack(ports: SessionPorts, verdict: Verdict): void {
+  if (verdict.brakes.length === 0 && heldDeletes(ports.db, 0).length === 0) return
   write(ports.db, () => {
     for (const side of ['local', 'remote'] as const) {
       hold(ports.db, side, verdict.brakes.find((one) => one.side === side)?.steps ?? [])

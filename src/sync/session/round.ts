@@ -9,7 +9,8 @@ import { write } from '../state/open.ts'
 import { setBase } from '../state/remote.ts'
 import { onDiskWith, rowAt } from '../state/rows.ts'
 import { dirtyFolders } from './dirty.ts'
-import { advance, type Progress } from './advance.ts'
+import { advance, type Advance, type Progress as Moves } from './advance.ts'
+import type { Progress } from './progress.ts'
 import type { Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
 import {
@@ -33,6 +34,7 @@ export interface RoundContext {
   readonly observer: Observer
   readonly failures: Failures
   readonly tally: Tally
+  readonly progress: Progress
   readonly sendWhole: Set<Path>
   /** Skips that were told already. */
   readonly told: Set<string>
@@ -52,7 +54,7 @@ export interface RoundResult {
 /** One look at all that differs: plan, brakes, then both sides at once. Throws what concerns the whole bucket, with all results saved. */
 export async function round(context: RoundContext): Promise<RoundResult> {
   const { ports, failures } = context
-  const progress: Progress = { moved: false, lookRemote: false, dirty: new Set(), sendWhole: context.sendWhole }
+  const moves: Moves = { moved: false, lookRemote: false, dirty: new Set(), sendWhole: context.sendWhole }
   const options: PlanningOptions = {
     leaveOut: (path) => failures.waits(path),
     sendWhole: context.sendWhole,
@@ -66,7 +68,7 @@ export async function round(context: RoundContext): Promise<RoundResult> {
       holdBack(ports, verdict)
     }
     for (const path of planned.rows.keys()) due.delete(path)
-    await carryOut(context, planned, verdict, progress, late)
+    await carryOut(context, planned, verdict, moves, late)
     if (context.signal?.aborted) break
   }
   // What failed and differs no more is all right.
@@ -76,9 +78,9 @@ export async function round(context: RoundContext): Promise<RoundResult> {
     holdBack(ports, verdict)
   }
   return {
-    moved: progress.moved,
-    lookRemote: progress.lookRemote,
-    dirty: dirtyFolders(progress.dirty),
+    moved: moves.moved,
+    lookRemote: moves.lookRemote,
+    dirty: dirtyFolders(moves.dirty),
     wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },
     verdict,
   }
@@ -88,11 +90,11 @@ async function carryOut(
   context: RoundContext,
   planned: Planned,
   verdict: Verdict,
-  progress: Progress,
+  moves: Moves,
   late: Map<Path, number>,
 ): Promise<void> {
   const { ports } = context
-  writeDown(context, planned, progress)
+  writeDown(context, planned, moves)
   const { plan } = planned
   const due = (step: Step): boolean => {
     if (!isBraked(step)) return true
@@ -104,43 +106,79 @@ async function carryOut(
     late.set(step.path, DELETE_PATIENCE - gone)
     return false
   }
-  const results = advance({ ports, observer: context.observer, failures: context.failures, progress }, planned)
-  const settled = await Promise.allSettled([
-    push(
-      {
-        bucket: ports.bucket,
-        db: ports.db,
-        fs: ports.fs,
-        clock: ports.clock,
-        ids: ports.ids,
-        root: ports.root.path,
-        device: ports.device.name,
-        onResults: (list) => results.pushed(list),
-        onBytes: (bytes) => {
-          context.tally.bytesUp += bytes
-        },
-        ...(context.signal === undefined ? {} : { signal: context.signal }),
-      },
-      [...plan.uploads, ...plan.remoteDeletes].filter(due).map((step) => pushWork(planned, step)),
-    ),
-    pull(
-      {
-        bucket: ports.bucket,
-        disk: ports.disk,
-        onDiskWith: (hash, size) => onDiskWith(ports.db, hash, size, 1),
-        keepFolder: (folder) => keepsFolder(ports, folder),
-        onResults: (list) => results.pulled(list),
-        onBytes: (bytes) => {
-          context.tally.bytesDown += bytes
-        },
-        ...(context.signal === undefined ? {} : { signal: context.signal }),
-      },
-      diskOrder(planned)
-        .filter(due)
-        .map((step) => pullWork(planned, step)),
-    ),
-  ])
+  const pushes = [...plan.uploads, ...plan.remoteDeletes].filter(due).map((step) => pushWork(planned, step))
+  const pulls = diskOrder(planned)
+    .filter(due)
+    .map((step) => pullWork(planned, step))
+  context.progress.expect(pushes.length + pulls.length, bytesOf(pushes) + bytesOf(pulls))
+  const results = advance({ ports, observer: context.observer, failures: context.failures, progress: moves }, planned)
+  const settled = await Promise.allSettled([pushAll(context, results, pushes), pullAll(context, results, pulls)])
   for (const one of settled) if (one.status === 'rejected') throw one.reason
+}
+
+function pushAll(
+  { ports, tally, progress, signal }: RoundContext,
+  results: Advance,
+  works: readonly PushWork[],
+): Promise<void> {
+  const { bucket, db, fs, clock, ids, root, device } = ports
+  return push(
+    {
+      bucket,
+      db,
+      fs,
+      clock,
+      ids,
+      root: root.path,
+      device: device.name,
+      onResults: (list) => {
+        results.pushed(list)
+        progress.files(list.length)
+      },
+      onBytes: (bytes) => {
+        tally.bytesUp += bytes
+        progress.bytes(bytes)
+      },
+      ...(signal === undefined ? {} : { signal }),
+    },
+    works,
+  )
+}
+
+function pullAll(
+  { ports, tally, progress, signal }: RoundContext,
+  results: Advance,
+  works: readonly PullWork[],
+): Promise<void> {
+  const { bucket, db, disk } = ports
+  return pull(
+    {
+      bucket,
+      disk,
+      onDiskWith: (hash, size) => onDiskWith(db, hash, size, 1),
+      keepFolder: (folder) => keepsFolder(ports, folder),
+      onResults: (list) => {
+        results.pulled(list)
+        progress.files(list.length)
+      },
+      onBytes: (bytes) => {
+        tally.bytesDown += bytes
+        progress.bytes(bytes)
+      },
+      ...(signal === undefined ? {} : { signal }),
+    },
+    works,
+  )
+}
+
+/** Bytes that have to travel, as far as can be told before. */
+function bytesOf(works: readonly (PushWork | PullWork)[]): number {
+  let bytes = 0
+  for (const { step } of works) {
+    if (step.type === 'upload' && step.copyOf === null) bytes += step.local.size
+    if (step.type === 'download' && step.replaces?.hash !== step.remote.hash) bytes += step.remote.size
+  }
+  return bytes
 }
 
 /** Deletes first; but one that is half of a move goes next to the other half, so that the bytes are still there to be taken. */
@@ -157,7 +195,7 @@ function diskOrder({ plan }: Planned): PullStep[] {
 }
 
 /** Saves what needs no I/O: agreements, and why a path is left alone. */
-function writeDown(context: RoundContext, { plan, rows }: Planned, progress: Progress): void {
+function writeDown(context: RoundContext, { plan, rows }: Planned, moves: Moves): void {
   const { ports, told } = context
   const planned = new Set<Path>()
   for (const list of [
@@ -173,7 +211,7 @@ function writeDown(context: RoundContext, { plan, rows }: Planned, progress: Pro
   const parked: [Path, Parked][] = plan.skips.map((step) => [step.path, step.reason])
   for (const step of plan.skips) planned.add(step.path)
   for (const path of rows.keys()) if (!planned.has(path)) parked.push([path, 'settled'])
-  if (plan.records.length > 0) progress.moved = true
+  if (plan.records.length > 0) moves.moved = true
   if (plan.records.length > 0 || parked.length > 0) {
     write(ports.db, () => {
       for (const { path, base } of plan.records) setBase(ports.db, path, base)

@@ -8,6 +8,7 @@ import { openFailures, type Failures } from './failures.ts'
 import { openObserver, type Observer, type Scope } from './observe.ts'
 import type { Verdict } from './planning.ts'
 import type { SessionPorts } from './ports.ts'
+import { openProgress } from './progress.ts'
 import { recover } from './recover.ts'
 import { round, type RoundResult } from './round.ts'
 import { count, newTally, type Tally } from './tally.ts'
@@ -56,7 +57,8 @@ export function openSession(given: SessionPorts): Session {
   }
   const observer = openObserver(ports)
   const failures = openFailures(ports.db, ports.clock)
-  const session = { ports, observer, failures, tally, sendWhole: new Set<string>(), told: new Set<string>() }
+  const progress = openProgress(ports.clock, ports.onEvent)
+  const session = { ports, observer, failures, tally, progress, sendWhole: new Set<string>(), told: new Set<string>() }
   const feed = feedApplier({ bucket: ports.bucket, db: ports.db, ignores: observer.ignores })
   const brakes = brakeTeller(ports)
   let recovered = false
@@ -69,6 +71,30 @@ export function openSession(given: SessionPorts): Session {
   const look = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<void> => {
     await observeBoth(ports, observer, scope, signal)
   }
+  const rounds = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<CycleResult> => {
+    let next = scope
+    for (let n = 0; n < MOST_ROUNDS; n++) {
+      await look(next, signal)
+      if (signal?.aborted) break
+      const result = await round({ ...session, signal })
+      brakes(result.verdict)
+      if (signal?.aborted) break
+      const late = await ports.disk.lateWrites()
+      if (late.length > 0) write(ports.db, () => observer.take(late))
+      if (isQuiet(result, observer) && late.length === 0) return finish(session, scope, result)
+      if (n >= QUICK_ROUNDS) await ports.clock.sleep(50, signal)
+      const rules = observer.rulesChanged()
+      next = { local: rules ? 'all' : result.dirty, remote: scope.remote || result.lookRemote }
+    }
+    if (signal?.aborted) return { wait: null, braked: false }
+    throw new BlobsError(
+      'Refused',
+      `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`,
+      {
+        hint: 'something keeps changing it; blobs status lists the paths that differ',
+      },
+    )
+  }
   return {
     ports,
     observer,
@@ -79,28 +105,11 @@ export function openSession(given: SessionPorts): Session {
     cycle: async (scope, signal) => {
       await start()
       if (scope.local === 'all') write(ports.db, () => unparkAll(ports.db))
-      let next: CycleScope = scope
-      for (let n = 0; n < MOST_ROUNDS; n++) {
-        await look(next, signal)
-        if (signal?.aborted) break
-        const result = await round({ ...session, signal })
-        brakes(result.verdict)
-        if (signal?.aborted) break
-        const late = await ports.disk.lateWrites()
-        if (late.length > 0) write(ports.db, () => observer.take(late))
-        if (isQuiet(result, observer) && late.length === 0) return finish(session, scope, result)
-        if (n >= QUICK_ROUNDS) await ports.clock.sleep(50, signal)
-        const rules = observer.rulesChanged()
-        next = { local: rules ? 'all' : result.dirty, remote: scope.remote || result.lookRemote }
+      try {
+        return await rounds(scope, signal)
+      } finally {
+        progress.settle()
       }
-      if (signal?.aborted) return { wait: null, braked: false }
-      throw new BlobsError(
-        'Refused',
-        `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`,
-        {
-          hint: 'something keeps changing it; blobs status lists the paths that differ',
-        },
-      )
     },
   }
 }
