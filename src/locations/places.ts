@@ -5,6 +5,7 @@ import { directories, type Directories } from '../platform/directories.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { Buckets, BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import { lazily } from '../store/lazy.ts'
 import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
@@ -36,6 +37,8 @@ export interface Places extends AsyncDisposable {
   buckets(location: Location): Promise<Buckets>
   /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
   open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
+  /** The same, opened by the first call that needs it: for those who can do without it for a while. */
+  openLater(target: Pick<Target, 'location' | 'bucket'>): BlobStore
   /** This machine, as the history shows it. */
   device(): Device
 }
@@ -75,6 +78,7 @@ export function openPlaces(options: PlacesOptions): Places {
       opening.catch(() => stores.delete(name))
       return opening
     },
+    openLater: (target) => lazily(() => places.open(target)),
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
       const open = [...stores.values(), ...opened.values()]

@@ -99,6 +99,24 @@ describe('sync --watch', () => {
     }
   })
 
+  it('starts while the server is away, shows the status meanwhile, and goes on when it is back', async () => {
+    const host = place.machine('server')
+    const server = await startServer(host)
+    const laptop = place.machine('away', { BLOBS_TOKEN_FILE: await makeToken(host, server, 'team') })
+    await laptop.must(['sync', folder, `${server.url}/team`])
+    await server.process.stop()
+    writeFileSync(join(folder, 'a.txt'), 'a')
+    const alone = await laptop.run(['sync', folder])
+    expect(alone.code).toBe(8)
+    expect((await laptop.must(['status', folder])).out).toContain(`${server.url}/team`)
+    const agent = laptop.start(['sync', folder, '--watch', '--json'])
+    await agent.event('being offline', (event) => event['type'] === 'offline')
+    expect(JSON.parse((await laptop.must(['status', folder, '--json'])).out)).toMatchObject({ state: 'offline' })
+    await server.restart()
+    await agent.event('the upload', (event) => event['type'] === 'uploaded')
+    expect((await agent.stop()).code).toBe(0)
+  })
+
   it('frees the folder when it is killed', async () => {
     const agent = await watching()
     await agent.stop('SIGKILL')

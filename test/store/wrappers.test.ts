@@ -4,6 +4,7 @@ import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { faultsByChance, faulty } from '../../src/store/faulty.ts'
 import { limited } from '../../src/store/limit.ts'
+import { lazily } from '../../src/store/lazy.ts'
 import { readOnly } from '../../src/store/read-only.ts'
 import { retrying } from '../../src/store/retry.ts'
 import { fastClock } from './clocks.ts'
@@ -30,6 +31,8 @@ blobStoreConformance('a store that is limited', () =>
 blobStoreConformance('a store with a fault injector that lets all pass', () =>
   openBucket((store) => faulty(store, () => null)),
 )
+
+blobStoreConformance('a store that is opened by its first call', () => openBucket((store) => lazily(async () => store)))
 
 let seed = 0
 blobStoreConformance('a store that fails a third of all calls, retried', () => {

@@ -153,7 +153,8 @@ export abstract class FolderCommand extends BlobsCommand {
     return await openAgent({
       folder: root,
       pairing,
-      store: await places.open(pairing),
+      // The folder's own state can be shown, and its agent started, while the server is away.
+      store: places.openLater(pairing),
       fs: this.fs,
       clock: this.clock,
       ids: this.ids,
