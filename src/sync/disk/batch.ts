@@ -3,7 +3,7 @@ import type { Content, Path } from '../core/types.ts'
 import { create, DROPPED, lastLook, noWay, remove, replace, setExecutable, type Ended, type Seen } from './act.ts'
 import { isForUser } from './confine.ts'
 import type { DiskContext } from './context.ts'
-import { reasonOf } from './failure.ts'
+import { codeOf, reasonOf } from './failure.ts'
 import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
 import { parentOf } from './names.ts'
 import { linkSibling, observe } from './siblings.ts'
@@ -121,14 +121,13 @@ async function keepLocal(context: DiskContext, task: Task, touched: Set<string>)
 
 /** Everything that was staged or linked, in one go: from here on names may be given up. */
 async function makeDurable(context: DiskContext, tasks: readonly Task[], touched: ReadonlySet<string>): Promise<void> {
-  const { fs, root, tmp, confine } = context
   const staged = tasks.flatMap((task) => (task.staged ? [task.staged.at] : []))
   if (staged.length === 0 && touched.size === 0) return
   const siblings = tasks.flatMap(({ sibling }) => {
-    const place = sibling === null ? null : confine.place(sibling)
+    const place = sibling === null ? null : context.confine.place(sibling)
     return place && !('blocked' in place) ? [place.at] : []
   })
-  await fs.syncGroup(root.path, [...staged, tmp, ...siblings, ...touched])
+  await syncStanding(context, [...staged, context.tmp], [...siblings, ...touched])
 }
 
 /** What makes way first, from the inside out; then what comes, from the outside in. */
@@ -214,19 +213,22 @@ async function finish(
     task.now.push({ path: `${path}/`, node: isEmptyFolder(context, path) ? EMPTY_FOLDER : { kind: 'absent' } })
   }
   for (const task of done) observeSibling(context, task)
-  await syncNames(context, touched)
+  if (touched.size > 0) await syncStanding(context, [context.tmp], [...touched])
 }
 
-/** Folders that somebody moves away just now are left out: what they hold has another name already. */
-async function syncNames({ fs, root, tmp }: DiskContext, touched: ReadonlySet<string>): Promise<void> {
-  const standing = (): string[] => [...touched].filter((folder) => fs.lstat(folder)?.kind === 'folder')
-  for (let folders = standing(), before = -1; folders.length > 0 && folders.length !== before;) {
+/** Makes `ours` durable, and of a user's names those that are still there: what somebody moves away just now has another name already. */
+async function syncStanding(
+  { fs, root }: DiskContext,
+  ours: readonly string[],
+  users: readonly string[],
+): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const standing = users.filter((path) => fs.lstat(path))
     try {
-      return await fs.syncGroup(root.path, [tmp, ...folders])
+      return await fs.syncGroup(root.path, [...ours, ...standing])
     } catch (error) {
-      before = folders.length
-      folders = standing()
-      if (folders.length === before) throw error
+      // Any other error may stand for lost writes, which a second try would not tell again.
+      if (codeOf(error) !== 'ENOENT' || tries === users.length) throw error
     }
   }
 }

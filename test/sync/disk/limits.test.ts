@@ -28,7 +28,7 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
   const handOver = () => execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, folder.path])
   const asNobody = (task: string, path = ''): unknown => {
     const script = fileURLToPath(new URL('as-nobody.ts', import.meta.url))
-    const options = { uid: NOBODY, gid: NOBODY, env: {}, encoding: 'utf8' } as const
+    const options = { uid: NOBODY, gid: NOBODY, env: {}, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const
     return JSON.parse(execFileSync(process.execPath, [script, folder.path, state, task, path], options))
   }
 

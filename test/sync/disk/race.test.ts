@@ -56,8 +56,9 @@ describe('against a program that saves all the time', () => {
     const { saved, done } = await race(openTestDisk(folder, fs_), seed)
     const all = Object.values(contents(folder)).join('\n')
     expect(saved.filter((token) => !all.includes(`${token}\n`))).toEqual([])
-    expect(saved.length).toBeGreaterThan(100)
-    expect(done).toBeGreaterThan(20)
+    // On a busy machine not much happens; but something does.
+    expect(saved.length).toBeGreaterThan(20)
+    expect(done).toBeGreaterThan(2)
     expect(split(folder).tmp).toEqual([])
   })
 })

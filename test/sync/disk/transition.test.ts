@@ -448,6 +448,25 @@ describe('the trash', () => {
   })
 })
 
+test('a folder that is moved away while its names are made durable is no failure', async () => {
+  for (const moment of [1, 2]) {
+    folder.write('dir/doc', 'mine')
+    let calls = 0
+    const moving: FileSystem = {
+      ...disk,
+      syncGroup: async (path, files) => {
+        if (++calls === moment) fs.renameSync(folder.at('dir'), folder.at(`moved${moment}`))
+        return disk.syncGroup(path, files)
+      },
+    }
+    const [result] = await openTestDisk(folder, moving).apply([conflict('dir/doc', 'mine', 'theirs')])
+    expect(result?.type).toBe(moment === 1 ? 'dropped' : 'done')
+    expect(Object.values(split(folder).files)).toContain('mine')
+    expect(split(folder).tmp).toEqual([])
+    fs.rmSync(folder.at(`moved${moment}`), { recursive: true })
+  }
+})
+
 test('an abort drops what was not begun and leaves nothing behind', async () => {
   folder.write('a', 'old')
   const stop = new AbortController()
