@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDevice, shortName } from '../../src/platform/device.ts'
 import { systemIds } from '../../src/platform/system.ts'
 
@@ -11,6 +11,8 @@ let state: string
 beforeEach(() => {
   state = join(mkdtempSync(join(tmpdir(), 'blobs-device-')), 'state')
 })
+
+afterEach(() => rmSync(dirname(state), { recursive: true }))
 
 describe('the device', () => {
   test('is made on the first call and the same ever after', () => {

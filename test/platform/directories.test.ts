@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, statSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -53,4 +53,5 @@ test('makePrivate makes the folder and those above it readable by their owner al
   expect(statSync(made).mode & 0o777).toBe(0o700)
   expect(statSync(join(base, 'a')).mode & 0o777).toBe(0o700)
   expect(makePrivate(made)).toBe(made)
+  rmSync(base, { recursive: true })
 })

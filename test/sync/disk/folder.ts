@@ -17,6 +17,8 @@ export const short = (text: string) => sha256(Buffer.from(text)).slice(0, 8)
 /** A real synced folder in the temporary place, with what is known of it. */
 export interface TestFolder {
   readonly path: string
+  /** A state directory for it. */
+  readonly state: string
   readonly root: Root
   readonly tree: MemoryTree
   /** Writes a file, with the folders above it. */
@@ -35,6 +37,7 @@ export async function testFolder(
   fs: FileSystem = disk,
 ): Promise<TestFolder> {
   const path = nodeFs.realpathSync(base)
+  const state = nodeFs.mkdtempSync(join(tmpdir(), 'blobs-state-'))
   const id = systemIds.next()
   await writeMarker(fs, path, {
     format: 1,
@@ -49,6 +52,7 @@ export async function testFolder(
   const at = (name: string) => join(path, name)
   return {
     path,
+    state,
     root,
     tree,
     at,
@@ -67,7 +71,9 @@ export async function testFolder(
       }
       return all
     },
-    remove: () => nodeFs.rmSync(path, { recursive: true, force: true }),
+    remove: () => {
+      for (const made of [path, state]) nodeFs.rmSync(made, { recursive: true, force: true })
+    },
   }
 }
 

@@ -13,10 +13,9 @@ const root = process.getuid?.() === 0
 
 describe.runIf(root)('without privileges (needs root to become another user)', () => {
   let folder: TestFolder
-  let state = ''
   const isReadable = ((): boolean => {
     try {
-      run('folder.ts')
+      run(new URL('folder.ts', import.meta.url))
       return true
     } catch {
       return false
@@ -25,18 +24,14 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
   beforeEach(async (context) => {
     folder = await testFolder()
     if (!isReadable) context.skip('another user may not read this project here')
-    state = fs.mkdtempSync(join(tmpdir(), 'blobs-state-'))
-    fs.chownSync(state, NOBODY, NOBODY)
+    fs.chownSync(folder.state, NOBODY, NOBODY)
   })
-  afterEach(() => {
-    folder.remove()
-    fs.rmSync(state, { recursive: true, force: true })
-  })
+  afterEach(() => folder.remove())
 
   /** Everything to the other user but what the test keeps. */
   const handOver = () => execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, folder.path])
-  function run(script: string, ...args: string[]): string {
-    return execFileSync(process.execPath, [fileURLToPath(new URL(script, import.meta.url)), ...args], {
+  function run(script: URL, ...args: string[]): string {
+    return execFileSync(process.execPath, [fileURLToPath(script), ...args], {
       uid: NOBODY,
       gid: NOBODY,
       env: {},
@@ -44,7 +39,8 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
       stdio: 'pipe',
     })
   }
-  const asNobody = (task: string, path = ''): unknown => JSON.parse(run('as-nobody.ts', folder.path, state, task, path))
+  const asNobody = (task: string, path = ''): unknown =>
+    JSON.parse(run(new URL('as-nobody.ts', import.meta.url), folder.path, folder.state, task, path))
 
   test('a folder that may not be written to: nothing changes, and the reason is told (S33)', () => {
     folder.write('dir/old', 'old')
@@ -125,7 +121,7 @@ describe.runIf(root)('on a disk of one mebibyte (needs root to mount one)', () =
   afterEach(() => {
     if (!folder) return
     execFileSync('umount', ['-l', folder.path])
-    fs.rmdirSync(folder.path)
+    folder.remove()
   })
   const big = 'x'.repeat(900_000)
   const small = (): TestFolder => {

@@ -1,5 +1,4 @@
 import * as nodeFs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EMPTY_HASH, sha256 } from '../../../src/content/hash.ts'
 import type { FileSystem } from '../../../src/platform/ports.ts'
@@ -63,19 +62,11 @@ export function conflict(path: string, local: string, remote: string | null): Di
 }
 
 export function openTestDisk(folder: TestFolder, fs: FileSystem = disk, clock = systemClock): Disk & { state: string } {
-  const state = stateOf(folder)
+  const { state } = folder
   return {
     ...openDisk({ fs, root: folder.root, stateDirectory: state, device: 'laptop', clock, ids: systemIds }),
     state,
   }
-}
-
-const states = new Map<string, string>()
-/** One state directory a folder, as after a restart. */
-function stateOf(folder: TestFolder): string {
-  const known = states.get(folder.path) ?? nodeFs.mkdtempSync(join(tmpdir(), 'blobs-state-'))
-  states.set(folder.path, known)
-  return known
 }
 
 /** Every file of the folder and its trash by path, without the marker; folders that are empty with a slash. */
