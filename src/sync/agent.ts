@@ -117,9 +117,14 @@ async function tryOpen(options: AgentOptions, pairing: Pairing): Promise<Opened>
       await taken.close()
       return state
     }
-    const agent = assemble(options, pairing, root, stateDirectory, state, taken)
-    handle = handler(agent)
-    return { agent }
+    try {
+      const agent = assemble(options, pairing, root, stateDirectory, state, taken)
+      handle = handler(agent)
+      return { agent }
+    } catch (error) {
+      state.db.close()
+      throw error
+    }
   } catch (error) {
     await taken.close()
     throw error

@@ -17,7 +17,9 @@ import { counts } from '../../src/sync/state/rows.ts'
 import { hastyClock as clock } from './world.ts'
 
 /** Sessions that plan seven rows at a time, with their trees in memory, over the local backend. */
-async function narrow(act: (session: (name: string) => Promise<Session>, at: (path: string) => string) => Promise<void>) {
+async function narrow(
+  act: (session: (name: string) => Promise<Session>, at: (path: string) => string) => Promise<void>,
+) {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'session-')))
   const fs = systemFileSystem()
   const buckets = openBuckets({

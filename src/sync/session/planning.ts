@@ -1,12 +1,12 @@
 import { plan, type Plan } from '../core/plan.ts'
-import { asksHistory } from '../core/reconcile.ts'
+import { asksHistory, needsFolder } from '../core/reconcile.ts'
 import { brake, census, isBraked, type Brake, type Delete, type Side } from '../core/safety.ts'
 import type { Path, Step } from '../core/types.ts'
 import { IGNORE_FILE } from '../disk/ignore.ts'
 import { keyOf } from '../remote/mapping.ts'
 import { heldDeletes, hold, isApproved, sideOf } from '../state/held.ts'
 import { write } from '../state/open.ts'
-import { differing, filesWithBase, inBucketWith, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
+import { differing, filesWithBase, inBucketWith, isFileOnDisk, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
 import { clashing } from './clashes.ts'
 import type { SessionPorts } from './ports.ts'
 
@@ -47,10 +47,28 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     if (last === undefined) return
     const whole = after === null && rows.length < window
     after = last.path
-    const wanted = rows.filter((row) => !options.leaveOut(row.path))
+    const wanted = withNamesAbove(ports, rows).filter((row) => !options.leaveOut(row.path))
     yield planned(ports, await askHistory(ports, wanted), options, whole)
     if (rows.length < window) return
   }
+}
+
+/** A file that is in sync makes way all the same when the bucket gets something below its name. */
+function withNamesAbove(ports: SessionPorts, rows: readonly PlanRow[]): readonly PlanRow[] {
+  const there = new Set(rows.map((row) => row.path))
+  const looked = new Set<Path>()
+  const added: PlanRow[] = []
+  for (const row of rows) {
+    if (!needsFolder(row)) continue
+    for (let slash = row.path.lastIndexOf('/'); slash > 0; slash = row.path.lastIndexOf('/', slash - 1)) {
+      const name = row.path.slice(0, slash)
+      if (looked.has(name)) break
+      looked.add(name)
+      const above = !there.has(name) && isFileOnDisk(ports.db, name) ? rowAt(ports.db, ports.traits, name) : null
+      if (above !== null) added.push(above)
+    }
+  }
+  return added.length === 0 ? rows : [...added, ...rows]
 }
 
 function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] {

@@ -58,6 +58,12 @@ function planRow(db: Database, traits: NameTraits, row: Columns): PlanRow {
   }
 }
 
+/** True if a file stands at the path, as last seen, and the rules do not leave it alone. */
+export function isFileOnDisk(db: Database, path: Path): boolean {
+  const { parent, name } = placeOf(path)
+  return db.get(`SELECT 1 FROM paths WHERE parent = ? AND name = ? AND l_kind = 'f' AND ignored = 0`, parent, name) !== undefined
+}
+
 function hasRemoteBelow(db: Database, traits: NameTraits, folder: Path, self: Path): boolean {
   const [from, to] = rangeBelow(folder)
   let [parent, name] = [from, '']
