@@ -18,16 +18,18 @@ export interface PlanRow extends Row {
 
 /** Rows in which the trees differ, in the table's order, after `after`; at most `limit`. */
 export function differing(db: Database, traits: NameTraits, after: Path | null, limit: number): PlanRow[] {
-  const rows =
-    after === null
-      ? db.all<Columns>('SELECT * FROM paths WHERE differs ORDER BY parent, name LIMIT ?', limit)
-      : db.all<Columns>(
-          'SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?',
-          placeOf(after).parent,
-          placeOf(after).name,
-          limit,
-        )
-  return rows.map((row) => planRow(db, traits, row))
+  const { parent, name } = placeOf(after ?? '')
+  // Nothing has the empty place, so that everything is behind it.
+  const found = db.iterate<Columns>(
+    'SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?',
+    parent,
+    name,
+    limit,
+  )
+  // One by one: the columns of a whole window take more room than its rows.
+  const rows: PlanRow[] = []
+  for (const row of found) rows.push(planRow(db, traits, row))
+  return rows
 }
 
 export function rowAt(db: Database, traits: NameTraits, path: Path): PlanRow | null {
@@ -61,7 +63,10 @@ function planRow(db: Database, traits: NameTraits, row: Columns): PlanRow {
 /** True if a file stands at the path, as last seen, and the rules do not leave it alone. */
 export function isFileOnDisk(db: Database, path: Path): boolean {
   const { parent, name } = placeOf(path)
-  return db.get(`SELECT 1 FROM paths WHERE parent = ? AND name = ? AND l_kind = 'f' AND ignored = 0`, parent, name) !== undefined
+  return (
+    db.get(`SELECT 1 FROM paths WHERE parent = ? AND name = ? AND l_kind = 'f' AND ignored = 0`, parent, name) !==
+    undefined
+  )
 }
 
 function hasRemoteBelow(db: Database, traits: NameTraits, folder: Path, self: Path): boolean {
