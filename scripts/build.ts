@@ -15,7 +15,9 @@ const NOT_BUNDLED = ['koffi', 'keytar', '@oclif/plugin-autocomplete', '@oclif/pl
 
 // CommonJS packages inside an ES module still ask for these.
 const COMMONJS_NAMES = `import { createRequire as createRequireOf } from 'node:module';
-const require = createRequireOf(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;`
+const require = createRequireOf(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;
+`
+const COMMONJS = /\b(require|__dirname|__filename)\b/
 
 /** Throws when a source does not compile or a command cannot be loaded. `keepStale`: leave files of earlier builds for those who still run from them. */
 export async function build(options: { readonly keepStale: boolean }): Promise<void> {
@@ -25,7 +27,7 @@ export async function build(options: { readonly keepStale: boolean }): Promise<v
   await replaceIfChanged(MANIFEST, Buffer.from(await manifest()))
 }
 
-async function bundle(): Promise<esbuild.OutputFile[]> {
+async function bundle(): Promise<{ path: string; contents: Uint8Array }[]> {
   const commands = join(ROOT, 'src', 'commands')
   const files = await readdir(commands, { recursive: true })
   const result = await esbuild.build({
@@ -43,12 +45,14 @@ async function bundle(): Promise<esbuild.OutputFile[]> {
     platform: 'node',
     target: 'node24',
     chunkNames: 'chunks/[name]-[hash]',
-    banner: { js: COMMONJS_NAMES },
     external: NOT_BUNDLED,
     legalComments: 'none',
     logLevel: 'warning',
   })
-  return result.outputFiles
+  return result.outputFiles.map(({ path, text }) => ({
+    path,
+    contents: Buffer.from(COMMONJS.test(text) ? COMMONJS_NAMES + text : text),
+  }))
 }
 
 async function manifest(): Promise<string> {

@@ -1,15 +1,30 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Runs one command line and sets the process's exit code or ends it. `root` is the package's folder. */
 export async function start(argv: readonly string[], root: string): Promise<void> {
-  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) return printVersion(root)
+  const packageJson: PackageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const [first] = argv
+  // Asked often by scripts and installers: answered before the framework is loaded.
+  if (argv.length === 1 && (first === '--version' || first === '-v')) return printVersion(packageJson)
+  // The plugins help with what is no command of ours; looking for them costs every command some milliseconds.
+  if (isOwnCommand(first, root)) packageJson.oclif.plugins = []
   const { main } = await import('./cli/main.ts')
-  await main([...argv], root)
+  await main([...argv], { root, pjson: packageJson })
 }
 
-// Asked often by scripts and installers: answered before the framework is loaded.
-function printVersion(root: string): void {
-  const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+interface PackageJson {
+  readonly name: string
+  readonly version: string
+  readonly oclif: { plugins: string[] }
+}
+
+function printVersion({ name, version }: PackageJson): void {
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
+}
+
+function isOwnCommand(word: string | undefined, root: string): boolean {
+  if (word === undefined || !/^[a-z]+$/.test(word)) return false
+  const path = join(root, 'dist', 'commands', word)
+  return existsSync(`${path}.js`) || existsSync(path)
 }

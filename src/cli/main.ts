@@ -1,15 +1,15 @@
-import { flush, handle, run } from '@oclif/core'
+import { flush, handle, run, type Interfaces } from '@oclif/core'
 import { Errors } from '@oclif/core'
 import { errorJson, errorText, viewError } from './errors.ts'
 
 /**
- * Runs one command line of the package at `root` (the folder of package.json). Ends the process with the command's exit code when it
+ * Runs one command line of the package that `options` names (the folder of package.json, and what is in that). Ends the process with the command's exit code when it
  * failed; what went wrong before a command could start (no such command) is told here, as a usage error.
  */
-export async function main(argv: string[], root: string): Promise<void> {
+export async function main(argv: string[], options: Interfaces.LoadOptions): Promise<void> {
   try {
     const [first, ...rest] = argv
-    await run(first === 'help' ? [...rest, '--help'] : argv, root)
+    await run(first === 'help' ? [...rest, '--help'] : argv, options)
     await flush()
   } catch (error) {
     if (error instanceof Errors.ExitError) return await handle(error)
