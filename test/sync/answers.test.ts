@@ -86,6 +86,27 @@ test('S19: a file edited while it is uploaded is not recorded as sent', async ()
   expect(b.tree()).toEqual({ 'doc.txt': 'second, while the first was on its way' })
 })
 
+test('a file that never stands still waits, and the others are synced', async () => {
+  a.write('restless.log', 'line')
+  a.write('calm.txt', 'calm')
+  let lines = 0
+  const wrap = (store: BlobStore): BlobStore => ({
+    ...store,
+    // Between the look and the reading of the file, each time.
+    list: async (options) => {
+      a.write('restless.log', `line ${lines++}`)
+      return store.list(options)
+    },
+    changes: async function* (options) {
+      a.write('restless.log', `line ${lines++}`)
+      yield* store.changes(options)
+    },
+  })
+  const summary = await a.sync({ wrap })
+  expect(summary).toMatchObject({ uploaded: 1, failed: [{ path: 'restless.log', code: 'changing' }] })
+  expect(await a.sync()).toMatchObject({ uploaded: 1, failed: [] })
+})
+
 test('S2: a file saved just before another version comes down is kept as a sibling', async () => {
   a.write('doc.txt', 'base')
   await settle(a, b)

@@ -130,7 +130,7 @@ test(
           await world.close()
         }
       }),
-      { numRuns: Number(process.env['RUNS'] ?? 12) },
+      { numRuns: Number(process.env['RUNS'] ?? 8) },
     )
   },
 )

@@ -23,6 +23,8 @@ export interface Progress {
   lookRemote: boolean
   /** Paths that were not as planned. */
   readonly dirty: Set<Path>
+  /** How often in this cycle a path was not as planned. */
+  readonly unsteady: Map<Path, number>
   /** Uploads that must not name a copy again. */
   readonly sendWhole: Set<Path>
 }
@@ -32,6 +34,9 @@ export interface Advance {
   pushed(results: readonly PushResult[]): void
   pulled(results: readonly PullResult[]): void
 }
+
+/** So often in one cycle a path may be another than planned. */
+const PATIENCE = 5
 
 interface Context {
   readonly ports: SessionPorts
@@ -89,8 +94,8 @@ function followPushed(context: Context, told: Narrator, result: PushResult): voi
     } else fail(context, step.path, result.reason, result.error)
     return
   }
+  if (result.type === 'changed') return lookAgain(context, step.path)
   progress.moved = true
-  if (result.type === 'changed') progress.dirty.add(step.path)
   if (result.type === 'overtaken') progress.lookRemote = true
   if (result.type !== 'done') return
   failures.clear(step.path)
@@ -112,15 +117,24 @@ function followPulled(context: Context, told: Narrator, { work: { step }, result
     fail(context, step.path, result.reason, result.error)
     return
   }
-  progress.moved = true
   if (result.sibling !== null) tell(context, { type: 'conflict', path: step.path, sibling: result.sibling })
   if (result.type === 'dropped') {
-    progress.dirty.add(step.path)
     if (result.sibling !== null) progress.dirty.add(result.sibling)
-    return
+    return lookAgain(context, step.path)
   }
+  progress.moved = true
   failures.clear(step.path)
   tell(context, told.pulled(step))
+}
+
+/** Somebody was faster: plan again, but not for ever. A file that never stands still waits, and the others go on. */
+function lookAgain(context: Context, path: Path): void {
+  const { progress } = context
+  const times = (progress.unsteady.get(path) ?? 0) + 1
+  progress.unsteady.set(path, times)
+  if (times > PATIENCE) return fail(context, path, 'changing', null)
+  progress.moved = true
+  progress.dirty.add(path)
 }
 
 function fail({ ports, failures }: Context, path: Path, reason: Reason, error: unknown): void {

@@ -35,6 +35,8 @@ export interface RoundContext {
   readonly failures: Failures
   readonly tally: Tally
   readonly progress: Progress
+  /** How often in this cycle a path was not as planned. */
+  readonly unsteady: Map<Path, number>
   readonly sendWhole: Set<Path>
   /** Skips that were told already. */
   readonly told: Set<string>
@@ -54,7 +56,13 @@ export interface RoundResult {
 /** One look at all that differs: plan, brakes, then both sides at once. Throws what concerns the whole bucket, with all results saved. */
 export async function round(context: RoundContext): Promise<RoundResult> {
   const { ports, failures } = context
-  const moves: Moves = { moved: false, lookRemote: false, dirty: new Set(), sendWhole: context.sendWhole }
+  const moves: Moves = {
+    moved: false,
+    lookRemote: false,
+    dirty: new Set(),
+    unsteady: context.unsteady,
+    sendWhole: context.sendWhole,
+  }
   const options: PlanningOptions = {
     leaveOut: (path) => failures.waits(path),
     sendWhole: context.sendWhole,

@@ -72,11 +72,12 @@ export function openSession(given: SessionPorts): Session {
     await observeBoth(ports, observer, scope, signal)
   }
   const rounds = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<CycleResult> => {
+    const unsteady = new Map<string, number>()
     let next = scope
     for (let n = 0; n < MOST_ROUNDS; n++) {
       await look(next, signal)
       if (signal?.aborted) break
-      const result = await round({ ...session, signal })
+      const result = await round({ ...session, unsteady, signal })
       brakes(result.verdict)
       if (signal?.aborted) break
       const late = await ports.disk.lateWrites()
@@ -88,7 +89,7 @@ export function openSession(given: SessionPorts): Session {
     }
     if (signal?.aborted) return { wait: null, braked: false }
     throw new BlobsError(
-      'Refused',
+      'Unavailable',
       `the folder does not come to rest: ${MOST_ROUNDS} rounds and both sides still differ`,
       {
         hint: 'something keeps changing it; blobs status lists the paths that differ',
