@@ -123,9 +123,18 @@ export function transact<T>(db: Database, clock: Clock, fn: () => T): Promise<T>
  * in this process or another, has it. Gives the function that releases it. The system releases it when the process dies.
  */
 export function tryLock(path: string): (() => void) | null {
+  return lockBy(path, 'BEGIN EXCLUSIVE')
+}
+
+/** As `tryLock`, but any number may share the lock: null only while someone has taken it with `tryLock`. */
+export function tryShare(path: string): (() => void) | null {
+  return lockBy(path, 'BEGIN; SELECT count(*) FROM sqlite_schema')
+}
+
+function lockBy(path: string, sql: string): (() => void) | null {
   const connection = new DatabaseSync(path, { timeout: 0 })
   try {
-    connection.exec('BEGIN EXCLUSIVE')
+    connection.exec(sql)
     return () => connection.close()
   } catch (error) {
     connection.close()

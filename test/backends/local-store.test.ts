@@ -1,5 +1,17 @@
 import { execFile } from 'node:child_process'
-import { appendFile, mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -153,19 +165,24 @@ describe('packs', () => {
       after.hash,
     ])
   })
-  test('that were cut off are written to no more; what they lack is told apart by its hash', async () => {
+  test('that were cut off while in use are written to no more; what they lack is told apart by its hash', async () => {
     const [early, late, next] = [someChunk(100_000), someChunk(100_000), someChunk(100_000)]
-    await (await openBucket(await openStore())).content.put([early, late])
-    await closed()
-    await truncate(pack(), 150_000)
     const { content } = await openBucket(await openStore())
+    const first = await openBucket(await openStore())
+    await first.content.put([early, late])
+    await present(opened.pop()).close()
+    await truncate(pack(), 150_000)
     await content.put([next])
     expect((await recover(pack(2))).map(({ hash }) => hash)).toEqual([next.hash])
     const found = await content.get([early.hash, late.hash])
     expect(found.map((bytes) => bytes && sha256(bytes) === early.hash)).toEqual([true, false])
+  })
+  test('that are gone give nothing to who has the store open', async () => {
+    const chunk = someChunk(100_000)
+    await (await openBucket(await openStore())).content.put([chunk])
+    const { content } = await openBucket(await openStore())
     await rm(pack())
-    await closed()
-    expect(await (await openBucket(await openStore())).content.get([early.hash])).toEqual([null])
+    expect(await content.get([chunk.hash])).toEqual([null])
   })
   test('hand a flipped bit to the reader, whose hash check sees it', async () => {
     const chunk = someChunk(100_000)
@@ -206,22 +223,99 @@ describe('a store that can not be used says so', () => {
   test('not a database', async () => {
     await mkdir(directory)
     await writeFile(join(directory, 'store.db'), 'no database at all'.repeat(1000))
-    expect(await problem()).toMatchObject({ code: 'Corrupt', hint: expect.stringMatching(/backup/) })
+    expect(await problem()).toMatchObject({ code: 'Corrupt', hint: expect.stringMatching(/doctor --repair/) })
   })
   test('not to be opened', async () => {
     await mkdir(join(directory, 'store.db'), { recursive: true })
     expect(await problem()).toMatchObject({ code: 'EACCES', message: expect.stringMatching(/owner and permissions/) })
   })
+  const spoil = async (path: string, at: number, bytes: Uint8Array): Promise<void> => {
+    const file = await open(path, 'r+')
+    await file.write(bytes, 0, bytes.length, at)
+    await file.close()
+  }
   test('damaged in the middle: Corrupt when the damage is met', async () => {
     const { log } = await openBucket(await openStore())
     await log.append(entries(2000))
     await closed()
     const { size } = await stat(join(directory, 'store.db'))
-    const file = await open(join(directory, 'store.db'), 'r+')
-    await file.write(Buffer.alloc(size - 40_960, 0x5a), 0, size - 40_960, 40_960)
-    await file.close()
+    await spoil(join(directory, 'store.db'), 40_960, Buffer.alloc(size - 40_960, 0x5a))
+    await rm(join(directory, 'heads'), { recursive: true })
     const again = await openBucket(await openStore())
-    await expect(readAll(again.log)).rejects.toMatchObject({ code: 'Corrupt', hint: expect.stringMatching(/recover/) })
+    await expect(readAll(again.log)).rejects.toMatchObject({ code: 'Corrupt', hint: expect.stringMatching(/repair/) })
+  })
+  test('damaged in the middle: at once, where it is looked at thoroughly', async () => {
+    await (await openBucket(await openStore())).log.append(entries(2000))
+    await closed()
+    await spoil(join(directory, 'store.db'), 40_960, Buffer.alloc(4096, 0x5a))
+    const opening = openLocal({ directory, clock, thorough: true })
+    await expect(opening).rejects.toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/does not pass/) })
+  })
+  test('an altered entry: Corrupt when it is read', async () => {
+    const [entry] = entries(1)
+    await (await openBucket(await openStore())).log.append([present(entry)])
+    await closed()
+    const path = join(directory, 'store.db')
+    const at = (await readFile(path)).indexOf(present(entry).data)
+    await spoil(path, at, Buffer.from([present(present(entry).data[0]) ^ 4]))
+    const { log } = await openBucket(await openStore())
+    const message = expect.stringMatching(/entry 1 .* bucket one was altered/)
+    await expect(readAll(log)).rejects.toMatchObject({ code: 'Corrupt', bucket: 'one', message })
+  })
+  test('an altered name', async () => {
+    await openBucket(await openStore())
+    await closed()
+    alter("UPDATE buckets SET name = 'two'")
+    const backend = await openStore()
+    await expect(backend.open('two')).rejects.toMatchObject({ code: 'Corrupt', bucket: 'two' })
+    alter('UPDATE buckets SET name = NULL')
+    expect(await backend.remove('three')).toBe(false)
+  })
+  test('a pack that is cut, missing, or of which the index knows too much', async () => {
+    await (await openBucket(await openStore())).content.put([someChunk(100_000)])
+    await closed()
+    alter('UPDATE packs SET used = used - 1')
+    expect(await problem()).toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/pack 1 .* altered/) })
+    alter('UPDATE packs SET used = used + 1')
+    await truncate(pack(), 99_000)
+    const message = expect.stringMatching(/packs\/000001.pack was cut: it has 99000 bytes/)
+    expect(await problem()).toMatchObject({ code: 'Corrupt', message, hint: expect.stringMatching(/doctor/) })
+    await rm(pack())
+    expect(await problem()).toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/pack is missing/) })
+  })
+  test('packs without their database', async () => {
+    await (await openBucket(await openStore())).content.put([someChunk(100_000)])
+    await closed()
+    await rm(join(directory, 'store.db'))
+    expect(await problem()).toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/store.db is missing/) })
+  })
+  test('a log that lacks what was acknowledged', async () => {
+    const { log } = await openBucket(await openStore())
+    await log.append(entries(3))
+    await closed()
+    const backend = await openStore()
+    await backend.create('two')
+    alter('DELETE FROM log WHERE position = 3')
+    const message = expect.stringMatching(/log of bucket one lacks entry 3, which was acknowledged/)
+    await expect(backend.open('one')).rejects.toMatchObject({ code: 'Corrupt', message })
+    expect(await backend.open('two')).not.toBeNull()
+  })
+  test('a WAL in which one bit has flipped, so that SQLite takes it for one that ends there', async () => {
+    const { log } = await openBucket(await openStore())
+    await log.append(entries(1))
+    await log.append(entries(1))
+    const { size } = await stat(join(directory, 'store.db-wal'))
+    const copy = join(directory, '..', 'copy')
+    await cp(directory, copy, { recursive: true })
+    await rm(join(copy, 'store.db-shm'))
+    const wal = join(copy, 'store.db-wal')
+    await spoil(wal, size - 2000, Buffer.from([present((await readFile(wal))[size - 2000]) ^ 1]))
+    const backend = await openLocal({ directory: copy, clock })
+    opened.push(backend)
+    await expect(backend.open('one')).rejects.toMatchObject({
+      code: 'Corrupt',
+      message: expect.stringMatching(/lacks entry 2/),
+    })
   })
 })
 

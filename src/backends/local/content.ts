@@ -6,6 +6,7 @@ import type { BucketRow } from './bucket.ts'
 import type { PackReader } from './pack-reader.ts'
 import type { PackWriter, Place } from './pack-writer.ts'
 import type { StoreFile } from './store-file.ts'
+import { packSum } from './sums.ts'
 import type { Transactions } from './transactions.ts'
 
 /** Bytes that one job of a transaction brings at most, so that groups stay near their limit. */
@@ -93,7 +94,8 @@ async function putLarge(bucket: BucketRow, parts: ContentParts, chunks: readonly
   const insert = ({ hash, size, pack, place, end }: Place): void => {
     const sql = 'INSERT INTO chunks (bucket, hash, size, pack, place) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'
     db.run(sql, bucket.id, address(hash), size, pack, place)
-    db.run('UPDATE packs SET used = max(used, ?) WHERE id = ?', end, pack)
+    const used = Math.max(end, db.get<{ used: number | null }>('SELECT used FROM packs WHERE id = ?', pack)?.used ?? 0)
+    db.run('UPDATE packs SET used = ?, sum = ? WHERE id = ?', used, packSum(pack, used), pack)
   }
   const index = (places: readonly Place[]): Promise<void> =>
     parts.transactions.write(places.length * ROW_BYTES, () => {

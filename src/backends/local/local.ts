@@ -1,16 +1,19 @@
-import { unlinkSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
-import { tryLock } from '../../platform/sqlite.ts'
+import { tryLock, type Database } from '../../platform/sqlite.ts'
 import type { Backend } from '../../store/ports.ts'
-import { findBucket, type BucketRow } from './bucket.ts'
+import { addBucket, findBucket, type BucketRow } from './bucket.ts'
 import { localContent } from './content.ts'
-import { localLog, MAX_ENTRY_BYTES } from './log.ts'
+import { createPrivate } from './files.ts'
+import { headPath } from './heads.ts'
+import { checkHead, localLog, MAX_ENTRY_BYTES } from './log.ts'
 import { packName } from './pack-format.ts'
 import { openPackReader } from './pack-reader.ts'
-import { lockPath, openPackWriter } from './pack-writer.ts'
-import { createPrivate, openStoreFile, type StoreFile } from './store-file.ts'
+import { lockPath, openPackWriter, type PackWriterOptions } from './pack-writer.ts'
+import { openStoreFile, type StoreFile } from './store-file.ts'
+import { bucketSum, packSum } from './sums.ts'
 import { openTransactions, type Transactions } from './transactions.ts'
 import { openWaiters } from './waiters.ts'
 
@@ -25,17 +28,23 @@ export interface LocalOptions {
   readonly clock: Clock
   /** Size at which a new pack is begun, in bytes; 256 MiB unless given. */
   readonly packBytes?: number
+  /** Reads the database through first (a large one: its vital tables), for a process that will run long. */
+  readonly thorough?: boolean
 }
 
 /**
  * Opens the embedded store: any number of processes may have it open. Durable by fsync; concurrent writes of one process
- * share a transaction. Throws `NotSupported` for the store of a newer program, `Corrupt` for a damaged one, `QuotaExceeded`
- * when the disk is full, and Node's errors when the directory cannot be used.
+ * share a transaction. Throws `NotSupported` for the store of a newer program, `Corrupt` for one that cannot be trusted, `QuotaExceeded`
+ * when the disk is full, `Unavailable` while it is repaired, and Node's errors when the directory cannot be used.
  */
-export async function openLocal({ directory, clock, packBytes = PACK_BYTES }: LocalOptions): Promise<Backend> {
-  const store = await openStoreFile(directory, clock)
+export async function openLocal({ packBytes = PACK_BYTES, ...options }: LocalOptions): Promise<Backend> {
+  return localBackend(await openStoreFile(options), options.clock, { limit: packBytes })
+}
+
+/** The backend over an open store, which is closed with it. */
+export function localBackend(store: StoreFile, clock: Clock, packs: PackWriterOptions): Backend {
   const transactions = openTransactions(store, clock)
-  const writer = openPackWriter(store, transactions, packBytes)
+  const writer = openPackWriter(store, transactions, packs)
   const reader = openPackReader(store)
   const waiters = openWaiters(store, transactions, clock)
   const { db } = store
@@ -45,17 +54,13 @@ export async function openLocal({ directory, clock, packBytes = PACK_BYTES }: Lo
     await writer.close()
     await transactions.drain()
     await reader.close()
-    db.close()
+    store.close()
   }
 
   return {
     promises: { name: 'local', durability: 'fsync', maxEntryBytes: MAX_ENTRY_BYTES },
     viewDirectory: store.views,
-    create: (name) =>
-      transactions.write(
-        0,
-        () => db.run('INSERT INTO buckets (name) VALUES (?) ON CONFLICT DO NOTHING', name).changes > 0,
-      ),
+    create: (name) => transactions.write(0, () => addBucket(db, name)),
     names: async () => {
       const rows = await transactions.read(() =>
         db.all<{ name: string }>('SELECT name FROM buckets WHERE name IS NOT NULL ORDER BY name'),
@@ -63,13 +68,14 @@ export async function openLocal({ directory, clock, packBytes = PACK_BYTES }: Lo
       return rows.map((row) => row.name)
     },
     remove: async (name) => {
-      const unnamed = await transactions.write(0, () => db.run('UPDATE buckets SET name = NULL WHERE name = ?', name))
+      const bucket = await transactions.write(0, () => takeName(db, name))
       await clearRemoved(store, transactions)
-      return unnamed.changes > 0
+      return bucket !== null
     },
     open: async (name) => {
       const bucket: BucketRow | null = await transactions.read(() => findBucket(db, name))
       if (bucket === null) return null
+      await checkHead(bucket, store, transactions)
       return {
         log: localLog(bucket, { store, transactions, waiters }),
         content: localContent(bucket, { store, transactions, writer, reader }),
@@ -77,6 +83,13 @@ export async function openLocal({ directory, clock, packBytes = PACK_BYTES }: Lo
     },
     close: () => (closing ??= close()),
   }
+}
+
+/** Gives the id of the bucket that had the name; null if none has. */
+function takeName(db: Database, name: string): number | null {
+  const id = findBucket(db, name)?.id ?? null
+  if (id !== null) db.run('UPDATE buckets SET name = NULL, sum = ? WHERE id = ?', bucketSum(id, null), id)
+  return id
 }
 
 /** Deletes what removed buckets left, a little at a time; what is cut short is done by the next call of any process. */
@@ -89,30 +102,40 @@ async function clearRemoved(store: StoreFile, transactions: Transactions): Promi
       bucket,
     )
     const chunks = db.run(`DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE bucket = ? ${some})`, bucket)
-    if (entries.changes + chunks.changes > 0) return false
-    db.run('DELETE FROM buckets WHERE id = ?', bucket)
-    return true
+    return entries.changes + chunks.changes === 0
   }
-  const removed = await transactions.read(() => db.all<{ id: number }>('SELECT id FROM buckets WHERE name IS NULL'))
-  for (const { id } of removed) {
+  const removed = await transactions.read(() => db.all<RemovedRow>(REMOVED))
+  for (const { id, sum } of removed) {
+    // A name that was lost by damage is no order to delete.
+    if (sum !== bucketSum(id, null)) continue
     while (!(await transactions.write(0, () => clear(id)))) await setImmediate()
+    rmSync(headPath(store, id), { force: true })
   }
   if (removed.length > 0) await dropEmptyPacks(store, transactions)
+}
+
+const REMOVED = `SELECT id, sum FROM buckets WHERE name IS NULL
+  AND (EXISTS (SELECT 1 FROM log WHERE bucket = buckets.id) OR EXISTS (SELECT 1 FROM chunks WHERE bucket = buckets.id))`
+interface RemovedRow {
+  readonly id: number
+  readonly sum: number
 }
 
 /** Deletes the packs that hold nothing and that nobody writes to. */
 async function dropEmptyPacks(store: StoreFile, transactions: Transactions): Promise<void> {
   const { db } = store
-  const empty = 'NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.pack = packs.id)'
+  const empty = 'used IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.pack = packs.id)'
   const packs = await transactions.read(() => db.all<{ id: number }>(`SELECT id FROM packs WHERE ${empty}`))
   for (const { id } of packs) {
     createPrivate(lockPath(store, id))
     const release = tryLock(lockPath(store, id))
     if (release === null) continue
     try {
-      const dropped = await transactions.write(0, () => db.run(`DELETE FROM packs WHERE id = ? AND ${empty}`, id))
+      const dropped = await transactions.write(0, () =>
+        db.run(`UPDATE packs SET used = NULL, sum = ? WHERE id = ? AND ${empty}`, packSum(id, null), id),
+      )
       if (dropped.changes > 0) {
-        for (const path of [join(store.packs, packName(id)), lockPath(store, id)]) unlinkSync(path)
+        for (const path of [join(store.packs, packName(id)), lockPath(store, id)]) rmSync(path, { force: true })
       }
     } finally {
       release()

@@ -1,7 +1,10 @@
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Log, Placed, Position, RawEntry } from '../../store/ports.ts'
 import type { BucketRow } from './bucket.ts'
+import { openHeadNote, readHead, type Head } from './heads.ts'
+import { damaged } from './problems.ts'
 import type { StoreFile } from './store-file.ts'
+import { entrySum } from './sums.ts'
 import type { Transactions } from './transactions.ts'
 import type { Waiters } from './waiters.ts'
 
@@ -17,29 +20,62 @@ export interface LogParts {
   readonly waiters: Waiters
 }
 
+interface LogRow extends Placed {
+  readonly sum: number
+}
+
+/**
+ * Throws `Corrupt` if an entry of the bucket that was acknowledged is not in the log: a damaged WAL, or a database that was put back
+ * from a backup without the rest of its folder.
+ */
+export async function checkHead(bucket: BucketRow, store: StoreFile, transactions: Transactions): Promise<void> {
+  const { db, directory } = store
+  // The note first: the log only grows.
+  const noted = readHead(store, bucket.id)
+  if (noted === null || noted === 'unreadable') return
+  const { position, sum } = noted
+  const found = await transactions.read(() =>
+    db.get<{ sum: number }>('SELECT sum FROM log WHERE bucket = ? AND position = ?', bucket.id, position),
+  )
+  if (found?.sum === sum) return
+  await transactions.read(() => bucket.check())
+  const what = `the log of bucket ${bucket.name} lacks entry ${position}, which was acknowledged`
+  throw damaged(directory, what)
+}
+
 /** The log of one bucket. */
 export function localLog(bucket: BucketRow, { store, transactions, waiters }: LogParts): Log {
   const { db } = store
   const closed = new AbortController()
+  const note = openHeadNote(store, bucket.id)
   const head = (): Position =>
     db.get<{ head: number | null }>('SELECT max(position) AS head FROM log WHERE bucket = ?', bucket.id)?.head ?? 0
 
-  const insert = (entries: readonly RawEntry[]): Position[] => {
+  const insert = (entries: readonly RawEntry[]): Head[] => {
     bucket.check()
     const first = head() + 1
     return entries.map(({ id, data }, index) => {
       const position = first + index
-      db.run('INSERT INTO log (bucket, position, id, data) VALUES (?, ?, ?, ?)', bucket.id, position, id, data)
-      return position
+      const sum = entrySum(bucket.id, position, id, data)
+      db.run(
+        'INSERT INTO log (bucket, position, id, data, sum) VALUES (?, ?, ?, ?, ?)',
+        bucket.id,
+        position,
+        id,
+        data,
+        sum,
+      )
+      return { position, sum }
     })
   }
   const batch = (after: Position, end: Position): Placed[] => {
-    const sql = `SELECT position, id, data FROM log WHERE bucket = ? AND position > ? AND position <= ? ORDER BY position LIMIT ${BATCH_ENTRIES}`
+    const sql = `SELECT position, id, data, sum FROM log WHERE bucket = ? AND position > ? AND position <= ? ORDER BY position LIMIT ${BATCH_ENTRIES}`
     const found: Placed[] = []
     let size = 0
-    for (const row of db.iterate<Placed>(sql, bucket.id, after, end)) {
-      found.push({ position: row.position, id: row.id, data: row.data })
-      size += row.data.length
+    for (const { position, id, data, sum } of db.iterate<LogRow>(sql, bucket.id, after, end)) {
+      if (sum !== entrySum(bucket.id, position, id, data)) throw altered(bucket, position)
+      found.push({ position, id, data })
+      size += data.length
       if (size >= BATCH_BYTES) break
     }
     // A removed bucket loses its rows piece by piece: if it is there still, what was read is whole.
@@ -52,7 +88,10 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters }: Lo
       const large = entries.find((entry) => entry.data.length > MAX_ENTRY_BYTES)
       if (large !== undefined) throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
       const size = entries.reduce((sum, entry) => sum + entry.data.length, 0)
-      return transactions.write(size, () => insert(entries))
+      const heads = await transactions.write(size, () => insert(entries))
+      const last = heads.at(-1)
+      if (last !== undefined) note.write(last)
+      return heads.map(({ position }) => position)
     },
     read: async function* ({ after }) {
       const end = await transactions.read(head)
@@ -67,8 +106,18 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters }: Lo
     },
     wait: ({ after, signal }) =>
       waiters.wait(() => head() > after || isRemoved(bucket), AbortSignal.any([signal, closed.signal])),
-    close: async () => closed.abort(),
+    close: async () => {
+      closed.abort()
+      note.close()
+    },
   }
+}
+
+function altered(bucket: BucketRow, position: Position): BlobsError {
+  return new BlobsError('Corrupt', `entry ${position} in the log of bucket ${bucket.name} was altered on the disk`, {
+    bucket: bucket.name,
+    hint: 'stop every blobs process, then: blobs doctor --repair',
+  })
 }
 
 function isRemoved(bucket: BucketRow): boolean {

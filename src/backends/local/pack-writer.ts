@@ -2,11 +2,13 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Addressed } from '../../content/body.ts'
 import type { Hash } from '../../content/hash.ts'
-import { tryLock } from '../../platform/sqlite.ts'
+import { tryLock, type Database } from '../../platform/sqlite.ts'
+import { createPrivate, syncPath } from './files.ts'
 import { groups } from './group.ts'
 import { PACK_HEAD, packName, recordHead, RECORD_HEAD_BYTES } from './pack-format.ts'
 import { explain } from './problems.ts'
-import { createPrivate, syncFolder, type StoreFile } from './store-file.ts'
+import type { StoreFile } from './store-file.ts'
+import { packSum } from './sums.ts'
 import type { Transactions } from './transactions.ts'
 
 /** Bytes written with one fsync. */
@@ -47,8 +49,16 @@ interface Claim {
   end: number
 }
 
-/** `limit`: a pack that has grown to this size gets no more records. Nothing is claimed before the first append. */
-export function openPackWriter(store: StoreFile, transactions: Transactions, limit: number): PackWriter {
+export interface PackWriterOptions {
+  /** A pack that has grown to this size gets no more records. */
+  readonly limit: number
+  /** Packs up to this number are left as they are. */
+  readonly after?: number
+}
+
+/** Nothing is claimed before the first append. */
+export function openPackWriter(store: StoreFile, transactions: Transactions, options: PackWriterOptions): PackWriter {
+  const { limit } = options
   let claim: Claim | null = null
   const giveUp = async (): Promise<void> => {
     const held = claim
@@ -60,7 +70,7 @@ export function openPackWriter(store: StoreFile, transactions: Transactions, lim
   const group = groups<Job, void>(GROUP_BYTES, async (jobs) => {
     try {
       if (claim !== null && claim.end >= limit) await giveUp()
-      claim ??= await claimPack(store, transactions, limit)
+      claim ??= await claimPack(store, transactions, options)
       const places = await writeGroup(claim, jobs)
       const { indexing } = claim
       const done = jobs.map((job, index) => track(indexing, job.index(places[index] ?? [])))
@@ -139,21 +149,32 @@ export function lockPath(store: StoreFile, pack: number): string {
 }
 
 /** The first pack with room that no other process has claimed; a new one if there is none. */
-async function claimPack(store: StoreFile, transactions: Transactions, limit: number): Promise<Claim> {
+async function claimPack(
+  store: StoreFile,
+  transactions: Transactions,
+  { limit, after = 0 }: PackWriterOptions,
+): Promise<Claim> {
   const { db } = store
   const open = await transactions.read(() =>
-    db.all<{ id: number }>('SELECT id FROM packs WHERE used < ? ORDER BY id', limit),
+    db.all<{ id: number }>('SELECT id FROM packs WHERE used < ? AND id > ? ORDER BY id', limit, after),
   )
   for (const { id } of open) {
     const claim = await tryClaim(store, transactions, id, limit)
     if (claim !== null) return claim
   }
   for (;;) {
-    const id = await transactions.write(0, () => db.run('INSERT INTO packs (used) VALUES (0)').rowid)
+    const id = await transactions.write(0, () => addPack(db, after))
     // Another process may be faster: to everyone it looks like any pack with room.
     const claim = await tryClaim(store, transactions, id, limit)
     if (claim !== null) return claim
   }
+}
+
+function addPack(db: Database, after: number): number {
+  const last = db.get<{ id: number | null }>('SELECT max(id) AS id FROM packs')?.id ?? 0
+  const id = Math.max(last, after) + 1
+  db.run('INSERT INTO packs (id, used, sum) VALUES (?, 0, ?)', id, packSum(id, 0))
+  return id
 }
 
 async function tryClaim(
@@ -168,10 +189,11 @@ async function tryClaim(
   let file: FileHandle | null = null
   try {
     // Only now nobody else moves it.
-    const used = await transactions.read(
-      () => store.db.get<{ used: number }>('SELECT used FROM packs WHERE id = ?', pack)?.used,
+    const row = await transactions.read(() =>
+      store.db.get<{ used: number | null }>('SELECT used FROM packs WHERE id = ?', pack),
     )
-    if (used !== undefined && used < limit) file = await openPack(store, pack, used)
+    const used = row?.used ?? null
+    if (used !== null && used < limit) file = await openPack(store, pack, used)
     if (file === null) release()
     const end = Math.max(used ?? 0, PACK_HEAD.length)
     return file === null ? null : { pack, file, release, indexing: new Set(), end }
@@ -200,7 +222,7 @@ async function openPack(store: StoreFile, pack: number, used: number): Promise<F
     }
     // What a process that died had not finished.
     await file.truncate(Math.max(used, PACK_HEAD.length))
-    if (used === 0) syncFolder(store.packs)
+    if (used === 0) syncPath(store.packs)
     return file
   } catch (error) {
     await file.close()

@@ -12,7 +12,7 @@ export function explain(error: unknown, directory: string): unknown {
   const errcode = error instanceof Error && 'errcode' in error ? error.errcode : undefined
   const problem = sqliteProblem(error)
   if (problem === 'full' || errcode === IOERR_SHMSIZE || DISK_FULL.has(String(code))) return full(error, directory)
-  if (problem === 'corrupt') return damaged(error, directory)
+  if (problem === 'corrupt') return damaged(directory, 'its database store.db cannot be read', error)
   if (problem === 'io') {
     return new BlobsError('Unavailable', `the disk under ${directory} fails: ${(error as Error).message}`, {
       cause: error,
@@ -39,11 +39,10 @@ function full(cause: unknown, directory: string): BlobsError {
   })
 }
 
-function damaged(cause: unknown, directory: string): BlobsError {
-  return new BlobsError('Corrupt', `the store's database ${directory}/store.db is damaged`, {
-    cause,
-    hint:
-      `stop every blobs process, copy ${directory} elsewhere, then put back a backup of it ` +
-      'or save what can be read with: sqlite3 store.db .recover | sqlite3 new.db',
+/** A store that must not be used before it was looked at. */
+export function damaged(directory: string, what: string, cause?: unknown): BlobsError {
+  return new BlobsError('Corrupt', `the store in ${directory} is damaged: ${what}`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: `see what is wrong: blobs doctor --data ${directory} · mend it (what is there now is kept aside): blobs doctor --repair --data ${directory}`,
   })
 }
