@@ -39,6 +39,7 @@ else {
     console.log(`\n--- ${index + 1}. ${law}\n${text.split('\n').slice(0, 40).join('\n')}`)
     writeFileSync(join(folder, `${index + 1}.txt`), `${law}\n${text}\n`)
   }
+  for (const [name, lines] of report.logs) writeFileSync(join(folder, `${name}.log`), `${lines.join('\n')}\n`)
   console.log(`\n${report.findings.length} findings with seed ${seed}; everything is kept in ${place.folder}`)
   process.exitCode = 1
 }

@@ -80,6 +80,7 @@ async function backupAside(person: Person): Promise<boolean> {
   const full = join(person.root, path)
   const backup = `${full}~`
   taking(person.ledger, person.name, backup, () => renameSync(full, backup))
+  person.ledger.note(`${person.name} move ${path} to its backup`)
   if (person.dice.oneIn(4)) await sleep(person.dice.below(60))
   const bytes = person.fresh(size(person))
   create(person, path, full, bytes, 'backup aside')
@@ -92,6 +93,7 @@ async function deleteAndCreate(person: Person): Promise<boolean> {
   const full = ready(person, path)
   if (!lstatSync(full, { throwIfNoEntry: false })) return false
   taking(person.ledger, person.name, full, () => unlinkSync(full))
+  person.ledger.note(`${person.name} delete, to create anew, ${path}`)
   if (person.dice.oneIn(2)) await sleep(person.dice.below(300))
   create(person, path, full, person.fresh(size(person)), 'delete and create')
   return true
@@ -161,6 +163,7 @@ function remove(person: Person): boolean {
   if (path === null) return false
   const full = join(person.root, path)
   taking(person.ledger, person.name, full, () => unlinkSync(full))
+  person.ledger.note(`${person.name} delete ${path}`)
   return true
 }
 
@@ -170,6 +173,7 @@ function move(person: Person): boolean {
   if (from === null || from === to) return false
   const full = ready(person, to)
   taking(person.ledger, person.name, full, () => renameSync(join(person.root, from), full))
+  person.ledger.note(`${person.name} move ${from} → ${to}`)
   return true
 }
 
@@ -189,6 +193,7 @@ function moveFolder(person: Person): boolean {
   // A sibling that was moved into a person's own folder would look like a conflict of one.
   if (from === null || to === null || from === to || to.startsWith('own-')) return false
   renameSync(join(person.root, from), ready(person, to))
+  person.ledger.note(`${person.name} move folder ${from} → ${to}`)
   return true
 }
 
@@ -205,6 +210,7 @@ function removeTree(person: Person, folder: string): void {
     const full = join(folder, item.name)
     if (item.isDirectory()) removeTree(person, full)
     else taking(person.ledger, person.name, full, () => unlinkSync(full))
+    person.ledger.note(`${person.name} delete ${full}`)
   }
   rmdirSync(folder)
 }

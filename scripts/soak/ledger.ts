@@ -26,6 +26,12 @@ export interface Ledger {
   witnessed(hash: string, path: string): void
   /** What is owed and in neither: `anywhere` is what folders, trash and history have, `history` what the history has. Told once. */
   missing(anywhere: ReadonlySet<string>, history: ReadonlySet<string>): Missing
+  /** True when asked about this for the first time: what is wrong is told once. */
+  isNews(what: string): boolean
+  /** What a person did, for whoever reads the log later. */
+  note(line: string): void
+  /** Every edit, each line with the milliseconds since the soak began. */
+  log(): readonly string[]
   counts(): { readonly saves: number; readonly excused: number; readonly witnessed: number }
 }
 export interface Missing {
@@ -38,10 +44,16 @@ export function openLedger(elapsed: () => number): Ledger {
   const saves = new Map<string, Save & { copies: number }>()
   const witnessed = new Map<string, string>()
   const told = new Set<string>()
+  const log: string[] = []
+  const isNews = (what: string): boolean => !told.has(what) && told.add(what) !== null
+  const note = (line: string): void => void log.push(`${elapsed().toFixed(0).padStart(7)} ${line}`)
   const isExcused = ({ hash, copies }: { hash: string; copies: number }): boolean =>
     copies === 0 && !witnessed.has(hash)
   return {
-    saved: (save) => void saves.set(save.hash, { ...save, at: elapsed(), copies: 1 }),
+    saved: (save) => {
+      saves.set(save.hash, { ...save, at: elapsed(), copies: 1 })
+      note(`${save.writer} ${save.how} ${save.path} ${save.hash.slice(0, 12)} ${save.size}`)
+    },
     copied: (writer, hash) => {
       const save = saves.get(hash)
       if (save?.writer === writer) save.copies++
@@ -54,12 +66,14 @@ export function openLedger(elapsed: () => number): Ledger {
     missing: (anywhere, history) => {
       const lost = [...saves.values()].filter((save) => !isExcused(save) && !anywhere.has(save.hash))
       const gone = [...witnessed].filter(([hash]) => !history.has(hash))
-      const once = (hash: string): boolean => !told.has(hash) && told.add(hash) !== null
       return {
-        acknowledged: gone.filter(([hash]) => once(hash)).map(([hash, path]) => ({ hash, path })),
-        saves: lost.filter(({ hash }) => once(hash)),
+        acknowledged: gone.filter(([hash]) => isNews(hash)).map(([hash, path]) => ({ hash, path })),
+        saves: lost.filter(({ hash }) => isNews(hash)),
       }
     },
+    isNews,
+    note,
+    log: () => log,
     counts: () => ({
       saves: saves.size,
       excused: [...saves.values()].filter(isExcused).length,

@@ -35,7 +35,11 @@ export async function quietPoint(world: World, cloud: Cloud, ledger: Ledger, cen
   }
   const took = performance.now() - start
   const history = await cloud.history()
-  findings.push(...bucketDiffers(tree, history), ...(await lost(world, history, ledger, census)), ...phantoms(tree))
+  findings.push(
+    ...bucketDiffers(tree, history),
+    ...(await lost(world, history, ledger, census)),
+    ...phantoms(tree, ledger),
+  )
   for (const agent of world.agents) findings.push(...(await unexplained(agent)))
   const siblings = [...tree.keys()].filter(isSibling).length
   return { findings, took, files: tree.size, siblings }
@@ -70,7 +74,7 @@ async function describe(world: World, census: Census): Promise<string> {
   }
   for (const agent of world.agents) {
     const { out, err } = await agent.machine.run(['status', agent.root])
-    lines.push(`status of ${agent.name}:`, out, err, `log of ${agent.name}:`, ...agent.log())
+    lines.push(`status of ${agent.name}:`, out, err)
   }
   return lines.join('\n')
 }
@@ -109,8 +113,7 @@ async function lost(world: World, history: readonly Version[], ledger: Ledger, c
       (save) =>
         `${save.path}: ${save.size} bytes, ${save.how} by ${save.writer} at ${(save.at / 1000).toFixed(2)} s, ${save.hash}`,
     )
-    const logs = world.agents.flatMap((agent) => [`log of ${agent.name}:`, ...agent.log()])
-    findings.push({ law: 'no loss', text: [...lines, ...logs].join('\n') })
+    findings.push({ law: 'no loss', text: lines.join('\n') })
   }
   if (acknowledged.length > 0) {
     const text = acknowledged.map(({ hash, path }) => `${path}: ${hash}`).join('\n')
@@ -120,8 +123,8 @@ async function lost(world: World, history: readonly Version[], ledger: Ledger, c
 }
 
 /** Where only one person writes, nobody can be in conflict. */
-function phantoms(tree: Manifest): Finding[] {
-  const found = [...tree.keys()].filter((path) => path.startsWith('own-') && isSibling(path))
+function phantoms(tree: Manifest, ledger: Ledger): Finding[] {
+  const found = [...tree.keys()].filter((path) => path.startsWith('own-') && isSibling(path) && ledger.isNews(path))
   return found.length === 0 ? [] : [{ law: 'no phantom conflict', text: found.join('\n') }]
 }
 
@@ -131,7 +134,7 @@ async function unexplained(agent: AgentProcess): Promise<Finding[]> {
   const status = parse(out)
   const open = status.unsynced?.filter(({ code }) => code !== 'file-and-folder') ?? []
   if (status.state === 'idle' && status.pending?.files === 0 && open.length === 0) return []
-  return [{ law: 'gaps explained', text: `${agent.name} is not at rest\n${out}${err}\n${agent.log().join('\n')}` }]
+  return [{ law: 'gaps explained', text: `${agent.name} is not at rest\n${out}${err}` }]
 }
 
 interface Status {

@@ -28,6 +28,8 @@ export interface SoakReport {
   readonly slowestQuiet: number
   readonly files: number
   readonly siblings: number
+  /** What each agent told, and what people did, line by line. */
+  readonly logs: ReadonlyMap<string, readonly string[]>
 }
 
 const NAMES = ['ann', 'bob', 'cyd']
@@ -37,6 +39,7 @@ const LONGEST_WORK = 12_000
 interface Soak {
   readonly world: World
   readonly cloud: Cloud
+  readonly ledger: Ledger
   readonly people: readonly Person[]
   readonly dice: Dice
   readonly edits: Map<string, number>
@@ -49,7 +52,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const start = performance.now()
   const elapsed = (): number => performance.now() - start
   const ledger = openLedger(elapsed)
-  const world = await openWorld(options.place, NAMES)
+  const world = await openWorld(options.place, NAMES, elapsed)
   const cloud = openCloud(world.url, world.bucket, world.token, ledger)
   const census = openCensus()
   const ending = new AbortController()
@@ -57,7 +60,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const people = world.agents.map(({ name, root }, index) =>
     openPerson({ name, root, ledger, dice: openDice(seed * 31 + index) }, seed),
   )
-  const it: Soak = { world, cloud, people, dice: openDice(seed), edits: new Map(), chaos: new Map() }
+  const it: Soak = { world, cloud, ledger, people, dice: openDice(seed), edits: new Map(), chaos: new Map() }
   const findings: Finding[] = []
   const quiets: Quiet[] = []
   while (elapsed() < options.milliseconds) {
@@ -85,6 +88,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     slowestQuiet: Math.max(0, ...quiets.map(({ took }) => took ?? 0)),
     files: last?.files ?? 0,
     siblings: last?.siblings ?? 0,
+    logs: new Map([['people', ledger.log()], ...world.agents.map((agent) => [agent.name, agent.log()] as const)]),
   }
 }
 
@@ -145,6 +149,7 @@ async function killServer(it: Soak, going: () => boolean): Promise<void> {
     await sleep(500 + it.dice.below(8000))
     if (!going()) return
     add(it.chaos, 'kill -9 of the server')
+    it.ledger.note('kill -9 of the server')
     await it.world.killServer(it.dice.below(1500))
   }
 }
@@ -156,6 +161,7 @@ async function cutNetworks(it: Soak, going: () => boolean): Promise<void> {
     const agent = it.world.agents[it.dice.below(it.world.agents.length)]
     const state = it.dice.pick(['down', 'down', 'stalled'] as const)
     add(it.chaos, state === 'down' ? 'network cut' : 'network stalled')
+    it.ledger.note(`network of ${agent?.name} ${state}`)
     agent?.network(state)
     await sleep(it.dice.below(2000))
     // What was stalled for long is dropped in the end.

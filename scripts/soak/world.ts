@@ -5,7 +5,9 @@ import { makeToken, startServer, type Machine, type Place, type Running, type Se
 import { openProxy, type Proxy, type ProxyState } from './proxy.ts'
 
 const BUCKET = 'soak'
-const LOG_LINES = 25
+const TAIL_LINES = 25
+/** Milliseconds between looks at what an agent told: as exact as its log's times are. */
+const LOOK_EVERY = 10
 
 /** A server and agents, each a process that can be killed at any moment and is started again. */
 export interface World {
@@ -28,10 +30,11 @@ export interface AgentProcess {
   network(state: ProxyState): void
   /** Events of all its lives, counted by type. */
   counts(): ReadonlyMap<string, number>
+  /** All that its lives told, each line with the milliseconds since the soak began. */
   log(): readonly string[]
 }
 
-export async function openWorld(place: Place, names: readonly string[]): Promise<World> {
+export async function openWorld(place: Place, names: readonly string[], elapsed: () => number): Promise<World> {
   const host = place.machine('server')
   let server = await startServer(host)
   const tokenFile = await makeToken(host, server, BUCKET)
@@ -50,6 +53,7 @@ export async function openWorld(place: Place, names: readonly string[]): Promise
         place,
         name,
         tokenFile,
+        elapsed,
         port: Number(new URL(server.url).port),
         onSurprise: (text) => surprises.push(text),
       }),
@@ -87,6 +91,7 @@ async function openAgent(given: {
   name: string
   tokenFile: string
   port: number
+  elapsed: () => number
   onSurprise: (text: string) => void
 }): Promise<OwnedAgent> {
   const { name } = given
@@ -98,17 +103,27 @@ async function openAgent(given: {
   const log: string[] = []
   let stopping = false
   let lives = 0
+  const clock = (): string => given.elapsed().toFixed(0).padStart(7)
 
   const start = (): Running => {
+    log.push(`${clock()} life ${++lives} begins`)
     const url = `http://127.0.0.1:${proxy.port}/${BUCKET}`
     const running = machine.start(['sync', root, url, '--watch', '--json', '--max-delete', '100%'])
-    void bury(running, ++lives)
+    void follow(running, lives)
     return running
   }
-  const bury = async (running: Running, life: number): Promise<void> => {
+  const follow = async (running: Running, life: number): Promise<void> => {
+    let seen = 0
+    const look = (): void => {
+      for (const event of running.events.slice(seen)) log.push(`${clock()} ${JSON.stringify(event)}`)
+      seen = running.events.length
+    }
+    const looking = setInterval(look, LOOK_EVERY)
     const end = await running.ended
+    clearInterval(looking)
+    look()
     for (const { type } of running.events) counts.set(String(type), (counts.get(String(type)) ?? 0) + 1)
-    log.push(`[life ${life} of ${name} ended with ${end.code ?? end.signal}]`, ...lastLines(end.out + end.err))
+    log.push(`${clock()} life ${life} ended with ${end.code ?? end.signal} ${end.err}`)
     if (stopping || end.signal === 'SIGKILL') return
     given.onSurprise(`the agent ${name} ended with ${end.code ?? end.signal} by itself\n${tail(end.err + end.out)}`)
     await sleep(500)
@@ -127,7 +142,7 @@ async function openAgent(given: {
       for (const { type } of running_.events) all.set(String(type), (all.get(String(type)) ?? 0) + 1)
       return all
     },
-    log: () => [...log.slice(-LOG_LINES), ...running_.events.slice(-LOG_LINES).map((event) => JSON.stringify(event))],
+    log: () => log,
     network: (state) => proxy.set(state),
     kill: async (after) => {
       await running_.stop('SIGKILL')
@@ -144,10 +159,6 @@ async function openAgent(given: {
   }
 }
 
-function lastLines(text: string): string[] {
-  return text.trimEnd().split('\n').slice(-LOG_LINES)
-}
-
 function tail(text: string): string {
-  return lastLines(text).join('\n')
+  return text.trimEnd().split('\n').slice(-TAIL_LINES).join('\n')
 }
