@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -83,4 +84,31 @@ describe('the package from npm pack, installed in an empty place', () => {
     expect({ code, out }).toEqual({ code: 1, out: '' })
     expect(err).toMatch(/^blobs needs Node 24 or newer; this is Node 20\.\S+ at \/.+\n$/)
   })
+})
+
+describe('a checkout of the project under Node 20', () => {
+  const PROGRAM = join(ROOT, 'bin', 'run.js')
+
+  it(
+    'runs under the Node among its packages and passes exit codes and signals on',
+    { timeout: 5 * MINUTES },
+    async (test) => {
+      const node = runtime(test, 20)
+      const home = join(place, 'home-20')
+      mkdirSync(home)
+      const env = { PATH: process.env['PATH'] ?? '', HOME: home }
+      const version = spawnSync(node, [PROGRAM, '--version'], { env, encoding: 'utf8' })
+      expect(version).toMatchObject({ status: 0, stderr: '' })
+      expect(version.stdout).toMatch(/ node-v24\./)
+      expect(spawnSync(node, [PROGRAM, 'cat', 'nothing/here'], { env }).status).toBe(6)
+
+      const server = spawn(node, [PROGRAM, 'serve', '--port', '0', '--json', '-q'], {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      await once(server.stdout, 'data')
+      server.kill('SIGTERM')
+      expect(await once(server, 'exit')).toEqual([0, null])
+    },
+  )
 })
