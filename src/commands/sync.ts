@@ -67,6 +67,8 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     if (running && !flags.watch && !flags['dry-run']) {
       try {
         this.output.message(`an agent (pid ${running.pid}) keeps this folder in sync; waiting for it`)
+        const unused = (['exclude', 'max-delete', 'limit-rate'] as const).filter((name) => flags[name] !== undefined)
+        if (unused.length > 0) this.output.message(`it goes by its own --${unused.join(' and --')}`)
         return this.present(folder, await running.wait(), started)
       } finally {
         await running.close()

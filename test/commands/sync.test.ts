@@ -68,7 +68,8 @@ describe('sync --watch', () => {
   it('answers another sync of the folder once everything before it is in sync', async () => {
     const agent = await watching()
     for (let i = 0; i < 50; i++) writeFileSync(join(folder, `${i}.txt`), `${i}`)
-    const asked = await machine.must(['sync', folder])
+    const asked = await machine.must(['sync', folder, '--max-delete', '3'])
+    expect(asked.err).toContain('it goes by its own --max-delete')
     expect(asked.err).toContain(`an agent (pid ${agent.pid})`)
     expect(asked.err).toMatch(/50 paths in sync/)
     const { out } = await machine.must(['ls', '-r', 'team'])
