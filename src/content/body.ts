@@ -65,7 +65,8 @@ export function decodeList(hash: Hash, bytes: Uint8Array): readonly BodyRef[] {
   return Array.from({ length: count }, (_, index) => {
     const at = index * REF_BYTES
     const size = Number(view.readBigUInt64BE(at + 32))
-    if (!Number.isSafeInteger(size)) throw new ContentDamaged(hash, 'altered')
+    // A ref that holds nothing is never written: with many of them a body would have no bytes and no end.
+    if (!Number.isSafeInteger(size) || size === 0) throw new ContentDamaged(hash, 'altered')
     return { hash: view.toString('hex', at, at + 32), size }
   })
 }
@@ -168,8 +169,34 @@ function verified(hash: Hash, bytes: Uint8Array | null): Uint8Array {
   return bytes
 }
 
-/** Bytes asked of `get` at once; as much again is fetched ahead. */
+/**
+ * Every ref of a body, on all levels, in no order that matters; a list object is read once however often it is named, so that the work
+ * is bounded by what is in Content, and not by the size that a body claims. Throws as `walk`. `pause` is awaited at each list.
+ */
+export async function* refsOnce(
+  body: Body,
+  get: GetContent,
+  pause: () => Promise<void>,
+): AsyncGenerator<readonly BodyRef[], void> {
+  const seen = new Set<string>()
+  const visit = async function* (refs: readonly BodyRef[], depth: number): AsyncGenerator<readonly BodyRef[], void> {
+    yield refs
+    for (const { hash, size } of depth === 0 ? [] : refs) {
+      const name = `${depth} ${size} ${hash}`
+      if (seen.has(name)) continue
+      seen.add(name)
+      await pause()
+      const below = decodeList(hash, verified(hash, (await get([hash]))[0] ?? null))
+      if (total(below) !== size) throw new ContentDamaged(hash, 'altered')
+      yield* visit(below, depth - 1)
+    }
+  }
+  yield* visit(body.refs, body.depth)
+}
+
+/** Bytes asked of `get` at once, and chunks, should they be smaller than they say; as much again is fetched ahead. */
 const READ_BATCH = 4 * 1024 * 1024
+const READ_CHUNKS = 64
 
 /**
  * The bytes of a body, or of `range` in it, piece by piece; every chunk is checked against its hash before it is handed out.
@@ -215,7 +242,7 @@ async function* batches(spans: AsyncIterable<Span>): AsyncGenerator<Span, void> 
     let refs: BodyRef[] = []
     let size = 0
     for (const ref of span.refs) {
-      if (refs.length > 0 && size + ref.size > READ_BATCH) {
+      if (refs.length === READ_CHUNKS || (refs.length > 0 && size + ref.size > READ_BATCH)) {
         yield { offset, refs }
         offset += size
         refs = []

@@ -7,6 +7,12 @@ export const limits = {
   headerBytes: 32 * KiB,
   /** A JSON request body, bytes. */
   jsonBytes: 32 * MiB,
+  /** Values in a JSON text, of any kind, and how deeply they may be nested. */
+  jsonValues: 1_000_000,
+  jsonDepth: 16,
+  /** Items of one list, and names in one object, in a JSON text that a client sends. */
+  jsonItems: 20_000,
+  jsonNames: 1000,
   /** A body of frames sent to `chunks`, bytes. */
   framesBytes: 16 * MiB,
   /** One chunk in a frame, bytes. */
@@ -29,6 +35,8 @@ export const limits = {
   page: 10_000,
   /** The same when each item carries the digests of its history. */
   digestsPage: 1000,
+  /** A page ends early when its items are this long together, bytes. */
+  pageBytes: 16 * MiB,
   /** Names in a blob's metadata. */
   metaNames: 1000,
   /** Metadata of a blob, UTF-8 bytes of all names and values. */
@@ -41,4 +49,39 @@ export const limits = {
   heartbeat: 15_000,
   /** A reader of a live feed takes the connection for dead after this silence, milliseconds. */
   silence: 45_000,
+} as const
+
+/** What a server waits for, in milliseconds, and what it takes at once. Beyond the counts it answers `Unavailable`, or not at all. */
+export const bounds = {
+  /** The head of a request must be there after this; so must a TLS handshake. */
+  headers: 10_000,
+  /** A request body may be silent for this long while the server waits for it. */
+  bodyIdle: 30_000,
+  /** A JSON body or one of frames must be there after this. */
+  bodyTotal: 120_000,
+  /** A streamed body slower than `slowest` on average is given up after this time of waiting. */
+  bodyGrace: 60_000,
+  /** Bytes a second. */
+  slowest: 512,
+  /** A streamed answer of which the other side takes nothing is given up after this. */
+  unread: 60_000,
+  /** Bodies that a commit names are read and checked for this long. */
+  verify: 600_000,
+  /** A connection without any traffic is closed after this. */
+  silence: 600_000,
+  /** An open connection may wait for its next request this long. */
+  keepAlive: 65_000,
+  /** A live feed says something at least this often. */
+  heartbeat: limits.heartbeat,
+  /** A stopping server waits this long for what it is working on. */
+  stop: 10_000,
+  /** Bytes of request bodies held at once, over all requests. */
+  bodies: 512 * MiB,
+  /** The same for one token. */
+  bodiesPerToken: 256 * MiB,
+  /** Requests of one token under way, live feeds among them. */
+  requestsPerToken: 1024,
+  connections: 4096,
+  /** From one address. */
+  connectionsPerAddress: 2048,
 } as const

@@ -22,13 +22,30 @@ export function keyPath(bucket: string, below: 'blobs' | 'chunks-of', key: strin
 /** A request's path and query, taken apart without any normalisation of dots or slashes. */
 export interface Target {
   readonly path: string
-  readonly query: URLSearchParams
+  /** Names with their values, decoded; null when the percent-encoding is broken. */
+  readonly query: readonly (readonly [name: string, value: string])[] | null
 }
 
 export function parseTarget(url: string): Target {
   const mark = url.indexOf('?')
-  if (mark === -1) return { path: url, query: new URLSearchParams() }
-  return { path: url.slice(0, mark), query: new URLSearchParams(url.slice(mark + 1)) }
+  if (mark === -1) return { path: url, query: [] }
+  return { path: url.slice(0, mark), query: parseQuery(url.slice(mark + 1)) }
+}
+
+// Not `URLSearchParams`: what that cannot decode becomes another text, which would be asked for instead.
+function parseQuery(text: string): Target['query'] {
+  const decode = (part: string): string => decodeURIComponent(part.replaceAll('+', ' '))
+  try {
+    return text
+      .split('&')
+      .filter((pair) => pair !== '')
+      .map((pair) => {
+        const [name = '', ...rest] = pair.split('=')
+        return [decode(name), decode(rest.join('='))] as const
+      })
+  } catch {
+    return null
+  }
 }
 
 /**

@@ -100,14 +100,3 @@ function refuseOthers(
 function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }
-
-/** Parses JSON and checks it; throws `Malformed` for either. */
-export function parseJson<T>(source: string, check: Check<T>): T {
-  let value: unknown
-  try {
-    value = JSON.parse(source)
-  } catch (error) {
-    throw new Malformed('', error instanceof RangeError ? 'nested too deeply' : 'not JSON')
-  }
-  return check(value, '')
-}

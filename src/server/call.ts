@@ -5,7 +5,9 @@ import type { FastifyReply } from 'fastify'
 import { covers, type Grant } from '../access/grant.ts'
 import type { Verifier } from '../access/verifier.ts'
 import { limits } from '../protocol/limits.ts'
-import { type Check, parseJson } from '../protocol/schema.ts'
+import { type JsonBounds, parseJson } from '../protocol/json.ts'
+import type { Target } from '../protocol/routes.ts'
+import type { Check } from '../protocol/schema.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
@@ -14,6 +16,7 @@ import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
 import { hideNames, type Pool } from './pool.ts'
 import { scopeHint, scopeStore } from './scope.ts'
+import type { Shares } from './shares.ts'
 import type { StagedMemory } from './staged.ts'
 import type { Bounds } from './times.ts'
 
@@ -24,6 +27,7 @@ export interface Context {
   readonly verify: Verifier
   readonly staged: StagedMemory
   readonly budget: Budget
+  readonly shares: Shares
   readonly health: Health
   readonly bounds: Bounds
   readonly now: () => number
@@ -42,7 +46,9 @@ export interface Call {
   readonly bucket: string
   /** '' for requests about no key. */
   readonly key: string
-  readonly query: URLSearchParams
+  readonly query: NonNullable<Target['query']>
+  /** Notes why an answer that is on its way ended early, or holds a failure of the server: the log tells it. */
+  readonly note: (error: unknown) => void
 }
 
 /** Throws `Forbidden` if the token is about another bucket, whether that exists or not, and `InvalidRequest` for no bucket's name. */
@@ -123,7 +129,10 @@ export async function withBody<T>(
   rules: BodyRules & { readonly held: number },
   fn: (body: AsyncIterable<Uint8Array>) => Promise<T>,
 ): Promise<T> {
-  const release = call.context.budget.take(Math.min(declaredLength(call.request) ?? rules.held, rules.held))
+  const release = call.context.budget.take(
+    call.grant.id,
+    Math.min(declaredLength(call.request) ?? rules.held, rules.held),
+  )
   try {
     return await fn(readBody(call.request, rules, call.context.bounds))
   } finally {
@@ -131,24 +140,71 @@ export async function withBody<T>(
   }
 }
 
+const REQUEST: JsonBounds = {
+  values: limits.jsonValues,
+  items: limits.jsonItems,
+  names: limits.jsonNames,
+  depth: limits.jsonDepth,
+}
+
 /** The request's JSON body. An empty one is `{}`. Its bytes are parsed and gone when it resolves. */
 export async function readJson<T>(call: Call, check: Check<T>): Promise<T> {
   const rules = { maxBytes: limits.jsonBytes, total: call.context.bounds.bodyTotal, held: limits.jsonBytes }
-  return withBody(call, rules, async (body) => parseJson((await readText(body)) || '{}', check))
+  return withBody(call, rules, async (body) => parseJson((await readText(body)) || '{}', check, REQUEST))
 }
 
 export function sendJson(reply: FastifyReply, value: unknown, status = 200): FastifyReply {
   return reply.code(status).header('content-type', 'application/json').send(JSON.stringify(value))
 }
 
-/** Sends pieces as they come, at the pace of the reader, and resolves when the connection has them or is gone. */
+/**
+ * Sends pieces as they come, at the pace of the reader, and resolves when the connection has them or is gone. A reader that takes
+ * nothing for too long is cut off. `ahead`: bytes that are held for it at most, besides one piece.
+ */
 export async function sendStream(
-  reply: FastifyReply,
+  call: Call,
   pieces: AsyncIterable<Uint8Array | string>,
+  ahead = 256 * 1024,
 ): Promise<FastifyReply> {
-  reply.send(Readable.from(pieces, { objectMode: false, highWaterMark: 256 * 1024 }))
+  const { reply, context } = call
+  reply.raw.setTimeout(context.bounds.unread, () => {
+    call.note(new Error(`nothing of the answer was taken for ${context.bounds.unread} ms`))
+    reply.raw.destroy()
+  })
+  reply.send(Readable.from(noting(call, pieces), { objectMode: false, highWaterMark: ahead }))
   await closed(reply.raw)
   return reply
+}
+
+/** What breaks off an answer cannot be told in it any more. */
+async function* noting(call: Call, pieces: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array | string> {
+  try {
+    yield* pieces
+  } catch (error) {
+    call.note(error)
+    throw error
+  }
+}
+
+/** The signal aborts when nobody waits for the answer any more, or it takes too long to work out. */
+export async function withinReason<T>(call: Call, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const ending = new AbortController()
+  const { verify } = call.context.bounds
+  const gone = (): void => ending.abort(new BlobsError('Unavailable', 'nobody waited for the answer any more'))
+  const late = (): void =>
+    ending.abort(
+      new BlobsError('TooLarge', `what was committed could not be checked within ${Math.round(verify / 1000)} s`, {
+        hint: 'send such blobs by PUT, one by one',
+      }),
+    )
+  const timer = setTimeout(late, verify)
+  call.reply.raw.once('close', gone)
+  try {
+    return await act(ending.signal)
+  } finally {
+    clearTimeout(timer)
+    call.reply.raw.off('close', gone)
+  }
 }
 
 async function closed(response: ServerResponse): Promise<void> {

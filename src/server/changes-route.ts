@@ -8,6 +8,9 @@ import { eventsFormat, feedText, ndjsonFormat } from './feed.ts'
 import { problemOf } from './problems.ts'
 import { flagParameter, readQuery, textParameter } from './query.ts'
 
+/** A feed that nobody reads holds no more than this, and a piece. */
+const AHEAD = 32 * 1024
+
 /** `GET …/changes`: what happened after a cursor; live, what happens from then on. */
 export async function followChanges(call: Call): Promise<FastifyReply> {
   const { since, live } = readQuery(call.query, { since: textParameter, live: flagParameter })
@@ -32,10 +35,13 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
         heartbeat: call.context.bounds.heartbeat,
         end: (error) => {
           const reason = error ?? lifetime.reason()
-          return reason === null ? null : problemOf(reason)
+          if (reason === null) return null
+          const problem = problemOf(reason)
+          if (error !== null && problem.status >= 500) call.note(error)
+          return problem
         },
       })
-      return sendStream(call.reply, text)
+      return sendStream(call, text, AHEAD)
     })
   } finally {
     lifetime.end()

@@ -66,15 +66,17 @@ export async function fetchBlobs(call: Call): Promise<FastifyReply> {
   }
   return useBucket(call, (store) => {
     call.reply.header('content-type', FRAMES_TYPE)
-    return sendStream(call.reply, fetchFrames(store, wants))
+    return sendStream(call, fetchFrames(call, store, wants))
   })
 }
 
-async function* fetchFrames(store: BlobStore, wants: readonly Want[]): AsyncGenerator<Uint8Array> {
+async function* fetchFrames(call: Call, store: BlobStore, wants: readonly Want[]): AsyncGenerator<Uint8Array> {
   try {
     for (let at = 0; at < wants.length; at += FETCH_GROUP) yield* fetchGroup(store, wants.slice(at, at + FETCH_GROUP))
   } catch (error) {
-    const bytes = Buffer.from(JSON.stringify(problemOf(error)))
+    const problem = problemOf(error)
+    if (problem.status >= 500) call.note(error)
+    const bytes = Buffer.from(JSON.stringify(problem))
     yield Buffer.concat([frameHead(FAILED, bytes.length), bytes])
   }
   yield FRAMES_END
@@ -118,7 +120,7 @@ export async function listChunks(call: Call): Promise<FastifyReply> {
     if (lists === null)
       throw new BlobsError('NotFound', `there is no version ${version} of ${bucket}/${key}`, { bucket, key })
     call.reply.header('content-type', NDJSON_TYPE)
-    return sendStream(call.reply, chunkLines(lists))
+    return sendStream(call, chunkLines(lists))
   })
 }
 

@@ -1,5 +1,4 @@
-import { createServer, type RequestListener, type Server as HttpServer, STATUS_CODES } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import type { RequestListener, Server as HttpServer } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { limits } from '../protocol/limits.ts'
@@ -15,8 +14,15 @@ export interface Tls {
   readonly key: string
 }
 
+interface ListenerOptions {
+  readonly bounds: Bounds
+  readonly tls: Tls | undefined
+  /** Told of a connection that was refused because there are too many. */
+  readonly onFull: (address: string) => void
+}
+
 /** A server whose every wait has an end. It does not listen yet. */
-export function createListener(handler: RequestListener, bounds: Bounds, tls: Tls | undefined): HttpServer {
+export function createListener(handler: RequestListener, { bounds, tls, onFull }: ListenerOptions): HttpServer {
   const options = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: bounds.headers,
@@ -25,11 +31,46 @@ export function createListener(handler: RequestListener, bounds: Bounds, tls: Tl
     keepAliveTimeout: bounds.keepAlive,
     connectionsCheckingInterval: Math.min(bounds.headers / 2, 5000),
     noDelay: true,
+    // What the head lacks, or asks for in vain, is told as any other problem.
+    requireHostHeader: false,
   }
-  const server = tls === undefined ? createServer(options, handler) : createTlsServer({ ...options, ...tls }, handler)
+  const server =
+    tls === undefined
+      ? nodeHttp().createServer(options, handler)
+      : process
+          .getBuiltinModule('node:https')
+          .createServer({ ...options, ...tls, handshakeTimeout: bounds.headers }, handler)
+  server.on('checkExpectation', handler)
   server.setTimeout(bounds.silence)
-  server.maxConnections = bounds.connections
+  // Their bytes are counted, so that each of them is seen.
+  server.maxHeadersCount = 0
+  limitConnections(server, bounds, onFull)
   return server
+}
+
+function limitConnections(server: HttpServer, bounds: Bounds, onFull: (address: string) => void): void {
+  const counts = new Map<string, number>()
+  server.maxConnections = bounds.connections
+  server.on('drop', (dropped) => onFull(dropped?.remoteAddress ?? ''))
+  // Before the TLS handshake, where there is one.
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? ''
+    const count = (counts.get(address) ?? 0) + 1
+    counts.set(address, count)
+    socket.once('close', () => {
+      const left = (counts.get(address) ?? 1) - 1
+      if (left === 0) counts.delete(address)
+      else counts.set(address, left)
+    })
+    if (count <= bounds.connectionsPerAddress) return
+    onFull(address)
+    socket.destroy()
+  })
+}
+
+/** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */
+function nodeHttp(): typeof import('node:http') {
+  return process.getBuiltinModule('node:http')
 }
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [status: number, detail: string]>> = {
@@ -47,7 +88,7 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Duplex): 
   const code = status === 431 ? 'TooLarge' : status === 408 ? 'Unavailable' : 'InvalidRequest'
   const body = JSON.stringify({ ...problemOf(new BlobsError(code, detail)), status })
   const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    `HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status] ?? ''}`,
     `content-type: ${PROBLEM_TYPE}`,
     `x-blobs-code: ${code}`,
     `content-length: ${Buffer.byteLength(body)}`,

@@ -7,19 +7,32 @@ export type LogWriter = (line: string) => void
 /** A log of one JSON object a line. Never holds a token, a secret, or a query. */
 export interface Log {
   event(name: string, fields?: Readonly<Record<string, unknown>>): void
+  /** Notes that a connection was refused because there are too many; at most once a second. */
+  full(address: string): void
   /** Begins to watch a request; its line is written when its connection is done with it. */
   request(request: FastifyRequest, reply: FastifyReply): void
   /** Adds what was found out about it. */
   seen(request: FastifyRequest, what: Seen & { readonly error?: unknown }): void
 }
 
+const QUIET = 1000
+
 export function openLog(write: LogWriter, now: () => number): Log {
   const known = new WeakMap<FastifyRequest, Record<string, unknown>>()
+  let told = Number.NEGATIVE_INFINITY
+  let refused = 0
   const event: Log['event'] = (name, fields = {}) => {
     write(`${JSON.stringify({ time: new Date(now()).toISOString(), event: name, ...fields })}\n`)
   }
   return {
     event,
+    full: (from) => {
+      refused += 1
+      if (now() - told < QUIET) return
+      event('full', { from, refused })
+      told = now()
+      refused = 0
+    },
     request: (request, reply) => {
       const started = performance.now()
       const facts: Record<string, unknown> = {}
@@ -42,11 +55,13 @@ export function openLog(write: LogWriter, now: () => number): Log {
     },
     seen: (request, { error, ...what }) => {
       const facts = known.get(request)
-      if (facts) Object.assign(facts, what, error === undefined ? {} : { error: told(error) })
+      if (facts) Object.assign(facts, what, error === undefined ? {} : { error: describe(error) })
     },
   }
 }
 
-function told(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const own = error.stack ?? error.message
+  return error.cause === undefined ? own : `${own}\ncaused by ${describe(error.cause)}`
 }

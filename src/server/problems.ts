@@ -49,25 +49,36 @@ const TITLE: Readonly<Record<ProblemCode, string>> = {
 /** Who asks: a wrong hash is the fault of one who sends bytes, and the server's where it sends them. */
 type Direction = 'sends-bytes' | 'asks'
 
+const MAX_DETAIL = 4096
+const MAX_KEY = 1024
+
 /** Any error as the problem that is told. An unknown one tells nothing of itself: the log has it. */
 export function problemOf(error: unknown, direction: Direction = 'asks'): Problem {
   const known = asBlobsError(error)
   if (known === null) {
     return { ...frame('Internal', 500), detail: 'the server failed to do this; its log says why' }
   }
-  const { code, message, hint, bucket, key, retryAfter, conflicts } = known
+  const { code, bucket, key, retryAfter, conflicts } = known
   const status = code === 'Corrupt' && direction === 'sends-bytes' ? 422 : STATUS[code]
+  const { message, hint } = isOfThisMachine(error) ? { message: TITLE[code], hint: undefined } : known
   return {
     ...frame(code, error instanceof BodyBroken ? 408 : status),
-    detail: message.toWellFormed(),
+    detail: message.toWellFormed().slice(0, MAX_DETAIL),
     ...(hint === undefined ? {} : { hint }),
     ...(bucket === undefined ? {} : { bucket }),
-    ...(key === undefined ? {} : { key: key.toWellFormed() }),
+    // Longer than any key, it is none, and would not fit into a header.
+    ...(key === undefined || key.length > MAX_KEY ? {} : { key: key.toWellFormed() }),
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(conflicts.length === 0
       ? {}
       : { conflicts: conflicts.map(({ key, expected, current }) => ({ key, expected, current })) }),
   } as Problem
+}
+
+/** A failure of the disk or the database below: its message tells of folders here, which are nobody's business; the log has it. */
+function isOfThisMachine(error: unknown): boolean {
+  if (!(error instanceof BlobsError) || STATUS[error.code] < 500 || error.key !== undefined) return false
+  return error.cause instanceof Error || /(^|\s)\/\S/.test(error.message)
 }
 
 function frame(code: ProblemCode, status: number): Pick<Problem, 'type' | 'title' | 'status' | 'code'> {

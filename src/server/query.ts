@@ -1,3 +1,4 @@
+import type { Target } from '../protocol/routes.ts'
 import { Malformed } from '../protocol/schema.ts'
 
 type Reader<T> = (value: string) => T | undefined
@@ -5,7 +6,7 @@ type Readers = Readonly<Record<string, Reader<unknown>>>
 type Read<R extends Readers> = { -readonly [K in keyof R]?: Exclude<ReturnType<R[K]>, undefined> }
 
 /** The parameters of a query; throws `Malformed` for an unknown one, one given twice, and one that its reader does not know. */
-export function readQuery<R extends Readers>(query: URLSearchParams, readers: R): Read<R> {
+export function readQuery<R extends Readers>(query: NonNullable<Target['query']>, readers: R): Read<R> {
   const result: Record<string, unknown> = {}
   for (const [name, value] of query) {
     const reader = Object.hasOwn(readers, name) ? readers[name] : undefined

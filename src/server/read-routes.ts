@@ -78,7 +78,7 @@ async function sendBytes(
   const length = range === null ? size : range[1] - range[0] + 1
   call.reply.code(range === null ? 200 : 206).header('content-length', length)
   if (range !== null) call.reply.header('content-range', `bytes ${range[0]}-${range[1]}/${size}`)
-  return sendStream(call.reply, resumed(first, pieces))
+  return sendStream(call, resumed(first, pieces))
 }
 
 async function* resumed(

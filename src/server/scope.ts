@@ -1,9 +1,10 @@
+import { setImmediate } from 'node:timers/promises'
 import { type Grant, mayDelete, mayIn, mayRead, mayReadAll, mayWrite } from '../access/grant.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import { type Brought, notBrought } from '../store/contract/confine.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
-import type { Chunk, EntryInput, FeedItem } from '../store/contract/types.ts'
+import type { Chunk, EntryInput, FeedItem, Outcome } from '../store/contract/types.ts'
 import { listWithin } from './scope-list.ts'
 
 interface Scope {
@@ -32,7 +33,7 @@ export function scopeStore(store: BlobStore, scope: Scope): BlobStore {
     get: async (key, options) => store.get(readable(key), options),
     commit: async (entries, options) => {
       for (const entry of entries) await checkEntry(scope, entry)
-      return store.commit(entries, options)
+      return ownOutcomes(grant, entries, await store.commit(entries, options), bucket)
     },
     list: async (options = {}) => {
       allow(scope, mayIn(grant, 'read', bucket), 'list')
@@ -60,6 +61,29 @@ export function scopeStore(store: BlobStore, scope: Scope): BlobStore {
   }
 }
 
+/**
+ * The outcomes, unless one tells of what its entry does not name: the id is that of another entry then, and its outcome the business
+ * of one who may read everything. Throws `InvalidRequest`.
+ */
+export function ownOutcomes(
+  grant: Grant,
+  entries: readonly EntryInput[],
+  outcomes: readonly Outcome[],
+  bucket: string,
+): readonly Outcome[] {
+  if (mayReadAll(grant, bucket)) return outcomes
+  for (const [index, outcome] of outcomes.entries()) {
+    const named = new Set(entries[index]?.changes.map((change) => change.key))
+    const told = outcome.ok ? outcome.blobs : outcome.conflicts
+    if (told.every(({ key }) => named.has(key))) continue
+    throw new BlobsError('InvalidRequest', `the id ${outcome.id} belongs to another entry`, {
+      bucket,
+      hint: 'make a new id for each entry',
+    })
+  }
+  return outcomes
+}
+
 async function checkEntry(scope: Scope, entry: EntryInput): Promise<void> {
   const { grant, bucket } = scope
   for (const change of entry.changes) {
@@ -72,7 +96,7 @@ async function checkEntry(scope: Scope, entry: EntryInput): Promise<void> {
     if ('copy' in change.body) {
       allow(scope, mayRead(grant, bucket, checkKey(change.body.copy.key)), 'copy', change.body.copy.key)
     } else if (!mayReadAll(grant, bucket)) {
-      const other = await notBrought(change.body, scope.brought)
+      const other = await notBrought(change.body, scope.brought, () => setImmediate())
       if (other !== null) {
         throw new BlobsError('InvalidRequest', `chunk ${other} of ${change.key} was not staged with this token`, {
           key: change.key,

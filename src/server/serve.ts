@@ -5,6 +5,7 @@ import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { openBudget } from './budget.ts'
 import type { Context } from './call.ts'
+import { checkHead } from './head.ts'
 import { openHealth } from './health.ts'
 import {
   checkExposure,
@@ -18,6 +19,7 @@ import {
 import { type Log, type LogWriter, openLog } from './log.ts'
 import { openPool } from './pool.ts'
 import { problemOf, sendProblem } from './problems.ts'
+import { openShares } from './shares.ts'
 import { openStagedMemory } from './staged.ts'
 import { type Bounds, defaultBounds } from './times.ts'
 import { refuseUnknown, registerV1 } from './v1.ts'
@@ -60,7 +62,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const context = openContext(options, bounds, stopping.signal)
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) => createListener(handler, bounds, tls),
+    serverFactory: (handler) => createListener(handler, { bounds, tls, onFull: (from) => log.full(from) }),
     exposeHeadRoutes: false,
     genReqId: () => options.newId().slice(0, 16),
     routerOptions: { maxParamLength: 8192 },
@@ -96,7 +98,8 @@ function openContext({ buckets, secrets, now, newId }: ServerOptions, bounds: Bo
     pool: openPool(buckets),
     verify: openVerifier(secrets, now),
     staged: openStagedMemory(now),
-    budget: openBudget(bounds.bodies),
+    budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
+    shares: openShares(bounds.requestsPerToken),
     health: openHealth(buckets, now, stopping),
     bounds,
     now,
@@ -122,8 +125,10 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
     work.add(done)
     reply.raw.once('finish', () => lingerAfter(request.raw))
     reply.header('x-request-id', request.id)
-    if (!context.stopping.aborted) return
-    throw new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 })
+    if (context.stopping.aborted) {
+      throw new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 })
+    }
+    checkHead(request.raw)
   })
   app.addHook('onSend', async (_request, reply) => {
     if (context.stopping.aborted) reply.header('connection', 'close')

@@ -52,7 +52,7 @@ export interface Seen {
 export function registerV1(
   app: FastifyInstance,
   context: Context,
-  seen: (request: FastifyRequest, what: Seen) => void,
+  seen: (request: FastifyRequest, what: Seen & { readonly error?: unknown }) => void,
 ): void {
   for (const { url, below, methods } of ROUTES) {
     app.route({
@@ -66,10 +66,18 @@ export function registerV1(
         if (!handler) return refuseMethod(reply, request.method, Object.keys(methods))
         const { path, query } = parseTarget(request.raw.url ?? '')
         const place = below === null ? { bucket: '', key: '' } : parsePath(path, below)
-        if (place === null) throw new BlobsError('InvalidRequest', 'the path has broken percent-encoding')
+        if (place === null || query === null) {
+          throw new BlobsError('InvalidRequest', 'the address has broken percent-encoding')
+        }
         if (below !== null) checkBucket(grant, place.bucket)
         if (place.bucket !== '') seen(request, { bucket: place.bucket })
-        return handler({ context, request: request.raw, reply, grant, query, ...place })
+        const leave = context.shares.enter(grant.id)
+        const note = (error: unknown): void => seen(request, { error })
+        try {
+          return await handler({ context, request: request.raw, reply, grant, query, note, ...place })
+        } finally {
+          leave()
+        }
       },
     })
   }

@@ -9,9 +9,10 @@ import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
 import type { BlobInfo, EntryInput, Expectation } from '../store/contract/types.ts'
 import { type Staged, stageStream } from '../store/contract/upload.ts'
-import { type Call, forbid, readJson, sendJson, useBucket, useBucketToWrite, withBody } from './call.ts'
+import { type Call, forbid, readJson, sendJson, useBucket, useBucketToWrite, withBody, withinReason } from './call.ts'
 import { type Condition, writeCondition } from './conditions.ts'
 import { readQuery } from './query.ts'
+import { ownOutcomes } from './scope.ts'
 
 /** What staging a stream holds in memory at most. */
 const STREAM_HELD = 20 * 1024 * 1024
@@ -70,7 +71,9 @@ export async function commitEntries(call: Call): Promise<FastifyReply> {
   const changes = entries.reduce((sum, entry) => sum + entry.changes.length, 0)
   if (changes > limits.changes) throw new Malformed('entries', `more than ${limits.changes} changes`)
   const authored = entries.map((entry) => ({ ...entry, author: call.grant.name }))
-  const outcomes = await useBucketToWrite(call, (store) => store.commit(authored, { verify: true }))
+  const outcomes = await withinReason(call, (signal) =>
+    useBucketToWrite(call, (store) => store.commit(authored, { verify: true, signal })),
+  )
   return sendJson(call.reply, { outcomes })
 }
 
@@ -124,7 +127,7 @@ function refuseOther({ bucket, key }: Call, { hash }: Staged, claimed: string | 
 
 /** The version that the entry's only change made; undefined if it made none. */
 async function commitOne(call: Call, store: BlobStore, entry: EntryInput): Promise<BlobInfo | undefined> {
-  const [outcome] = await store.commit([entry])
+  const [outcome] = ownOutcomes(call.grant, [entry], await store.commit([entry]), call.bucket)
   if (outcome?.ok) return outcome.blobs[0]
   const [first] = outcome?.conflicts ?? []
   if (first) throw conflict(first.key, first.expected, first.current)

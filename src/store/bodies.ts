@@ -1,4 +1,4 @@
-import { ContentDamaged, readBody, walk, type Body, type BodyRef, type ByteRange } from '../content/body.ts'
+import { ContentDamaged, readBody, refsOnce, walk, type Body, type BodyRef, type ByteRange } from '../content/body.ts'
 import { hasher, isHash, sha256, type Hash } from '../content/hash.ts'
 import { MAX_FETCH_BYTES, type Fetched, type Want } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
@@ -11,6 +11,8 @@ const MAX_STAGED_BYTES = 1024 * 1024
 /** Bytes of small blobs that are read at once. */
 const FETCH_BATCH = 4 * 1024 * 1024
 const FETCH_BLOBS = 256
+/** Chunks that are checked without a pause. */
+const PIECES = 64
 /** Hashes asked about at once. */
 const MISSING_BATCH = 4096
 
@@ -21,8 +23,11 @@ export interface NamedBody {
   readonly body: Body
 }
 
+/** Keeps a long check from keeping everything else from happening: awaited often, it throws when the check is to end. */
+export type Pause = () => Promise<void>
+
 /** Throws `InvalidRequest` naming the key unless every chunk and list object of every body is in Content. */
-export async function checkPresent(content: Content, bodies: readonly NamedBody[]): Promise<void> {
+export async function checkPresent(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
   const asked = new Map<Hash, string>()
   const ask = async (): Promise<void> => {
     const [missing] = await content.missing([...asked.keys()])
@@ -36,29 +41,47 @@ export async function checkPresent(content: Content, bodies: readonly NamedBody[
     }
   }
   for (const { key, body } of bodies) {
-    await add(key, body.refs)
-    if (body.depth === 0) continue
     await naming(key, async () => {
-      for await (const { refs } of walk(body, (hashes) => content.get(hashes))) await add(key, refs)
+      for await (const refs of refsOnce(body, (hashes) => content.get(hashes), pause)) await add(key, refs)
     })
   }
   if (asked.size > 0) await ask()
 }
 
-/** Throws `Corrupt` naming the key unless the bytes of each body of more than one chunk are those of its hash. */
-export async function checkBytes(content: Content, bodies: readonly NamedBody[]): Promise<void> {
-  for (const { key, hash, body } of bodies) {
-    if (body.depth === 0 && body.refs.length <= 1) continue
+/** Throws `Corrupt` naming the key unless the bytes of each body are those of its hash, and as many as it says. */
+export async function checkBytes(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
+  const isOneChunk = ({ body }: NamedBody): boolean => body.depth === 0 && body.refs.length <= 1
+  await checkSizes(content, bodies.filter(isOneChunk), pause)
+  for (const { key, hash, body } of bodies.filter((one) => !isOneChunk(one))) {
     const whole = hasher()
+    let pieces = 0
     await naming(key, async () => {
-      for await (const bytes of readBody(body, (hashes) => content.get(hashes))) whole.update(bytes)
+      for await (const bytes of readBody(body, (hashes) => content.get(hashes))) {
+        whole.update(bytes)
+        if (++pieces % PIECES === 0) await pause()
+      }
     })
-    if (whole.digest('hex') === hash) continue
-    throw new BlobsError('Corrupt', `the chunks of ${key} are not the bytes of its hash ${hash}`, {
-      key,
-      hint: 'nothing was written: send it again',
-    })
+    if (whole.digest('hex') !== hash) throw notItsBytes(key, hash)
   }
+}
+
+/** A blob of one chunk has the chunk's hash, which was checked when it came; how long that is, only the chunk tells. */
+async function checkSizes(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
+  for (let at = 0; at < bodies.length; at += PIECES) {
+    const some = bodies.slice(at, at + PIECES)
+    const chunks = await content.get(some.map(({ hash }) => hash))
+    for (const [index, { key, hash, body }] of some.entries()) {
+      if ((chunks[index]?.length ?? 0) !== (body.refs[0]?.size ?? 0)) throw notItsBytes(key, hash)
+    }
+    await pause()
+  }
+}
+
+function notItsBytes(key: string, hash: Hash): BlobsError {
+  return new BlobsError('Corrupt', `the chunks of ${key} are not the bytes of its hash ${hash}`, {
+    key,
+    hint: 'nothing was written: send it again',
+  })
 }
 
 function notStaged(key: string, hash: Hash): BlobsError {

@@ -56,15 +56,19 @@ export function openCommitter(options: CommitterOptions): Committer {
       working ??= work()
     })
   return {
-    commit: (entries, { verify = false }) =>
+    commit: (entries, { verify = false, signal }) =>
       oneByOne(
         entries.map(({ id }) => id),
         async () => {
           const outcomes = new Map<string, Outcome>()
           const drafts = await prepare(options, entries, outcomes)
           const bodies = drafts.flatMap(namedBodies)
-          await checkPresent(options.ports.content, bodies)
-          if (verify) await checkBytes(options.ports.content, bodies)
+          const pause = async (): Promise<void> => {
+            signal?.throwIfAborted()
+            await options.clock.sleep(0)
+          }
+          await checkPresent(options.ports.content, bodies, pause)
+          if (verify) await checkBytes(options.ports.content, bodies, pause)
           if (drafts.length > 0) await enqueue(drafts, outcomes)
           return entries.map(({ id }) => outcomeOf(outcomes, id))
         },

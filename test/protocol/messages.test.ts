@@ -1,9 +1,10 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { blobFromHeaders, blobToHeaders, metaFromHeaders } from '../../src/protocol/blob-headers.ts'
+import { parseJson } from '../../src/protocol/json.ts'
 import { bucketRequest, commitRequest, fetchRequest, meta, missingRequest } from '../../src/protocol/messages.ts'
 import { keyPath, parsePath, parseTarget } from '../../src/protocol/routes.ts'
-import { Malformed, parseJson } from '../../src/protocol/schema.ts'
+import { Malformed } from '../../src/protocol/schema.ts'
 
 const hash = 'a'.repeat(64)
 const id = '0'.repeat(32)
@@ -144,9 +145,26 @@ describe('a path', () => {
         const key = segments.join('/') + (folder ? '/' : '')
         const { path, query } = parseTarget(`${keyPath('b1', 'blobs', key)}?version=3`)
         expect(parsePath(path, 'blobs')).toEqual({ bucket: 'b1', key })
-        expect(query.get('version')).toBe('3')
+        expect(query).toEqual([['version', '3']])
       }),
     )
+  })
+
+  it('has a query as it was written, or none where it cannot be read', () => {
+    const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(name, name)), (pairs) => {
+        expect(parseTarget(`/x?${new URLSearchParams(pairs).toString()}`).query).toEqual(pairs)
+      }),
+    )
+    expect(parseTarget('/x?a=b=c&d&=').query).toEqual([
+      ['a', 'b=c'],
+      ['d', ''],
+      ['', ''],
+    ])
+    for (const broken of ['a=%ff', '%zz=1', 'a=%c0%af', 'a=%', 'a=%ed%a0%80']) {
+      expect(parseTarget(`/x?${broken}`).query, broken).toBeNull()
+    }
   })
 
   it('with broken percent-encoding is none', () => {

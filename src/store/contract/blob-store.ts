@@ -44,7 +44,10 @@ export interface BlobStore {
   changes(options: ChangesOptions): AsyncIterable<FeedItem>
   /** Which of these chunks a commit could not name yet. May name more than are truly missing; never fewer. */
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
-  /** Makes chunks nameable by a later commit. Durable when it resolves. Throws `Corrupt` if bytes do not match their hash. */
+  /**
+   * Makes chunks nameable by a later commit. Durable when it resolves; from then on nothing looks at their bytes any more, so that
+   * their memory may be used again. Throws `Corrupt` if bytes do not match their hash; then something may still be reading them.
+   */
   stage(chunks: readonly Chunk[]): Promise<void>
   /**
    * The bytes of many small blobs (each at most `MAX_FETCH_BYTES`) in few round trips, in any order; one that no longer is there
@@ -66,6 +69,8 @@ export interface GetOptions {
 export interface CommitOptions {
   /** Re-read bodies of more than one chunk and check them against the blob's hash before appending: for writers whose word is no proof. */
   readonly verify?: boolean
+  /** Ends the check with the signal's reason; nothing is appended then. */
+  readonly signal?: AbortSignal
 }
 export interface ChangesOptions {
   readonly since?: Cursor

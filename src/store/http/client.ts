@@ -1,5 +1,6 @@
+import { parseJson } from '../../protocol/json.ts'
 import { NDJSON_TYPE } from '../../protocol/routes.ts'
-import { type Check, Malformed, parseJson } from '../../protocol/schema.ts'
+import { type Check, Malformed } from '../../protocol/schema.ts'
 import { discard, failureOf, readText, strange, unreachable } from './failures.ts'
 import type { Answer, Outgoing, Transport } from './transport.ts'
 

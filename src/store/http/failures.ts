@@ -1,7 +1,8 @@
 import { decodeText } from '../../protocol/blob-headers.ts'
+import { parseJson } from '../../protocol/json.ts'
 import { type Problem, problem } from '../../protocol/problems.ts'
 import { PROBLEM_TYPE } from '../../protocol/routes.ts'
-import { Malformed, parseJson } from '../../protocol/schema.ts'
+import { Malformed } from '../../protocol/schema.ts'
 import { BlobsError, type ErrorCode, isBlobsError } from '../contract/errors.ts'
 import type { Answer } from './transport.ts'
 
