@@ -66,3 +66,14 @@ export function locateFolder(fs: FileSystem, root: string, folder: Path): Locate
   }
   return stat ? { found: true, disk, stat } : { found: false, lookAt: '' }
 }
+
+/** Where a path is on disk, in whatever Unicode form its names have there; its NFC form if there is nothing. */
+export function diskPath(fs: FileSystem, root: string, path: Path): string {
+  const straight = join(root, path)
+  if (isAscii(path) || fs.lstat(straight) !== null) return straight
+  const parent = parentOf(path)
+  const folder = locateFolder(fs, root, parent)
+  if (!folder.found) return straight
+  const key = path.slice(parent === '' ? 0 : parent.length + 1)
+  return join(folder.disk, namesByKey(fs, folder.disk).get(key) ?? key)
+}

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { EMPTY_HASH } from '../../content/hash.ts'
 import type { Clock, FileSystem, Ids } from '../../platform/ports.ts'
 import type { Database } from '../../platform/sqlite.ts'
@@ -8,6 +7,7 @@ import type { BlobInfo, EntryInput, PutChange } from '../../store/contract/types
 import { openStaging, type Staged, type Staging } from '../../store/contract/upload.ts'
 import type { Content, Reason, Step } from '../core/types.ts'
 import { identityOf, lookAtFile } from '../disk/look.ts'
+import { diskPath } from '../disk/names.ts'
 import { intend } from '../state/intents.ts'
 import { write } from '../state/open.ts'
 import type { Extra } from '../state/remote.ts'
@@ -142,8 +142,8 @@ async function prepareOne(options: PushOptions, staging: Staging, work: PushWork
   if (step.type === 'delete-remote') return { work, change: null }
   if (step.local.kind === 'folder')
     return { work, change: putOf(options, work, step, { hash: EMPTY_HASH, size: 0, body: { depth: 0, refs: [] } }) }
-  const path = join(options.root, step.path)
   try {
+    const path = diskPath(options.fs, options.root, step.path)
     if (step.copyOf !== null) {
       if (!(await isAsPlanned(options, path, work, step.local))) return { type: 'changed', work }
       const { hash, size } = step.local
