@@ -5,7 +5,7 @@ import { isBlobsError, type BlobsError } from '../../store/contract/errors.ts'
 import { FOLDER_TYPE } from '../../store/contract/keys.ts'
 import type { BlobInfo, EntryInput, PutChange } from '../../store/contract/types.ts'
 import { openStaging, type Staged, type Staging } from '../../store/contract/upload.ts'
-import type { Content, Reason, Step } from '../core/types.ts'
+import type { Content, Path, Reason, Step } from '../core/types.ts'
 import { identityOf, lookAtFile } from '../disk/look.ts'
 import { diskPath } from '../disk/names.ts'
 import { intend } from '../state/intents.ts'
@@ -61,10 +61,30 @@ interface Prepared {
 
 /**
  * Sends steps to the bucket in batches: while one is committed the next is read and staged. Each write is conditional and an intent of it is
- * saved before. Failures of single paths are results; an error of the whole bucket (unreachable, signed out) is thrown, with what
- * was known by then reported.
+ * saved before. A delete that is half of a move goes only after the put was done, and else not at all, without a result. Failures of single
+ * paths are results; an error of the whole bucket (unreachable, signed out) is thrown, with what was known by then reported.
  */
 export async function push(options: PushOptions, steps: readonly PushWork[]): Promise<void> {
+  const done = new Set<Path>()
+  const onResults = (results: readonly PushResult[]): void => {
+    for (const { type, work } of results) if (type === 'done') done.add(work.step.path)
+    options.onResults(results)
+  }
+  await pushInBatches(
+    { ...options, onResults },
+    steps.filter((work) => movedTo(work) === null),
+  )
+  await pushInBatches(
+    options,
+    steps.filter((work) => done.has(movedTo(work) ?? '')),
+  )
+}
+
+function movedTo({ step }: PushWork): Path | null {
+  return step.type === 'delete-remote' ? (step.movedTo ?? null) : null
+}
+
+async function pushInBatches(options: PushOptions, steps: readonly PushWork[]): Promise<void> {
   let underWay: Promise<void> = Promise.resolve()
   for (const batch of batches(steps)) {
     if (options.signal?.aborted) break

@@ -47,8 +47,7 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     if (last === undefined) return
     const whole = after === null && rows.length < window
     after = last.path
-    const wanted = withNamesAbove(ports, rows).filter((row) => !options.leaveOut(row.path))
-    yield planned(ports, await askHistory(ports, wanted), options, whole)
+    yield planned(ports, await askHistory(ports, withNamesAbove(ports, rows)), options, whole)
     if (rows.length < window) return
   }
 }
@@ -90,7 +89,31 @@ function planned(ports: SessionPorts, rows: readonly PlanRow[], options: Plannin
   )
   const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
-  return { plan: { ...made, uploads }, rows: new Map(seen.map((row) => [row.path, row])), whole }
+  const rowsByPath = new Map(seen.map((row) => [row.path, row]))
+  return { ...withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut), whole }
+}
+
+/** A move is left alone as a whole: a delete that lost its other half would be no more than a delete. */
+function withoutLeftOut(
+  made: Plan,
+  rows: ReadonlyMap<Path, PlanRow>,
+  leaveOut: (path: Path) => boolean,
+): Pick<Planned, 'plan' | 'rows'> {
+  const left = new Set([...rows.keys()].filter(leaveOut))
+  if (left.size === 0) return { plan: made, rows }
+  for (const step of [...made.remoteDeletes, ...made.localDeletes])
+    if (step.movedTo !== undefined && left.has(step.movedTo)) left.add(step.path)
+  const stays = ({ path }: { readonly path: Path }): boolean => !left.has(path)
+  const kept: Plan = {
+    records: made.records.filter(stays),
+    uploads: made.uploads.filter(stays),
+    remoteDeletes: made.remoteDeletes.filter(stays),
+    localDeletes: made.localDeletes.filter(stays),
+    conflicts: made.conflicts.filter(stays),
+    downloads: made.downloads.filter(stays),
+    skips: made.skips.filter(stays),
+  }
+  return { plan: kept, rows: new Map([...rows].filter(([path]) => !left.has(path))) }
 }
 
 /** Where no base tells an edit from an old copy, the bucket's history does. */
