@@ -55,7 +55,7 @@ describe('sync --watch', () => {
     })
   })
 
-  it('refuses a second agent on the folder and names the first', async () => {
+  it('D13 refuses a second agent on the folder and names the first', async () => {
     const agent = await watching()
     const second = await machine.run(['sync', folder, '--watch'])
     expect(second.code).toBe(12)
@@ -65,7 +65,7 @@ describe('sync --watch', () => {
     expect(lines(dry).at(-1)).toMatchObject({ type: 'error', error: { code: 'Refused', exitCode: 12 } })
   })
 
-  it('answers another sync of the folder once everything before it is in sync', async () => {
+  it('D13 answers another sync of the folder once everything before it is in sync', async () => {
     const agent = await watching()
     for (let i = 0; i < 50; i++) writeFileSync(join(folder, `${i}.txt`), `${i}`)
     const asked = await machine.must(['sync', folder, '--max-delete', '3'])

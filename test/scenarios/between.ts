@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from '../../src/platform/ports.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 
@@ -44,4 +45,9 @@ export function telling(fs: FileSystem, tell: (call: keyof FileSystem, path: str
 
 export function errno(code: string): Error {
   return Object.assign(new Error(`${code} (injected)`), { code })
+}
+
+/** Waits, patiently, until something holds; what does not come to be is for the test to say. */
+export async function until(holds: () => boolean | Promise<boolean>, patience = 30_000): Promise<void> {
+  for (const start = performance.now(); performance.now() - start < patience; await sleep(5)) if (await holds()) return
 }

@@ -524,7 +524,7 @@ describe('chunks and commits', () => {
     expect(await send()).toMatchObject({ status, json: { code } })
   })
 
-  it('refuse a body whose chunks are not the bytes of its hash', async () => {
+  it('S16 refuse a body whose chunks are not the bytes of its hash', async () => {
     const text = 'y'.repeat(600_000)
     await put('whole', text)
     const { text: lines } = await call('GET', '/v1/buckets/team/chunks-of/whole?version=1')

@@ -288,7 +288,7 @@ describe('a blob is not handed out', () => {
       send({ 'content-type': 'text/plain', etag: blobToHeaders(info)['etag'] ?? '' }),
       'Unavailable',
     ],
-  ])('%s', async (_name, handler, code, range) => {
+  ])('S6 %s', async (_name, handler, code, range) => {
     const { store } = await liar(handler)
     const handed: Uint8Array[] = []
     const attempt = async (): Promise<void> => {

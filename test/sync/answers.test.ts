@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { faulty } from '../../src/store/faulty.ts'
+import { before } from '../scenarios/between.ts'
 import { changed, openWorld, settle, type Folder, type World } from './world.ts'
 
 let world: World
@@ -18,14 +19,14 @@ afterEach(() => world.close())
 const answerLost = (store: BlobStore): BlobStore =>
   faulty(store, ({ method }) => (method === 'commit' ? { type: 'after' } : null))
 
-test('D1: an upload whose answer was lost is found again, with no conflict and no second version', async () => {
+test('D1 an upload whose answer was lost is found again, with no conflict and no second version', async () => {
   a.write('doc.txt', 'one')
   await expect(a.sync({ wrap: answerLost })).rejects.toMatchObject({ code: 'Unavailable' })
   expect(await a.sync()).toMatchObject({ uploaded: 0, conflicts: 0, synced: 1 })
   expect(await world.store.head('doc.txt')).toMatchObject({ version: 1 })
 })
 
-test('D2: the same, and the file was edited before the restart: a plain edit', async () => {
+test('D2 the same, and the file was edited before the restart: a plain edit', async () => {
   a.write('doc.txt', 'one')
   await a.sync()
   a.write('doc.txt', 'two')
@@ -55,7 +56,7 @@ test('a delete whose answer was lost is done, and a file made anew at its name s
   expect(b.tree()).toEqual({ 'doc.txt': 'two' })
 })
 
-test('D3: someone else was faster with the same bytes: adopted, no sibling', async () => {
+test('D3 someone else was faster with the same bytes: adopted, no sibling', async () => {
   a.write('doc.txt', 'base')
   await settle(a, b)
   a.write('doc.txt', 'the same')
@@ -77,7 +78,7 @@ test('someone else was faster with other bytes: a conflict, and both are kept', 
   expect(b.tree()).toEqual(a.tree())
 })
 
-test('S19: a file edited while it is uploaded is not recorded as sent', async () => {
+test('S19 a file edited while it is uploaded is not recorded as sent', async () => {
   a.write('doc.txt', 'first')
   const wrap = (store: BlobStore): BlobStore =>
     before(store, 'commit', async () => a.write('doc.txt', 'second, while the first was on its way'))
@@ -107,7 +108,7 @@ test('a file that never stands still waits, and the others are synced', async ()
   expect(await a.sync()).toMatchObject({ uploaded: 1, failed: [] })
 })
 
-test('S2: a file saved just before another version comes down is kept as a sibling', async () => {
+test('S2 a file saved just before another version comes down is kept as a sibling', async () => {
   a.write('doc.txt', 'base')
   await settle(a, b)
   b.write('doc.txt', 'by b')
@@ -118,7 +119,7 @@ test('S2: a file saved just before another version comes down is kept as a sibli
   expect(b.tree()).toEqual(a.tree())
 })
 
-test('a folder with the rules of an old version is brought to a restored older version as to any edit', async () => {
+test('D15 an older version that was restored comes as any edit does', async () => {
   a.write('doc.txt', 'one')
   await settle(a, b)
   a.write('doc.txt', 'two')
@@ -179,24 +180,3 @@ test('a stream that breaks off half way leaves the file as it was, and comes who
   await settle(a, b)
   expect(b.read('doc.bin')).toBe('y'.repeat(3_000_000))
 })
-
-/** A store at whose first call of a method something else happens first. */
-function before(store: BlobStore, method: 'commit' | 'fetch', act: () => Promise<unknown>): BlobStore {
-  let first = true
-  const once = async (): Promise<void> => {
-    if (!first) return
-    first = false
-    await act()
-  }
-  return {
-    ...store,
-    commit: async (entries, options) => {
-      if (method === 'commit') await once()
-      return store.commit(entries, options)
-    },
-    fetch: async function* (wants) {
-      if (method === 'fetch') await once()
-      yield* store.fetch(wants)
-    },
-  }
-}

@@ -212,7 +212,7 @@ test('a file becomes a folder and a folder becomes a file', async () => {
   expect(a.tree()).toEqual(b.tree())
 })
 
-test('the keys `a` and `a/b` together: the folder keeps the name, the blob is listed and left alone', async () => {
+test('D10 the keys `a` and `a/b` together: the folder keeps the name, the blob is listed and left alone', async () => {
   a.write('x/b.txt', 'below')
   await settle(a, b)
   await world.store.commit([

@@ -124,7 +124,7 @@ test('a damaged state file is set aside, and the folder is linked anew', async (
   expect(readdirSync(join(a.state, id))).toContain('lost-1')
 })
 
-test('a bucket that went back in time is noticed: a union, and nothing is deleted', async () => {
+test('S10 a bucket that went back in time is noticed: a union, and nothing is deleted', async () => {
   a.write('before.txt', 'before')
   await settle(a, b)
   // Another bucket of the same name, as after a restore: it knows only the first file.
@@ -180,7 +180,7 @@ test('a copied folder gets an id of its own, and deletes nothing', async () => {
   await running.close()
 })
 
-test('a second agent on a folder is refused and told the pid of the first', async () => {
+test('D13 a second agent on a folder is refused and told the pid of the first', async () => {
   const first = await a.open()
   const refused = await a.open().catch((error: unknown) => error)
   expect(refused).toBeInstanceOf(BlobsError)
@@ -199,7 +199,7 @@ test('a socket that a killed agent left behind is no agent', async () => {
   await (await a.open()).close()
 })
 
-test('an empty folder at the place of the root is not an empty root', async () => {
+test('S4 an empty folder at the place of the root is not an empty root', async () => {
   a.write('precious.txt', 'p')
   await a.sync()
   renameSync(a.root, `${a.root}-moved`)
@@ -209,7 +209,7 @@ test('an empty folder at the place of the root is not an empty root', async () =
   expect(a.read('precious.txt')).toBe('p')
 })
 
-test('a listing that is cut short at any page proves nothing', async () => {
+test('S12 a listing that is cut short at any page proves nothing', async () => {
   many(a, 30)
   await a.sync()
   for (const items of [0, 5]) {
@@ -221,7 +221,7 @@ test('a listing that is cut short at any page proves nothing', async () => {
   expect(await b.sync()).toMatchObject({ downloaded: 30, uploaded: 0, deletedRemote: 0 })
 })
 
-test('signed out in the middle: no local change, and the next sync goes on', async () => {
+test('D11 signed out in the middle: no local change, and the next sync goes on', async () => {
   many(a, 5)
   await a.sync()
   const unauthenticated = new BlobsError('Unauthenticated', 'the token was revoked')

@@ -43,6 +43,8 @@ export interface FolderSettings {
   readonly fs?: FileSystem
   readonly maxDelete?: AgentOptions['maxDelete']
   readonly exclude?: readonly string[]
+  /** Where the folder is; beside the others unless given. */
+  readonly root?: string
 }
 
 /** One device with one folder. */
@@ -97,7 +99,7 @@ async function openFolder(
   defaults: FolderSettings,
 ): Promise<Folder> {
   const fs = systemFileSystem()
-  const root = join(world.directory, name)
+  const root = defaults.root ?? join(world.directory, name)
   const state = join(world.directory, `${name}-state`)
   mkdirSync(root)
   await pair(

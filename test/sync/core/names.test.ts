@@ -31,7 +31,7 @@ describe('a path that no disk takes', () => {
     ['x'.repeat(256), 'name-too-long'],
     [`a/${'é'.repeat(128)}/b`, 'name-too-long'],
     ['a\ud800', 'name-not-unicode'],
-  ])('%j: %s', (path, reason) => {
+  ])('D10 %j: %s', (path, reason) => {
     for (const traits of [LINUX, MAC, WINDOWS]) expect(unfit(path, traits)).toBe(reason)
   })
 })
@@ -60,7 +60,7 @@ describe('a path that only Windows refuses', () => {
     'a./b',
     '...',
     'BLOBS~1/x',
-  ])('%j', (path) => {
+  ])('D10 %j', (path) => {
     expect(unfit(path, WINDOWS)).toBe('name-reserved')
     expect(unfit(path, LINUX)).toBeNull()
   })

@@ -183,7 +183,7 @@ describe.each(SCENES)('$name', (scene) => {
   })
 })
 
-test('a conflict that died and was done again has one sibling, not two (D4)', async () => {
+test('D4 a conflict that died and was done again has one sibling, not two', async () => {
   for (let index = 0; ; index++) {
     const folder = await testFolder(undefined, quick)
     folder.write('doc', 'mine')

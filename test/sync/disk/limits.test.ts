@@ -42,7 +42,7 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
   const asNobody = (task: string, path = ''): unknown =>
     JSON.parse(run(new URL('as-nobody.ts', import.meta.url), folder.path, folder.state, task, path))
 
-  test('a folder that may not be written to: nothing changes, and the reason is told (S33)', () => {
+  test('S33 a folder that may not be written to: nothing changes, and the reason is told', () => {
     folder.write('dir/old', 'old')
     handOver()
     fs.chmodSync(folder.at('dir'), 0o555)
@@ -58,7 +58,7 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
     expect(contents(folder)).toEqual(before)
   })
 
-  test('a folder that may not be listed: nothing in it is absent (S9, S27)', () => {
+  test('S9 a folder that may not be listed: nothing in it is absent', () => {
     folder.write('dir/old', 'old')
     folder.write('half/old', 'old')
     handOver()
@@ -99,7 +99,7 @@ describe.runIf(root)('without privileges (needs root to become another user)', (
     expect(tmp).toEqual([])
   })
 
-  test('a root that may not be listed is refused', () => {
+  test('S4 a root that may not be listed is refused', () => {
     handOver()
     fs.chmodSync(folder.path, 0o311)
     expect(() => asNobody('scan')).toThrow(/not the synced folder it was|may this user read/)
@@ -141,7 +141,7 @@ describe.runIf(root)('on a disk of one mebibyte (needs root to mount one)', () =
     expect(contents(small())).toEqual(before)
   })
 
-  test('a sibling that finds no room leaves the name as it is (D9)', async () => {
+  test('D9 a sibling that finds no room leaves the name as it is', async () => {
     const text = 'm'.repeat(400_000)
     small().write('doc', text)
     small().write('fill', 'f'.repeat(400_000))

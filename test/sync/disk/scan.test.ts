@@ -68,7 +68,7 @@ describe('a scan of everything', () => {
     expect(tell(await folder.look()).filter((line) => line.includes('e/'))).toEqual([])
   })
 
-  test('sees an edit of the same size with the time set back (S21)', async () => {
+  test('S21 sees an edit of the same size with the time set back', async () => {
     folder.write('a', 'one')
     await folder.look(undefined, { clock: later })
     const { mtime, atime } = fs.statSync(folder.at('a'))
@@ -131,7 +131,7 @@ describe('a scan of everything', () => {
 })
 
 describe('names', () => {
-  test('in another Unicode form are known by their NFC key (S8)', async () => {
+  test('S8 in another Unicode form are known by their NFC key', async () => {
     folder.write('e\u0301te\u0301/u\u0308.txt', 'x')
     await folder.look()
     expect(folder.tree.plain()).toEqual({ '\u00e9t\u00e9/\u00fc.txt': short('x') })
@@ -228,7 +228,7 @@ describe('what cannot be judged is not absent', () => {
     expect(tell(await folder.look(undefined, { fs: grown }))).toEqual(['?a changing'])
   })
 
-  test('a root that is not there any more, at the start or in the middle (S4)', async () => {
+  test('S4 a root that is not there any more, at the start or in the middle', async () => {
     folder.write('a/x', '1')
     folder.write('b/y', '2')
     await folder.look()

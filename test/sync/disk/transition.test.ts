@@ -98,7 +98,7 @@ describe('a download', () => {
     ['other bytes', bucket('NEW')],
     ['an error page', bucket('<html>')],
     ['a lost connection', bucket('n', new Error('reset'))],
-  ])('never takes the name before its digest is right: %s (S6, I24)', async (_, source) => {
+  ])('S6 never takes the name before its digest is right: %s', async (_, source) => {
     folder.write('a', 'old')
     const results = await openTestDisk(folder).apply([
       download('a', 'new', file('old'), { source }),
@@ -242,7 +242,7 @@ describe('a conflict', () => {
     expect(await folder.look()).toEqual([])
   })
 
-  test('that was half done goes on with the same sibling (D4)', async () => {
+  test('D4 that was half done goes on with the same sibling', async () => {
     folder.write('doc', 'mine')
     fs.utimesSync(folder.at('doc'), 1_700_000_000, 1_700_000_000)
     const sibling = `doc.conflict-20231114T221320Z-laptop-${short('mine')}`
@@ -259,7 +259,7 @@ describe('a conflict', () => {
     expect(split(folder)).toEqual({ files: { doc: 'theirs', [sibling]: 'mine' }, trash: ['mine'], tmp: [] })
   })
 
-  test('never takes a name that other bytes have (S19)', async () => {
+  test('S19 never takes a name that other bytes have', async () => {
     folder.write('doc', 'mine')
     fs.utimesSync(folder.at('doc'), 1_700_000_000, 1_700_000_000)
     const taken = `doc.conflict-20231114T221320Z-laptop-${short('mine')}`
@@ -301,7 +301,7 @@ describe('a conflict', () => {
     expect(split(folder)).toEqual({ files: { doc: 'edited' }, trash: [], tmp: [] })
   })
 
-  test('makes twenty siblings of one path in one second, none lost (S28)', async () => {
+  test('S28 makes twenty siblings of one path in one second, none lost', async () => {
     const now = openTestDisk(folder)
     for (let i = 0; i < 20; i++) {
       folder.write('doc', `mine ${i}`)
@@ -390,7 +390,7 @@ describe('a save in the very instant of a replacement', () => {
     expect(split(folder)).toMatchObject({ files, tmp: [] })
   })
 
-  test('stands when the file was to be deleted (S30)', async () => {
+  test('S30 stands when the file was to be deleted', async () => {
     folder.write('doc', 'old')
     const now = openTestDisk(folder, before('renameNew', saveOver))
     expect(await now.apply([removal('doc', file('old'))])).toMatchObject([{ type: 'dropped' }])

@@ -142,7 +142,7 @@ describe('the watcher on a real folder', () => {
     fs.rmSync(`${folder.path}-behind`, { recursive: true })
   })
 
-  test('with scans loses no file of a delete and re-creation within a millisecond, a thousand times (S24)', async () => {
+  test('S24 with scans loses no file of a delete and re-creation within a millisecond, a thousand times', async () => {
     folder.write('d/f', 'start')
     const seen = await start()
     await folder.look()
