@@ -1,7 +1,7 @@
 import { conflictName } from '../../../src/sync/core/conflict-name.ts'
 import { clashes, compareSiblings, unfit, type Sibling } from '../../../src/sync/core/names.ts'
 import { plan, type Plan } from '../../../src/sync/core/plan.ts'
-import { asksHistory, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
+import { historyAfter, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
 import type { Base, Content, Local, Path, Remote, Row, Step } from '../../../src/sync/core/types.ts'
 import type { Bucket } from './model-bucket.ts'
 import { contentOf, FOLDER_CONTENT, type Disk, type File, type Scan } from './model-disk.ts'
@@ -181,7 +181,8 @@ function buildRows(disk: Disk, bucket: Bucket, bases: ReadonlyMap<Path, Base>): 
       localIsOldVersion: false,
     }
     const { local } = row
-    const old = asksHistory(row) && local?.kind === 'file' && bucket.everHeld(path, local.hash)
+    const after = historyAfter(row)
+    const old = after !== null && local?.kind === 'file' && bucket.everHeld(path, local.hash, after)
     return { ...row, localIsOldVersion: old }
   })
   const needed = new Set<Path>()

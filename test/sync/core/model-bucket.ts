@@ -11,8 +11,8 @@ interface Version {
 export interface Bucket {
   keys(): readonly Path[]
   current(key: Path): Remote | null
-  /** True if some version of the key holds these bytes. */
-  everHeld(key: Path, hash: string): boolean
+  /** True if some version of the key, after the given one, holds these bytes. */
+  everHeld(key: Path, hash: string, after?: number): boolean
   /** Null: the expectation did not hold, and nothing happened. */
   put(key: Path, content: Content, expect: Expectation | 'any'): number | null
   remove(key: Path, expect: Expectation | 'any'): boolean
@@ -50,7 +50,8 @@ export function createBucket(): Bucket {
         ? { kind: 'deleted', version: now.version, entry: now.entry }
         : { ...now.content, version: now.version }
     },
-    everHeld: (key, hash) => (blobs.get(key) ?? []).some((version) => version.content?.hash === hash),
+    everHeld: (key, hash, after = 0) =>
+      (blobs.get(key) ?? []).some(({ version, content }) => version > after && content?.hash === hash),
     put: (key, content, expect) => (meets(key, expect) ? append(key, content) : null),
     remove(key, expect) {
       if (!meets(key, expect)) return false
