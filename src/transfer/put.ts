@@ -50,7 +50,7 @@ export async function* putItems(
 }
 
 /** Tells how much there is to put, for a progress that knows its end; `items` are used up. */
-export function measureTree(context: TransferContext, items: Iterable<PutItem>): void {
+export function measureItems(context: TransferContext, items: Iterable<PutItem>): void {
   let [bytes, count] = [0, 0]
   for (const item of items) {
     context.signal.throwIfAborted()
