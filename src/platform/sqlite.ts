@@ -38,6 +38,18 @@ export function openDatabase(path: string, options: { readonly synchronous: 'ful
   return wrap(connection)
 }
 
+/** Opens a file that is there to be read only. Closing it leaves its WAL as it is, also as the last one. */
+export function readDatabase(path: string): Database {
+  const connection = new DatabaseSync(path, { timeout: OPEN_PATIENCE, readOnly: true })
+  try {
+    connection.exec('PRAGMA busy_timeout = 0')
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+  return wrap(connection)
+}
+
 function wrap(connection: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {
