@@ -154,7 +154,12 @@ export async function readJson<T>(call: Call, check: Check<T>): Promise<T> {
 }
 
 export function sendJson(reply: FastifyReply, value: unknown, status = 200): FastifyReply {
-  return reply.code(status).header('content-type', 'application/json').send(JSON.stringify(value))
+  return sendText(reply.code(status), JSON.stringify(value))
+}
+
+/** `text` is JSON. */
+export function sendText(reply: FastifyReply, text: string): FastifyReply {
+  return reply.header('content-type', 'application/json').send(text)
 }
 
 /**
