@@ -17,6 +17,8 @@ export interface Bucket {
   put(key: Path, content: Content, expect: Expectation | 'any'): number | null
   remove(key: Path, expect: Expectation | 'any'): boolean
   holds(key: Path, version: number): Content | null
+  /** How many versions the key has had, tombstones counted. */
+  versions(key: Path): number
   /** Counts restores: what a cursor would notice. */
   readonly epoch: number
   snapshot(): void
@@ -59,6 +61,7 @@ export function createBucket(): Bucket {
       return true
     },
     holds: (key, version) => (blobs.get(key) ?? []).find((each) => each.version === version)?.content ?? null,
+    versions: (key) => last(key)?.version ?? 0,
     get epoch() {
       return epoch
     },
