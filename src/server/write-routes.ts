@@ -14,8 +14,8 @@ import { type Condition, writeCondition } from './conditions.ts'
 import { readQuery } from './query.ts'
 import { ownOutcomes } from './scope.ts'
 
-/** What staging a stream holds in memory at most. */
-const STREAM_HELD = 20 * 1024 * 1024
+/** What cutting a stream holds, beside the memory for chunks. */
+const STREAM_HELD = 2 * 1024 * 1024
 
 /** What the answer to one change of a commit may hold in memory. */
 const ANSWER_HELD = limits.metaBytes
@@ -34,8 +34,8 @@ export async function putBlob(call: Call): Promise<FastifyReply> {
   const info = await useBucketToWrite(call, async (_confined, store) => {
     const expect = await expectation(call, store, condition)
     const { maxBlobSize = Number.MAX_SAFE_INTEGER } = (await store.info()).options
-    const rules = { maxBytes: maxBlobSize, held: STREAM_HELD }
-    const staged = await withBody(call, rules, (body) => stageStream(store, body))
+    const rules = { maxBytes: maxBlobSize, held: STREAM_HELD, lent: true }
+    const staged = await withBody(call, rules, (body) => stageStream(store, body, { slabs: call.context.slabs }))
     refuseOther(call, staged, claimed)
     return commitOne(call, store, {
       ...entry,

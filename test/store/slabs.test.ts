@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { openShelf, openSlabs, SLAB_BYTES } from '../../src/store/contract/slabs.ts'
+import { free, openShelf, openSlabs, SLAB_BYTES } from '../../src/store/contract/slabs.ts'
 
 describe('slabs', () => {
   it('are lent again when nobody looks at them any more, and only then', () => {
@@ -79,5 +79,19 @@ describe('rooms of a shelf', () => {
     expect(shelf.room(1)).toBeNull()
     shelf.clear(true)
     expect(slabs.take()).not.toBeNull()
+  })
+})
+
+describe('memory that is given back at once', () => {
+  it('is gone for whoever still looks; a part of other memory is left alone', () => {
+    const own = new Uint8Array(1000)
+    free(own)
+    expect(own).toHaveLength(0)
+    const all = new Uint8Array(1000).fill(7)
+    free(all.subarray(0, 500))
+    expect(all.every((byte) => byte === 7)).toBe(true)
+    const pooled = Buffer.from('in the pool of all small buffers')
+    free(pooled)
+    expect(pooled.toString()).toBe('in the pool of all small buffers')
   })
 })

@@ -95,3 +95,11 @@ export function openShelf(slabs: Slabs): Shelf {
     },
   }
 }
+
+/**
+ * Gives the memory of bytes back now: what waits to be collected may come to tens of MiB while a large blob passes. Only for bytes
+ * that nobody else has, and nobody looks at any more.
+ */
+export function free({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+}
