@@ -85,21 +85,23 @@ function bucketDiffers(tree: Manifest, history: readonly Version[]): Finding[] {
   for (const version of history)
     if ((live.get(version.key)?.version ?? 0) < version.version) live.set(version.key, version)
   const keys = new Map([...live].filter(([, version]) => !version.deleted))
-  const folders = new Set([...keys.keys()].flatMap(foldersAbove))
+  const folders = new Set([...keys.keys()].flatMap(foldersOf))
   const lines: string[] = []
+  const made = new Set([...tree.keys()].flatMap(foldersOf))
   for (const [key, { hash = '' }] of keys) {
-    if (folders.has(key) || (key.endsWith('/') && folders.has(key.slice(0, -1)))) continue
     const here = tree.get(key)
-    if (key.endsWith('/') ? here === undefined : !here?.startsWith(`${hash} `))
-      lines.push(`${key}: ${here ?? 'nothing'} in the folders, ${hash} in the bucket`)
+    const there = key.endsWith('/') ? made.has(key.slice(0, -1)) : folders.has(key) || here?.startsWith(`${hash} `)
+    if (!there) lines.push(`${key}: ${here ?? 'nothing'} in the folders, ${hash} in the bucket`)
   }
   for (const path of tree.keys()) if (!keys.has(path)) lines.push(`${path}: in the folders, not in the bucket`)
   return lines.length === 0 ? [] : [{ law: 'converges', text: lines.slice(0, 10).join('\n') }]
 }
 
-function foldersAbove(path: string): string[] {
+/** The folders that a key makes: for a marker its own too. */
+function foldersOf(path: string): string[] {
   const segments = path.replace(/\/$/, '').split('/')
-  return segments.slice(1).map((_segment, index) => segments.slice(0, index + 1).join('/'))
+  const above = path.endsWith('/') ? segments : segments.slice(1)
+  return above.map((_segment, index) => segments.slice(0, index + 1).join('/'))
 }
 
 async function lost(world: World, history: readonly Version[], ledger: Ledger, census: Census): Promise<Finding[]> {

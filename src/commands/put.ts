@@ -10,7 +10,7 @@ import type { BlobInfo, Expectation } from '../store/contract/types.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
 import { planPut, type PutGroup } from '../transfer/operands.ts'
-import { measureTree, putItems, type PutOptions } from '../transfer/put.ts'
+import { measureItems, putItems, type PutItem, type PutOptions } from '../transfer/put.ts'
 import { walkTree } from '../transfer/tree.ts'
 
 export default class Put extends BlobsCommand {
@@ -102,6 +102,7 @@ FILE - is stdin, of any length; it needs an exact key.`
         signal: this.signal,
         progress,
       })
+      if (progress.watched) measure(context, groups)
       for (const group of groups) await this.putGroup(context, group, target, options)
     }
     const seconds = (this.clock.elapsed() - started) / 1000
@@ -118,10 +119,7 @@ FILE - is stdin, of any length; it needs an exact key.`
     options: PutOptions,
   ): Promise<void> {
     const before = { blobs: this.blobs, bytes: this.bytes }
-    if (group.kind === 'tree' && context.progress.watched)
-      measureTree(context, walkTree(context.fs, group.root, group.prefix))
-    const items = group.kind === 'files' ? group.items : walkTree(context.fs, group.root, group.prefix)
-    for await (const result of putItems(context, items, options)) {
+    for await (const result of putItems(context, itemsOf(context, group), options)) {
       if (result.kind === 'put') this.done(result.path, result.info, group.kind === 'files')
       else if (result.kind === 'failed') this.fail(result.path, result.error)
       else this.skip(result.path, result.reason)
@@ -148,4 +146,18 @@ FILE - is stdin, of any length; it needs an exact key.`
     if (this.output.json) this.output.item('skipped', { path, reason })
     else this.output.message(`skipped: ${plain(path)}: ${reason}`)
   }
+}
+
+function itemsOf(context: TransferContext, group: PutGroup): Iterable<PutItem> {
+  return group.kind === 'files' ? group.items : walkTree(context.fs, group.root, group.prefix)
+}
+
+/** Tells a progress its end, unless stdin is among what is put: nobody knows how long that is. */
+function measure(context: TransferContext, groups: readonly PutGroup[]): void {
+  const endless = groups.some((group) => group.kind === 'files' && group.items.some((item) => item.kind === 'stream'))
+  if (!endless) measureItems(context, allItems(context, groups))
+}
+
+function* allItems(context: TransferContext, groups: readonly PutGroup[]): Iterable<PutItem> {
+  for (const group of groups) yield* itemsOf(context, group)
 }

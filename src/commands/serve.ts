@@ -57,7 +57,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     await using places = openPlaces(this.access(flags))
     const data = resolve(flags.data ?? places.directories.data)
     const secrets = await loadSecrets(process.env, data).catch(asRefusal)
-    const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids })
+    const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
     try {
       await this.serve(
         {

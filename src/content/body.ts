@@ -195,27 +195,47 @@ export async function* refsOnce(
 }
 
 /** Bytes asked of `get` at once, and chunks, should they be smaller than they say; as much again is fetched ahead. */
-const READ_BATCH = 4 * 1024 * 1024
+const READ_BATCH = 2 * 1024 * 1024
 const READ_CHUNKS = 64
 
 /**
  * The bytes of a body, or of `range` in it, piece by piece; every chunk is checked against its hash before it is handed out.
- * The next pieces are fetched while these are used; holds about 8 MiB. Throws `ContentDamaged`.
+ * The next pieces are fetched while these are used; holds about 4 MiB. Throws `ContentDamaged`.
  */
 export async function* readBody(
   body: Body,
   get: GetContent,
   range: ByteRange = EVERYTHING,
 ): AsyncGenerator<Uint8Array, void> {
+  for await (const { ref, offset, bytes } of readChunks(body, get, range)) {
+    verified(ref.hash, bytes)
+    yield bytes.subarray(Math.max(0, range[0] - offset), Math.min(ref.size, range[1] + 1 - offset))
+  }
+}
+
+/** A chunk's bytes as `get` gave them; it begins at byte `offset` of the blob. */
+interface ReadChunk {
+  readonly ref: BodyRef
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
+/** As `readBody`, but whole chunks, of which only the length is checked: for one who checks the whole. */
+export async function* readChunks(
+  body: Body,
+  get: GetContent,
+  range: ByteRange = EVERYTHING,
+): AsyncGenerator<ReadChunk, void> {
   const spans = batches(walk(body, get, range))
   let ahead = fetchNext(spans, get)
   for (let batch = await ahead; batch !== null; batch = await ahead) {
     ahead = fetchNext(spans, get)
     let { offset } = batch.span
     for (const [index, ref] of batch.span.refs.entries()) {
-      const bytes = verified(ref.hash, batch.contents[index] ?? null)
+      const bytes = batch.contents[index] ?? null
+      if (bytes === null) throw new ContentDamaged(ref.hash, 'missing')
       if (bytes.length !== ref.size) throw new ContentDamaged(ref.hash, 'altered')
-      yield bytes.subarray(Math.max(0, range[0] - offset), Math.min(ref.size, range[1] + 1 - offset))
+      yield { ref, offset, bytes }
       offset += ref.size
     }
   }

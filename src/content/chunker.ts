@@ -10,15 +10,17 @@ const WINDOW = 32
 // 2^18 is the normal size; two bits more before it, two fewer after it.
 const HARD = 0xfffff000 | 0
 const EASY = 0xffff0000 | 0
-const SLAB = 2 * 1024 * 1024
+/** Twice the largest chunk: then what is not cut yet never fills it. */
+const SLAB = 2 * MAX_CHUNK
 
 /**
  * Cuts bytes into chunks (docs/storage-format.md, "Chunking"): the same bytes give the same chunks however the source is
- * split. Chunks stay as they are when the source uses its memory again. No bytes, no chunks.
+ * split. A chunk is to be used or copied before the next is asked for: its memory is used again, as the source may do with its
+ * own. No bytes, no chunks.
  */
 export async function* cut(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const gear = gearTable()
-  let slab = new Uint8Array(0)
+  let slab: Uint8Array = new Uint8Array(0)
   let filled = 0
   const scan: Scan = { start: 0, at: SMALL - WINDOW, print: 0 }
   for await (const piece of source) {
@@ -42,10 +44,10 @@ export async function* cut(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
 }
 
 /** A slab with what is not cut yet of the last one, and more room: little at first, so that a small blob costs little. */
-function renew(last: Uint8Array, start: number, wanted: number): Uint8Array<ArrayBuffer> {
+function renew(last: Uint8Array, start: number, wanted: number): Uint8Array {
+  if (last.length === SLAB) return last.copyWithin(0, start)
   const held = last.subarray(start)
-  const { buffer } = Buffer.allocUnsafeSlow(Math.min(SLAB, Math.max(last.length * 2, held.length + wanted)))
-  const slab = new Uint8Array(buffer)
+  const slab = Buffer.allocUnsafeSlow(Math.min(SLAB, Math.max(last.length * 2, held.length + wanted)))
   slab.set(held)
   return slab
 }

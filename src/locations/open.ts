@@ -16,6 +16,8 @@ export interface OpenOptions {
   readonly limitRate?: number
   /** Told before a server is asked again, in so many milliseconds. */
   readonly onRetry?: (error: BlobsError, pause: number) => void
+  /** Reads the database of the embedded store through before it is trusted: for a process that will run long. */
+  readonly thorough?: boolean
 }
 
 /**
@@ -30,9 +32,10 @@ export async function openBuckets(location: Location, options: OpenOptions): Pro
   return wrapped(buckets, (store) => limited(store, { bytesPerSecond: limitRate, clock }))
 }
 
-async function openEmbedded({ data, clock, ids }: OpenOptions): Promise<Buckets> {
+async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions): Promise<Buckets> {
   const [local, store] = await Promise.all([import('../backends/local/local.ts'), import('../store/buckets.ts')])
-  return store.openBuckets({ backend: await local.openLocal({ directory: data, clock }), clock, ids })
+  const backend = await local.openLocal({ directory: data, clock, trust: thorough ? 'thorough' : 'quick' })
+  return store.openBuckets({ backend, clock, ids })
 }
 
 async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {

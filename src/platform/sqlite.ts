@@ -38,6 +38,28 @@ export function openDatabase(path: string, options: { readonly synchronous: 'ful
   return wrap(connection)
 }
 
+/** Opens a file that is there to be read only. Closing it leaves its WAL as it is, also as the last one. */
+export function readDatabase(path: string): Database {
+  const connection = new DatabaseSync(path, { timeout: OPEN_PATIENCE, readOnly: true })
+  try {
+    connection.exec('PRAGMA busy_timeout = 0')
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+  return wrap(connection)
+}
+
+/**
+ * A database in memory that starts as `image` (null: empty). `image()` gives what is committed at that moment, which is what a killed
+ * process would leave behind.
+ */
+export function openImage(image: Uint8Array | null): { readonly db: Database; image(): Uint8Array } {
+  const connection = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
+  if (image !== null) connection.deserialize(image)
+  return { db: wrap(connection), image: () => connection.serialize() }
+}
+
 function wrap(connection: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {

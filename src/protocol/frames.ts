@@ -40,34 +40,49 @@ export function encodeFrames(frames: readonly Frame[]): readonly Uint8Array[] {
   return [...frames.flatMap(({ label, bytes }) => [frameHead(label, bytes.length), bytes]), FRAMES_END]
 }
 
+/** Gives the memory for the bytes of a frame, exactly so many. */
+type Room = (length: number) => Uint8Array | Promise<Uint8Array>
+
 /**
- * The frames of a body as they come, whatever the cut of the source. Throws `BadFrames`: `truncated` when the source ends before
+ * The frames of a body as they come, whatever the cut of the source; a piece of it is not looked at any more once the next is asked
+ * for. Bytes lie in what `room` gives: fresh memory unless it is given. Throws `BadFrames`: `truncated` when the source ends before
  * the end mark, `malformed` for bytes after it, `too-large` for a frame above `maxBytes` (before its bytes are read).
  */
-export async function* decodeFrames(source: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Frame> {
-  const buffer = byteQueue()
-  let head: { label: string; length: number } | null = null
+export async function* decodeFrames(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  room: Room = (length) => Buffer.allocUnsafe(length),
+): AsyncGenerator<Frame> {
+  const head = Buffer.alloc(HEAD)
+  let frame: Frame | null = null
+  // Bytes that are there of the frame, or else of its head.
+  let filled = 0
   let ended = false
   for await (const piece of source) {
-    if (ended && piece.length > 0) throw new BadFrames('malformed', 'bytes follow the end mark')
-    buffer.push(piece)
-    while (!ended) {
-      if (head === null) {
-        const bytes = buffer.take(HEAD)
-        if (bytes === null) break
-        head = readHead(bytes, maxBytes)
-        ended = head === null
-        if (ended && buffer.length() > 0) throw new BadFrames('malformed', 'bytes follow the end mark')
-      } else {
-        const bytes = buffer.take(head.length)
-        if (bytes === null) break
-        yield { label: head.label, bytes }
-        head = null
+    for (let at = 0; at < piece.length;) {
+      if (ended) throw new BadFrames('malformed', 'bytes follow the end mark')
+      const target: Uint8Array = frame?.bytes ?? head
+      const part = piece.subarray(at, at + target.length - filled)
+      target.set(part, filled)
+      at += part.length
+      filled += part.length
+      if (filled < target.length) break
+      filled = 0
+      if (frame === null) {
+        const told = readHead(head, maxBytes)
+        ended = told === null
+        if (told === null) continue
+        frame = { label: told.label, bytes: told.length === 0 ? NOTHING : await room(told.length) }
+        if (told.length > 0) continue
       }
+      yield frame
+      frame = null
     }
   }
   if (!ended) throw new BadFrames('truncated', 'the frames end without their end mark')
 }
+
+const NOTHING = new Uint8Array(0)
 
 function readHead(bytes: Buffer, maxBytes: number): { label: string; length: number } | null {
   const label = bytes.toString('hex', 0, 32)
@@ -78,28 +93,4 @@ function readHead(bytes: Buffer, maxBytes: number): { label: string; length: num
   }
   if (length > maxBytes) throw new BadFrames('too-large', `a frame of ${length} bytes; at most ${maxBytes} are taken`)
   return { label, length }
-}
-
-/** Pieces in, exact lengths out; each byte is copied at most once. */
-function byteQueue() {
-  let pieces: Uint8Array[] = []
-  let total = 0
-  return {
-    length: () => total,
-    push(piece: Uint8Array): void {
-      pieces.push(piece)
-      total += piece.length
-    },
-    take(count: number): Buffer | null {
-      if (total < count) return null
-      const whole = pieces.length === 1 && pieces[0] ? view(pieces[0]) : Buffer.concat(pieces)
-      total -= count
-      pieces = total > 0 ? [whole.subarray(count)] : []
-      return whole.subarray(0, count)
-    },
-  }
-}
-
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -75,10 +75,14 @@ export const bounds = {
   heartbeat: limits.heartbeat,
   /** A stopping server waits this long for what it is working on. */
   stop: 10_000,
-  /** Bytes of request bodies held at once, over all requests. */
-  bodies: 512 * MiB,
+  /** Bytes of request bodies held at once, over all requests; chunks have memory of their own. */
+  bodies: 256 * MiB,
   /** The same for one token. */
-  bodiesPerToken: 256 * MiB,
+  bodiesPerToken: 160 * MiB,
+  /** Bytes of memory for chunks that wait to be stored, over all requests; who finds none left waits for others. */
+  staging: 48 * MiB,
+  /** It waits this long. */
+  stagingWait: 30_000,
   /** Requests of one token under way, live feeds among them. */
   requestsPerToken: 1024,
   connections: 4096,

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { BlobsError } from '../store/contract/errors.ts'
+import { free } from '../store/contract/slabs.ts'
 import type { Bounds } from './times.ts'
 
 /** A body that did not come whole: `late` is answered, to one that was `cut` nobody listens. */
@@ -17,6 +18,8 @@ export interface BodyRules {
   readonly maxBytes: number
   /** Milliseconds for the whole body; without it the body may take any time that is not too slow. */
   readonly total?: number
+  /** A piece is to be used before the next is asked for: its memory is then given back at once. */
+  readonly lent?: boolean
 }
 
 /**
@@ -42,6 +45,7 @@ export async function* readBody(
         bytes += piece.length
         refuseLarger(bytes, rules.maxBytes)
         yield piece
+        if (rules.lent === true) free(piece)
         continue
       }
       if (request.readableEnded) break

@@ -11,6 +11,7 @@ import type { Check } from '../protocol/schema.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
+import type { Slabs } from '../store/contract/slabs.ts'
 import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
 import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
@@ -27,6 +28,8 @@ export interface Context {
   readonly verify: Verifier
   readonly staged: StagedMemory
   readonly budget: Budget
+  /** Memory for chunks that wait to be stored. */
+  readonly slabs: Slabs
   readonly shares: Shares
   readonly health: Health
   readonly bounds: Bounds
@@ -154,7 +157,12 @@ export async function readJson<T>(call: Call, check: Check<T>): Promise<T> {
 }
 
 export function sendJson(reply: FastifyReply, value: unknown, status = 200): FastifyReply {
-  return reply.code(status).header('content-type', 'application/json').send(JSON.stringify(value))
+  return sendText(reply.code(status), JSON.stringify(value))
+}
+
+/** `text` is JSON. */
+export function sendText(reply: FastifyReply, text: string): FastifyReply {
+  return reply.header('content-type', 'application/json').send(text)
 }
 
 /**

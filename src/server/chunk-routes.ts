@@ -9,13 +9,16 @@ import { Malformed } from '../protocol/schema.ts'
 import type { BlobStore, Want } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
+import { openShelf, type Slabs } from '../store/contract/slabs.ts'
 import type { Chunk } from '../store/contract/types.ts'
 import { type Call, forbid, readJson, sendJson, sendStream, useBucket, useBucketToWrite, withBody } from './call.ts'
 import { problemOf } from './problems.ts'
 import { countParameter, readQuery } from './query.ts'
 
-/** Chunks are staged together up to this many bytes. */
-const STAGE_BYTES = 8 * 1024 * 1024
+/** Chunks are staged together up to this many bytes: what a client sends at once. */
+const STAGE_BYTES = 4 * 1024 * 1024
+/** Bytes that a connection holds beside the memory for chunks. */
+const PIECE_BYTES = 64 * 1024
 /** Blobs that are fetched from the store at once, and may have to be put in order. */
 const FETCH_GROUP = 64
 
@@ -34,26 +37,47 @@ export async function stageChunks(call: Call): Promise<FastifyReply> {
   if (call.request.headers['content-type'] !== FRAMES_TYPE) {
     throw new BlobsError('InvalidRequest', `chunks are sent as ${FRAMES_TYPE}`)
   }
-  const rules = { maxBytes: limits.framesBytes, total: call.context.bounds.bodyTotal, held: limits.framesBytes }
-  const staged = await withBody(call, rules, (body) => useBucketToWrite(call, (store) => stageAll(store, body)))
+  const { bounds, slabs } = call.context
+  const rules = { maxBytes: limits.framesBytes, total: bounds.bodyTotal, held: PIECE_BYTES, lent: true }
+  const staged = await withBody(call, rules, (body) => useBucketToWrite(call, (store) => stageAll(store, body, slabs)))
   return sendJson(call.reply, { staged })
 }
 
-async function stageAll(store: BlobStore, body: AsyncIterable<Uint8Array>): Promise<number> {
+async function stageAll(store: BlobStore, body: AsyncIterable<Uint8Array>, slabs: Slabs): Promise<number> {
+  const shelf = openShelf(slabs)
   let batch: Chunk[] = []
-  let bytes = 0
-  let count = 0
-  for await (const frame of decodeFrames(body, limits.chunkBytes)) {
-    if (++count > limits.chunks) throw new BlobsError('TooLarge', `more than ${limits.chunks} chunks in one request`)
-    batch.push({ hash: frame.label, bytes: frame.bytes })
-    bytes += frame.bytes.length
-    if (bytes < STAGE_BYTES) continue
+  let [count, bytes] = [0, 0]
+  // While the store has the bytes, and after it failed, their memory must stay as it is.
+  let untouched = true
+  const stage = async (): Promise<void> => {
+    untouched = false
     await store.stage(batch)
+    untouched = true
     batch = []
     bytes = 0
+    shelf.clear(true)
   }
-  if (batch.length > 0) await store.stage(batch)
-  return count
+  const room = async (length: number): Promise<Uint8Array> => {
+    if (bytes + length > STAGE_BYTES && batch.length > 0) await stage()
+    for (;;) {
+      const found = shelf.room(length)
+      if (found !== null) return found
+      // Only who holds nothing stands in line: else all could wait for each other.
+      if (batch.length > 0) await stage()
+      else shelf.add(await slabs.borrow())
+    }
+  }
+  try {
+    for await (const frame of decodeFrames(body, limits.chunkBytes, room)) {
+      if (++count > limits.chunks) throw new BlobsError('TooLarge', `more than ${limits.chunks} chunks in one request`)
+      batch.push({ hash: frame.label, bytes: frame.bytes })
+      bytes += frame.bytes.length
+    }
+    if (batch.length > 0) await stage()
+    return count
+  } finally {
+    shelf.clear(untouched)
+  }
 }
 
 /** `POST …/fetch`: many small blobs, each in a frame, in the order they were asked for. */

@@ -69,7 +69,7 @@ function limitConnections(server: HttpServer, bounds: Bounds, onFull: (address: 
 }
 
 /** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */
-function nodeHttp(): typeof import('node:http') {
+function nodeHttp() {
   return process.getBuiltinModule('node:http')
 }
 

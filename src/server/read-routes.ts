@@ -7,6 +7,7 @@ import { checkKey } from '../store/contract/keys.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
 import { type Call, forbid, sendStream, useBucket } from './call.ts'
 import { matches, parseRange } from './conditions.ts'
+import { problemOf, sendProblem } from './problems.ts'
 import { countParameter, readQuery } from './query.ts'
 
 /** `GET` and `HEAD` of a blob: its bytes, or a range of them, with all that is known of it in headers. */
@@ -52,7 +53,10 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
     request.method === 'HEAD' || !rangeHolds(request.headers['if-range'], info) ? undefined : request.headers.range
   const range = parseRange(asked, info.size)
   if (range === 'unsatisfiable') {
-    return reply.code(416).removeHeader('content-type').header('content-range', `bytes */${info.size}`).send()
+    reply.header('content-range', `bytes */${info.size}`)
+    const { bucket, key, size } = info
+    const error = new BlobsError('InvalidRequest', `${bucket}/${key} has ${size} bytes, none of them in that range`, { key })
+    return sendProblem(reply, { ...problemOf(error), status: 416 })
   }
   return request.method === 'HEAD'
     ? reply.header('content-length', info.size).send()

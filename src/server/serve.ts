@@ -20,6 +20,7 @@ import { type Log, type LogWriter, openLog } from './log.ts'
 import { openPool } from './pool.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { openShares } from './shares.ts'
+import { openMemory } from './memory.ts'
 import { openStagedMemory } from './staged.ts'
 import { type Bounds, defaultBounds } from './times.ts'
 import { refuseUnknown, registerV1 } from './v1.ts'
@@ -99,6 +100,7 @@ function openContext({ buckets, secrets, now, newId }: ServerOptions, bounds: Bo
     verify: openVerifier(secrets, now),
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
+    slabs: openMemory(bounds.staging, bounds.stagingWait),
     shares: openShares(bounds.requestsPerToken),
     health: openHealth(buckets, now, stopping),
     bounds,

@@ -14,8 +14,11 @@ import { type Condition, writeCondition } from './conditions.ts'
 import { readQuery } from './query.ts'
 import { ownOutcomes } from './scope.ts'
 
-/** What staging a stream holds in memory at most. */
-const STREAM_HELD = 20 * 1024 * 1024
+/** What cutting a stream holds, beside the memory for chunks. */
+const STREAM_HELD = 2 * 1024 * 1024
+
+/** What the answer to one change of a commit may hold in memory. */
+const ANSWER_HELD = limits.metaBytes
 
 /** `PUT` of a blob: takes its bytes, then commits them as its next version. Nothing is committed of a body that is not whole. */
 export async function putBlob(call: Call): Promise<FastifyReply> {
@@ -31,8 +34,8 @@ export async function putBlob(call: Call): Promise<FastifyReply> {
   const info = await useBucketToWrite(call, async (_confined, store) => {
     const expect = await expectation(call, store, condition)
     const { maxBlobSize = Number.MAX_SAFE_INTEGER } = (await store.info()).options
-    const rules = { maxBytes: maxBlobSize, held: STREAM_HELD }
-    const staged = await withBody(call, rules, (body) => stageStream(store, body))
+    const rules = { maxBytes: maxBlobSize, held: STREAM_HELD, lent: true }
+    const staged = await withBody(call, rules, (body) => stageStream(store, body, { slabs: call.context.slabs }))
     refuseOther(call, staged, claimed)
     return commitOne(call, store, {
       ...entry,
@@ -71,10 +74,16 @@ export async function commitEntries(call: Call): Promise<FastifyReply> {
   const changes = entries.reduce((sum, entry) => sum + entry.changes.length, 0)
   if (changes > limits.changes) throw new Malformed('entries', `more than ${limits.changes} changes`)
   const authored = entries.map((entry) => ({ ...entry, author: call.grant.name }))
-  const outcomes = await withinReason(call, (signal) =>
-    useBucketToWrite(call, (store) => store.commit(authored, { verify: true, signal })),
-  )
-  return sendJson(call.reply, { outcomes })
+  // What stands at its keys is told of each change, also of one that fails: such an answer is longer than its request.
+  const release = call.context.budget.take(call.grant.id, changes * ANSWER_HELD)
+  try {
+    const outcomes = await withinReason(call, (signal) =>
+      useBucketToWrite(call, (store) => store.commit(authored, { verify: true, signal })),
+    )
+    return sendJson(call.reply, { outcomes })
+  } finally {
+    release()
+  }
 }
 
 function conditionOf({ request }: Call): Condition {

@@ -1,7 +1,17 @@
-import { ContentDamaged, readBody, refsOnce, walk, type Body, type BodyRef, type ByteRange } from '../content/body.ts'
+import {
+  ContentDamaged,
+  readBody,
+  readChunks,
+  refsOnce,
+  walk,
+  type Body,
+  type BodyRef,
+  type ByteRange,
+} from '../content/body.ts'
 import { hasher, isHash, sha256, type Hash } from '../content/hash.ts'
 import { MAX_FETCH_BYTES, type Fetched, type Want } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
+import { free } from './contract/slabs.ts'
 import type { BlobInfo, Chunk } from './contract/types.ts'
 import type { Content } from './ports.ts'
 import type { BlobVersion } from './view/view.ts'
@@ -56,13 +66,27 @@ export async function checkBytes(content: Content, bodies: readonly NamedBody[],
     const whole = hasher()
     let pieces = 0
     await naming(key, async () => {
-      for await (const bytes of readBody(body, (hashes) => content.get(hashes))) {
+      for await (const { bytes } of readChunks(body, (hashes) => content.get(hashes))) {
         whole.update(bytes)
+        free(bytes)
         if (++pieces % PIECES === 0) await pause()
       }
     })
-    if (whole.digest('hex') !== hash) throw notItsBytes(key, hash)
+    if (whole.digest('hex') === hash) continue
+    await findDamage(content, key, body, pause)
+    throw notItsBytes(key, hash)
   }
+}
+
+/** Throws `Corrupt` naming a chunk that is not what it was: then it was not the writer who erred. */
+async function findDamage(content: Content, key: string, body: Body, pause: Pause): Promise<void> {
+  let pieces = 0
+  await naming(key, async () => {
+    for await (const bytes of readBody(body, (hashes) => content.get(hashes))) {
+      free(bytes)
+      if (++pieces % PIECES === 0) await pause()
+    }
+  })
 }
 
 /** A blob of one chunk has the chunk's hash, which was checked when it came; how long that is, only the chunk tells. */

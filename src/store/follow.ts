@@ -111,7 +111,11 @@ async function readOn(view: View, ports: BucketPorts, check: boolean): Promise<b
   return checked
 }
 
-async function decodeBatch(batch: readonly Placed[], { content }: BucketPorts): Promise<readonly PlacedEntry[]> {
+/** Entries as the log holds them, those that are in Content too. Throws `Corrupt`, `NotSupported`. */
+export async function decodeBatch(
+  batch: readonly Placed[],
+  { content }: Pick<BucketPorts, 'content'>,
+): Promise<readonly PlacedEntry[]> {
   const decoded = batch.map((raw) => ({ position: raw.position, entry: decodeEntry(raw) }))
   const pointers = decoded.flatMap(({ entry }) => ('content' in entry ? [entry] : []))
   if (pointers.length === 0) return decoded as readonly PlacedEntry[]

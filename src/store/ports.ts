@@ -27,7 +27,7 @@ export interface Log {
 export interface Content {
   /** Durable when it resolves. A hash that is there already is kept. Does not check the hashes: callers did. */
   put(chunks: readonly { readonly hash: Hash; readonly bytes: Uint8Array }[]): Promise<void>
-  /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. */
+  /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. They are the caller's own: nobody else has their memory. */
   get(hashes: readonly Hash[]): Promise<readonly (Uint8Array | null)[]>
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
   close(): Promise<void>

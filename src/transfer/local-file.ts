@@ -5,7 +5,8 @@ const PIECE = 1024 * 1024
 
 /**
  * The bytes of a file as they were at one moment: ends with `Unavailable` if the file changed while it was read, so that a torn
- * mixture is never taken for its content. `onStat` is told the attributes that belong to the bytes.
+ * mixture is never taken for its content. `onStat` is told the attributes that belong to the bytes. A piece is to be used before the
+ * next is asked for: its memory is used again.
  */
 export async function* readFile(
   fs: FileSystem,
@@ -30,14 +31,12 @@ export async function* readFile(
 }
 
 async function* pieces(file: ReadFile, size: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  let position = 0
-  while (position < size) {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE, size))
+  for (let position = 0; position < size;) {
     signal.throwIfAborted()
-    // A new buffer each time: what is handed out may be kept.
-    const buffer = new Uint8Array(Math.min(PIECE, size - position))
-    const count = await file.read(buffer, position)
+    const count = await file.read(buffer.subarray(0, size - position), position)
     if (count === 0) return
     position += count
-    yield count === buffer.length ? buffer : buffer.subarray(0, count)
+    yield buffer.subarray(0, count)
   }
 }

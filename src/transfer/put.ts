@@ -2,7 +2,8 @@ import { EMPTY_HASH } from '../content/hash.ts'
 import type { FileStat } from '../platform/ports.ts'
 import { FOLDER_TYPE } from '../store/contract/keys.ts'
 import type { BlobInfo, Expectation, Meta, PutChange } from '../store/contract/types.ts'
-import { openStaging, type Staging } from '../store/contract/upload.ts'
+import type { Slabs } from '../store/contract/slabs.ts'
+import { openStaging, stagingSlabs, type Staging } from '../store/contract/upload.ts'
 import { commitEach } from './commit.ts'
 import { unlessAborted, until, type TransferContext } from './context.ts'
 import { readFile } from './local-file.ts'
@@ -43,12 +44,13 @@ export async function* putItems(
   items: Iterable<PutItem>,
   options: PutOptions,
 ): AsyncGenerator<PutResult> {
-  const results = ordered(batches(items, context), BATCHES_AT_ONCE, (batch) => putBatch(context, batch, options))
+  const slabs = stagingSlabs()
+  const results = ordered(batches(items, context), BATCHES_AT_ONCE, (batch) => putBatch(context, slabs, batch, options))
   for await (const batch of results) yield* batch
 }
 
 /** Tells how much there is to put, for a progress that knows its end; `items` are used up. */
-export function measureTree(context: TransferContext, items: Iterable<PutItem>): void {
+export function measureItems(context: TransferContext, items: Iterable<PutItem>): void {
   let [bytes, count] = [0, 0]
   for (const item of items) {
     context.signal.throwIfAborted()
@@ -79,10 +81,11 @@ type Prepared = { readonly path: string; readonly change: PutChange } | Exclude<
 
 async function putBatch(
   context: TransferContext,
+  slabs: Slabs,
   batch: readonly PutItem[],
   options: PutOptions,
 ): Promise<PutResult[]> {
-  const staging = openStaging(context.store, { onBytes: (bytes) => context.progress.add(bytes, 0) })
+  const staging = openStaging(context.store, { slabs, onBytes: (bytes) => context.progress.add(bytes, 0) })
   const prepared: Prepared[] = []
   for (const item of batch) {
     prepared.push(await unlessAborted(prepare(context, staging, item, options), context.signal))

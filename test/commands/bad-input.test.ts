@@ -258,9 +258,9 @@ describe.skipIf(!mounts)('a full disk', () => {
 
   test('ends a put with 10, and the store works again once there is room', async () => {
     const line =
-      'export XDG_DATA_HOME=$PWD/full; blobs bucket create team -q >&2; blobs put large team/; echo $?; blobs ls; echo small | blobs put - team/x; echo $?'
+      'export XDG_DATA_HOME=$PWD/full; blobs bucket create team -q >&2; blobs put large team/; echo $?; blobs ls; mount -o remount,size=8m full; echo small | blobs put - team/x; blobs put large team/ -q; echo $?'
     const result = await onFull(line)
-    expect(result.stdout).toMatch(/^10\nteam\n- → team\/x {2}v1 {2}6 B\n0\n$/)
+    expect(result.stdout).toMatch(/^10\nteam\n- → team\/x {2}v1 {2}6 B\nlarge → team\/large {2}v1 {2}3 MB\n0\n$/)
     expect(result.stderr).toContain('no space: ')
   })
 })

@@ -1,4 +1,4 @@
 import { join } from 'node:path'
 import { playTranscripts } from './transcript.ts'
 
-playTranscripts(join(import.meta.dirname, 'golden'), 60_000)
+playTranscripts(join(import.meta.dirname, 'golden'), 180_000)

@@ -1,4 +1,4 @@
 import { join } from 'node:path'
 import { playTranscripts } from './transcript.ts'
 
-playTranscripts(join(import.meta.dirname, 'golden-sync'), 120_000)
+playTranscripts(join(import.meta.dirname, 'golden-sync'), 180_000)

@@ -8,6 +8,7 @@ import {
   MAX_INLINE_REFS,
   MAX_LIST_REFS,
   readBody,
+  readChunks,
   walk,
   type Body,
   type BodyRef,
@@ -138,6 +139,23 @@ describe('a body', () => {
     await expect(collect(walk(lying, shelf_.get))).rejects.toMatchObject({ hash: list, problem: 'altered' })
     shelf_.stored.set(list, encodeList(many(3)))
     await expect(collect(walk(body, shelf_.get))).rejects.toMatchObject({ hash: list, problem: 'altered' })
+  })
+  test('can be read without a look at each chunk but at its length', async () => {
+    const { stored, get, fill } = shelf()
+    const { body, bytes, refs } = fill(40, 1000)
+    const read = await collect(readChunks(body, get))
+    expect(read.map(({ ref }) => ref)).toEqual(refs)
+    expect(read.every(({ offset, bytes: piece }) => bytes.subarray(offset, offset + 1000).equals(piece))).toBe(true)
+    stored.set(refs[5]?.hash ?? '', Buffer.alloc(1000))
+    expect(await collect(readChunks(body, get))).toHaveLength(40)
+    for (const [damage, problem] of [
+      [Buffer.alloc(999), 'altered'],
+      [null, 'missing'],
+    ] as const) {
+      if (damage) stored.set(refs[5]?.hash ?? '', damage)
+      else stored.delete(refs[5]?.hash ?? '')
+      await expect(collect(readChunks(body, get))).rejects.toMatchObject({ hash: refs[5]?.hash, problem })
+    }
   })
   test('that a reader leaves early is no failure of what was fetched ahead', async () => {
     const shelf_ = shelf()

@@ -12,15 +12,18 @@ const frame = fc.record({
   bytes: fc.uint8Array({ maxLength: 200 }),
 })
 
+/** Pieces whose memory is used again. */
 async function* pieces(body: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < body.length; at += size) yield body.subarray(at, at + size)
-}
-async function decode(body: Uint8Array, size = 64): Promise<Frame[]> {
-  const frames: Frame[] = []
-  for await (const { label, bytes } of decodeFrames(pieces(body, size), MAX)) {
-    frames.push({ label, bytes: Uint8Array.from(bytes) })
+  for (let at = 0; at < body.length; at += size) {
+    const lent = Uint8Array.from(body.subarray(at, at + size))
+    yield lent
+    lent.fill(0xee)
   }
-  return frames
+}
+async function decode(body: Uint8Array, size = 64, room?: (length: number) => Promise<Uint8Array>): Promise<Frame[]> {
+  const frames: Frame[] = []
+  for await (const frame of decodeFrames(pieces(body, size), MAX, room)) frames.push(frame)
+  return frames.map(({ label, bytes }) => ({ label, bytes: Uint8Array.from(bytes) }))
 }
 const label = 'ab'.repeat(32)
 
@@ -31,6 +34,18 @@ describe('a body of frames', () => {
         expect(await decode(framesBody(frames), size)).toEqual(frames)
       }),
     )
+  })
+
+  it('lies where room was made for it, which is waited for', async () => {
+    const frames = [5, 0, 100].map((length, index) => ({ label, bytes: new Uint8Array(length).fill(index + 1) }))
+    const rooms: Uint8Array[] = []
+    const room = async (length: number): Promise<Uint8Array> => {
+      await Promise.resolve()
+      rooms.push(new Uint8Array(length))
+      return rooms.at(-1) ?? new Uint8Array(0)
+    }
+    expect(await decode(framesBody(frames), 7, room)).toEqual(frames)
+    expect(rooms).toEqual([frames[0]?.bytes, frames[2]?.bytes])
   })
 
   it('that is cut anywhere is truncated, never shorter', async () => {

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto'
 import { Agent, request as open } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { frameHead } from '../../src/protocol/frames.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
 import { startServer } from '../../src/server/serve.ts'
 import { openHttpBuckets } from '../../src/store/http/buckets.ts'
+import { framesBody } from '../protocol/frames-body.ts'
+import { noise } from '../store/noise.ts'
 import { ask, newId, type Overrides, raw, type Running, running, SECRETS } from './running.ts'
 
 const sha = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -152,7 +155,7 @@ describe('what is no request of ours is answered and closed:', () => {
   })
 
   it('too many uploads at once wait for others', async () => {
-    const at = await start({ bounds: { bodies: 25 * 1024 * 1024 } })
+    const at = await start({ bounds: { bodies: 3 * 1024 * 1024 } })
     const { socket } = await raw(at.url)
     socket.write(`${head(at, 'transfer-encoding: chunked\r\n')}5\r\nhello\r\n`)
     await sleep(50)
@@ -165,6 +168,42 @@ describe('what is no request of ours is answered and closed:', () => {
     })
     socket.destroy()
     await expect.poll(async () => (await upload()).status).toBe(201)
+  })
+
+  it('uploads wait for the memory of others, and take no more than there is', async () => {
+    const at = await start({ bounds: { staging: 2 * 1024 * 1024 } })
+    const uploads = Array.from({ length: 6 }, (_, index) =>
+      ask(at.url, `/v1/buckets/team/blobs/n${index}`, {
+        method: 'PUT',
+        token: at.bearer,
+        body: noise(6 * 1024 * 1024, index + 1),
+      }),
+    )
+    expect((await Promise.all(uploads)).map(({ status }) => status)).toEqual(Array(6).fill(201))
+  })
+
+  it('an upload that stands still keeps its memory from others, who are told to come again', async () => {
+    const at = await start({ bounds: { staging: 1024 * 1024, stagingWait: 100 } })
+    await ask(at.url, blob, { method: 'PUT', token: at.bearer, body: 'hello' })
+    const { socket } = await raw(at.url)
+    const path = '/v1/buckets/team/chunks'
+    const type = 'content-type: application/vnd.blobs.frames\r\n'
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer ${at.bearer}\r\n${type}`)
+    socket.write('transfer-encoding: chunked\r\n\r\n24\r\n')
+    socket.write(Buffer.concat([frameHead('ab'.repeat(32), 1000), Buffer.from('\r\n')]))
+    const bytes = Buffer.from('one chunk')
+    const upload = () =>
+      ask(at.url, path, {
+        method: 'POST',
+        token: at.bearer,
+        headers: { 'content-type': 'application/vnd.blobs.frames' },
+        body: framesBody([{ label: sha(bytes), bytes }]),
+      })
+    await expect
+      .poll(upload)
+      .toMatchObject({ status: 503, json: { code: 'Unavailable' }, headers: { 'retry-after': '1' } })
+    socket.destroy()
+    await expect.poll(async () => (await upload()).status).toBe(200)
   })
 
   it('an answer to a body that is not read arrives before the connection ends', async () => {

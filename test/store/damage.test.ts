@@ -38,12 +38,16 @@ function openMedium(): Medium {
     close: async () => undefined,
   }
   const content: BucketPorts['content'] = {
-    put: async (added) => added.forEach(({ hash, bytes }) => chunks.set(hash, bytes)),
-    get: async (hashes) => (reads.push(...hashes), hashes.map((hash) => chunks.get(hash) ?? null)),
+    put: async (added) => added.forEach(({ hash, bytes }) => chunks.set(hash, new Uint8Array(bytes))),
+    get: async (hashes) => (reads.push(...hashes), hashes.map((hash) => copyOf(chunks.get(hash)))),
     missing: async (hashes) => hashes.filter((hash) => !chunks.has(hash)),
     close: async () => undefined,
   }
   return { entries, chunks, reads, ports: { log, content } }
+}
+
+function copyOf(bytes: Uint8Array | undefined): Uint8Array | null {
+  return bytes === undefined ? null : new Uint8Array(bytes)
 }
 
 let medium: Medium
@@ -130,6 +134,30 @@ describe('damaged content', () => {
     }
     await expect(reading()).rejects.toMatchObject({ code: 'Corrupt', key: 'k' })
     expect(received).toBeLessThan(300_000)
+  })
+})
+
+describe('a commit that looks at the bytes', () => {
+  it('tells a chunk that was damaged meanwhile from a writer who errs', async () => {
+    const store = await open()
+    const change = await putChange(store, 'k', noise(2_000_000))
+    const bad = change.body && 'refs' in change.body ? change.body.refs[3] : undefined
+    medium.chunks.set(bad?.hash ?? '', Buffer.alloc(bad?.size ?? 0))
+    const damaged = store.commit([entry(change)], { verify: true })
+    await expect(damaged).rejects.toMatchObject({
+      code: 'Corrupt',
+      key: 'k',
+      message: expect.stringContaining(bad?.hash ?? 'no chunk'),
+    })
+    medium.chunks.delete(bad?.hash ?? '')
+    await expect(store.commit([entry(change)], { verify: true })).rejects.toMatchObject({ code: 'InvalidRequest' })
+    await put(store, 'k', noise(2_000_000))
+    expect((await store.commit([entry(change)], { verify: true }))[0]?.ok).toBe(true)
+    const lie = entry({ ...change, hash: sha256(Buffer.from('other')) })
+    await expect(store.commit([lie], { verify: true })).rejects.toMatchObject({
+      code: 'Corrupt',
+      message: expect.stringContaining('are not the bytes of its hash'),
+    })
   })
 })
 

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import type { Database } from '../../platform/sqlite.ts'
 import type { Position } from '../../store/ports.ts'
-import { createPrivate } from './files.ts'
+import { createPrivate } from '../../platform/private-files.ts'
 import type { StorePaths } from './store-file.ts'
 
 /** The last entry of a bucket that was acknowledged, as far as it was noted. */
@@ -45,6 +46,28 @@ export function readHead(paths: StorePaths, bucket: number): Head | null | 'unre
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
     throw error
   }
+}
+
+/** What is noted of each bucket; notes that cannot be read are left out. */
+export function readHeads(paths: StorePaths): readonly { readonly bucket: number; readonly head: Head }[] {
+  const buckets = readdirSync(paths.heads).map(Number).filter(Number.isSafeInteger)
+  return buckets.flatMap((bucket) => {
+    const head = readHead(paths, bucket)
+    return head === null || head === 'unreadable' ? [] : [{ bucket, head }]
+  })
+}
+
+/** What is wrong if the database lacks an entry that was acknowledged; null if it has it, or its bucket was removed. */
+export function headProblem(db: Database, bucket: number, head: Head): string | null {
+  const row = db.get<{ name: string | null }>('SELECT name FROM buckets WHERE id = ?', bucket)
+  if (row === undefined)
+    return `its database store.db lacks bucket ${bucket}, of which entry ${head.position} was acknowledged`
+  if (row.name === null) return null
+  const sql = 'SELECT sum FROM log WHERE bucket = ? AND position = ?'
+  const found = db.get<{ sum: number }>(sql, bucket, head.position)
+  return found?.sum === head.sum
+    ? null
+    : `the log of bucket ${row.name} lacks entry ${head.position}, which was acknowledged`
 }
 
 export function headPath({ heads }: StorePaths, bucket: number): string {

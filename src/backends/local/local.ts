@@ -6,30 +6,25 @@ import { tryLock, type Database } from '../../platform/sqlite.ts'
 import type { Backend } from '../../store/ports.ts'
 import { addBucket, findBucket, type BucketRow } from './bucket.ts'
 import { localContent } from './content.ts'
-import { createPrivate } from './files.ts'
+import { createPrivate } from '../../platform/private-files.ts'
 import { headPath } from './heads.ts'
 import { checkHead, localLog, MAX_ENTRY_BYTES } from './log.ts'
 import { packName } from './pack-format.ts'
 import { openPackReader } from './pack-reader.ts'
 import { lockPath, openPackWriter, type PackWriterOptions } from './pack-writer.ts'
-import { openStoreFile, type StoreFile } from './store-file.ts'
+import { openStoreFile, type OpenStoreOptions, type StoreFile } from './store-file.ts'
 import { bucketSum, packSum } from './sums.ts'
 import { openTransactions, type Transactions } from './transactions.ts'
 import { openWaiters } from './waiters.ts'
 
 /** A pack that has grown to this size gets no more records. */
-const PACK_BYTES = 256 * 1024 * 1024
+export const PACK_BYTES = 256 * 1024 * 1024
 /** Rows of a removed bucket deleted in one transaction. */
 const REMOVE_ROWS = 2000
 
-export interface LocalOptions {
-  /** Made if it is not there, readable by its owner only. */
-  readonly directory: string
-  readonly clock: Clock
+export interface LocalOptions extends OpenStoreOptions {
   /** Size at which a new pack is begun, in bytes; 256 MiB unless given. */
   readonly packBytes?: number
-  /** Reads the database through first (a large one: its vital tables), for a process that will run long. */
-  readonly thorough?: boolean
 }
 
 /**
@@ -38,11 +33,20 @@ export interface LocalOptions {
  * when the disk is full, `Unavailable` while it is repaired, and Node's errors when the directory cannot be used.
  */
 export async function openLocal({ packBytes = PACK_BYTES, ...options }: LocalOptions): Promise<Backend> {
-  return localBackend(await openStoreFile(options), options.clock, { limit: packBytes })
+  return localBackend({ store: await openStoreFile(options), clock: options.clock, packs: { limit: packBytes } })
 }
 
-/** The backend over an open store, which is closed with it. */
-export function localBackend(store: StoreFile, clock: Clock, packs: PackWriterOptions): Backend {
+export interface LocalBackendOptions {
+  /** Closed with the backend. */
+  readonly store: StoreFile
+  readonly clock: Clock
+  readonly packs: PackWriterOptions
+  /** Opens also buckets that lack what was acknowledged. */
+  readonly lenient?: boolean
+}
+
+/** The backend over a store that is open. */
+export function localBackend({ store, clock, packs, lenient = false }: LocalBackendOptions): Backend {
   const transactions = openTransactions(store, clock)
   const writer = openPackWriter(store, transactions, packs)
   const reader = openPackReader(store)
@@ -75,7 +79,7 @@ export function localBackend(store: StoreFile, clock: Clock, packs: PackWriterOp
     open: async (name) => {
       const bucket: BucketRow | null = await transactions.read(() => findBucket(db, name))
       if (bucket === null) return null
-      await checkHead(bucket, store, transactions)
+      if (!lenient) await checkHead(bucket, store, transactions)
       return {
         log: localLog(bucket, { store, transactions, waiters }),
         content: localContent(bucket, { store, transactions, writer, reader }),

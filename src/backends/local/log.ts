@@ -1,7 +1,7 @@
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Log, Placed, Position, RawEntry } from '../../store/ports.ts'
 import type { BucketRow } from './bucket.ts'
-import { openHeadNote, readHead, type Head } from './heads.ts'
+import { headProblem, openHeadNote, readHead, type Head } from './heads.ts'
 import { damaged } from './problems.ts'
 import type { StoreFile } from './store-file.ts'
 import { entrySum } from './sums.ts'
@@ -31,16 +31,10 @@ interface LogRow extends Placed {
 export async function checkHead(bucket: BucketRow, store: StoreFile, transactions: Transactions): Promise<void> {
   const { db, directory } = store
   // The note first: the log only grows.
-  const noted = readHead(store, bucket.id)
-  if (noted === null || noted === 'unreadable') return
-  const { position, sum } = noted
-  const found = await transactions.read(() =>
-    db.get<{ sum: number }>('SELECT sum FROM log WHERE bucket = ? AND position = ?', bucket.id, position),
-  )
-  if (found?.sum === sum) return
-  await transactions.read(() => bucket.check())
-  const what = `the log of bucket ${bucket.name} lacks entry ${position}, which was acknowledged`
-  throw damaged(directory, what)
+  const head = readHead(store, bucket.id)
+  if (head === null || head === 'unreadable') return
+  const problem = await transactions.read(() => headProblem(db, bucket.id, head))
+  if (problem !== null) throw damaged(directory, problem)
 }
 
 /** The log of one bucket. */

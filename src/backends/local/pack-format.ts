@@ -4,7 +4,7 @@ import type { Hash } from '../../content/hash.ts'
 /** First bytes of every pack file. */
 export const PACK_HEAD = Buffer.from('blobspk1', 'latin1')
 /** First bytes of every record. */
-const RECORD_MAGIC = Buffer.from('chnk', 'latin1')
+export const RECORD_MAGIC = Buffer.from('chnk', 'latin1')
 /** Bytes of a record before its content. */
 export const RECORD_HEAD_BYTES = 52
 
@@ -22,7 +22,25 @@ export function recordHead(bucket: number, hash: Hash, length: number): Uint8Arr
   return head
 }
 
+/** What the head of a record says; null if it is none, or was altered. */
+export function readRecordHead(
+  bytes: Uint8Array,
+): { readonly bucket: number; readonly hash: Hash; readonly size: number } | null {
+  if (bytes.length < RECORD_HEAD_BYTES) return null
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, RECORD_HEAD_BYTES)
+  if (!head.subarray(0, 4).equals(RECORD_MAGIC) || head.readUInt32BE(48) !== crc32(head.subarray(0, 48))) return null
+  const bucket = head.readBigUInt64BE(4)
+  if (bucket > Number.MAX_SAFE_INTEGER) return null
+  return { bucket: Number(bucket), hash: head.toString('hex', 12, 44), size: head.readUInt32BE(44) }
+}
+
 /** Name of a pack's file; numbers start at 1. */
 export function packName(pack: number): string {
   return `${String(pack).padStart(6, '0')}.pack`
+}
+
+/** The number in the name of a pack's file; null if it is none. */
+export function packOfName(name: string): number | null {
+  const digits = /^(\d{6,})\.pack$/.exec(name)?.[1]
+  return digits === undefined || packName(Number(digits)) !== name ? null : Number(digits)
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Addressed } from '../../content/body.ts'
 import type { Hash } from '../../content/hash.ts'
 import { tryLock, type Database } from '../../platform/sqlite.ts'
-import { createPrivate, syncPath } from './files.ts'
+import { createPrivate, syncPath } from '../../platform/private-files.ts'
 import { groups } from './group.ts'
 import { PACK_HEAD, packName, recordHead, RECORD_HEAD_BYTES } from './pack-format.ts'
 import { explain } from './problems.ts'
@@ -76,7 +76,9 @@ export function openPackWriter(store: StoreFile, transactions: Transactions, opt
       const done = jobs.map((job, index) => track(indexing, job.index(places[index] ?? [])))
       return done.map((indexed) => () => indexed)
     } catch (error) {
-      // What a failed write or fsync left behind is unknown: the next group starts from what the index says.
+      // What a failed write or fsync left behind is unknown: it goes, for a full disk needs the room, and the next group starts from
+      // what the index says.
+      await claim?.file.truncate(claim.end).catch(() => undefined)
       await giveUp().catch(() => undefined)
       throw explain(error, store.directory)
     }

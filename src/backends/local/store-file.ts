@@ -1,11 +1,13 @@
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Clock } from '../../platform/ports.ts'
-import { openDatabase, transact, tryLock, tryShare, type Database } from '../../platform/sqlite.ts'
-import { createPrivate, syncPath } from './files.ts'
+import { openDatabase, readDatabase, transact, type Database } from '../../platform/sqlite.ts'
+import { createPrivate, syncPath } from '../../platform/private-files.ts'
 import { damaged, explain } from './problems.ts'
-import { finishRepair, isRepaired } from './swap.ts'
+import { headProblem, readHeads } from './heads.ts'
+import { shareStore } from './lock.ts'
+import { packOfName } from './pack-format.ts'
 import { checkTrust } from './trust.ts'
 
 /** `PRAGMA user_version` of the layout below; a higher one belongs to a newer program. */
@@ -14,9 +16,6 @@ const FORMAT = 1
 const APPLICATION = 0x626c6f62
 /** Pages in the WAL before they are moved into the database: 16 MiB. */
 const CHECKPOINT_PAGES = 4096
-/** Milliseconds between two tries to get by someone who is about to open the store, or to repair it. */
-const PAUSE = 20
-const TRIES = 50
 
 /**
  * The objects of the database, exactly. Rows of buckets and packs stay for ever, without name or `used` once what they tell of is gone,
@@ -53,8 +52,11 @@ export interface StoreFile extends StorePaths {
 export interface OpenStoreOptions {
   readonly directory: string
   readonly clock: Clock
-  /** Reads through the database first, or through its smaller tables where it is large. */
-  readonly thorough?: boolean
+  /**
+   * What is looked at first: `thorough` reads through the database (through its vital tables where it is large), `quick` compares the
+   * sizes of the packs with the index. Default: quick.
+   */
+  readonly trust?: 'thorough' | 'quick'
 }
 
 export function storePaths(directory: string): StorePaths {
@@ -67,68 +69,96 @@ export function storePaths(directory: string): StorePaths {
   }
 }
 
-/** Held together by all who have the store open, and alone by who repairs it. */
-export function storeLockPath(directory: string): string {
-  return join(directory, 'store.lock')
-}
-
 /**
  * Opens the store in `directory`, making what is not there (folders 0700, files 0600). Throws `NotSupported`, `Corrupt` for a store
  * that cannot be trusted, `QuotaExceeded`, `Unavailable` while it is being repaired.
  */
-export async function openStoreFile({ directory, clock, thorough = false }: OpenStoreOptions): Promise<StoreFile> {
+export async function openStoreFile({ directory, clock, trust = 'quick' }: OpenStoreOptions): Promise<StoreFile> {
   const paths = storePaths(directory)
   let db: Database | undefined
   let release: (() => void) | undefined
   try {
     for (const path of [directory, paths.packs, paths.views, paths.heads])
       mkdirSync(path, { recursive: true, mode: 0o700 })
-    release = await share(directory, clock)
+    release = await shareStore(directory, clock, () => checkRecovery(paths))
     checkPresent(paths)
     if (createPrivate(paths.database)) syncPath(directory)
     db = openDatabase(paths.database, { synchronous: 'full' })
     db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
     await prepare(db, clock, directory)
-    await checkTrust(paths, db, clock, thorough)
+    await checkTrust(paths, db, clock, trust === 'thorough')
   } catch (error) {
     db?.close()
     release?.()
     throw explain(error, directory)
   }
-  const [opened, unlock] = [db, release]
+  return opened(paths, db, release)
+}
+
+/** Opens the store to be looked at, however damaged it is; nothing in it is changed. Throws as `openStoreFile`. */
+export async function readStoreFile({ directory, clock }: Omit<OpenStoreOptions, 'trust'>): Promise<StoreFile> {
+  const paths = storePaths(directory)
+  let db: Database | undefined
+  let release: (() => void) | undefined
+  try {
+    release = await shareStore(directory, clock)
+    checkPresent(paths)
+    db = readDatabase(paths.database)
+    if (!checkFormat(db, directory)) throw damaged(directory, 'its database store.db is empty')
+  } catch (error) {
+    db?.close()
+    release?.()
+    throw explain(error, directory)
+  }
+  return opened(paths, db, release)
+}
+
+function opened(paths: StorePaths, db: Database, unlock: () => void): StoreFile {
   return {
     ...paths,
-    db: opened,
+    db,
     close: () => {
-      opened.close()
+      db.close()
       unlock()
     },
   }
 }
 
-/** Shares the store with others who use it; ends a repair that was cut short at its last step. */
-async function share(directory: string, clock: Clock): Promise<() => void> {
-  createPrivate(storeLockPath(directory))
-  for (let tries = 0; tries < TRIES; tries++) {
-    const release = tryShare(storeLockPath(directory))
-    if (release !== null && !isRepaired(directory)) return release
-    release?.()
-    const alone = tryLock(storeLockPath(directory))
-    if (alone !== null) {
-      if (isRepaired(directory)) finishRepair(directory)
-      alone()
-    } else await clock.sleep(PAUSE)
-  }
-  throw new BlobsError('Unavailable', `the store in ${directory} is being repaired`, {
-    hint: 'wait for blobs doctor --repair to end, then try again',
-  })
+/** Packs and heads are made after the database: where they are alone, it was lost, and a new one would hide that. */
+function checkPresent({ directory, packs, heads, database }: StorePaths): void {
+  if (sizeOf(database) > 0 || sizeOf(walOf(database)) > 0) return
+  const pack = existsSync(packs) && readdirSync(packs).find((name) => packOfName(name) !== null)
+  const [head] = existsSync(heads) ? readdirSync(heads) : []
+  if (!pack && head === undefined) return
+  throw damaged(directory, `store.db is missing or empty, though there is ${pack ? `packs/${pack}` : `heads/${head}`}`)
 }
 
-/** Packs are made after the database: where they are alone, it was lost, and a new one would hide that. */
-function checkPresent({ directory, packs, database }: StorePaths): void {
-  const found = readdirSync(packs).find((name) => name.endsWith('.pack'))
-  if (found === undefined || existsSync(database)) return
-  throw damaged(directory, `store.db is missing, though there is packs/${found}`)
+/**
+ * For the first one to open the store after another died. SQLite takes a WAL that is damaged for one that ends where the damage is, and
+ * deletes it when it is closed. So what was acknowledged is looked for before that: if something is missing the WAL stays, for a repair.
+ */
+async function checkRecovery(paths: StorePaths): Promise<void> {
+  if (sizeOf(walOf(paths.database)) === 0 || !existsSync(paths.database)) return
+  const db = readDatabase(paths.database)
+  try {
+    const heads = existsSync(paths.heads) ? readHeads(paths) : []
+    const tables = checkFormat(db, paths.directory)
+    if (!tables && heads.length > 0) throw damaged(paths.directory, 'its database store.db lost all that was in it')
+    for (const { bucket, head } of tables ? heads : []) {
+      const problem = headProblem(db, bucket, head)
+      if (problem !== null) throw damaged(paths.directory, problem)
+    }
+  } finally {
+    db.close()
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function walOf(database: string): string {
+  return `${database}-wal`
 }
 
 async function prepare(db: Database, clock: Clock, directory: string): Promise<void> {

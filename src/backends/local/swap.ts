@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { syncPath } from './files.ts'
+import { syncPath } from '../../platform/private-files.ts'
 
 /**
  * What a repair has made: the new store.db, and the plan of how it takes the old one's place. The folder gets its name when all in it is

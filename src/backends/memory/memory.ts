@@ -56,7 +56,7 @@ function memoryLog(bucket: () => Bucket): Log {
       if (large !== undefined) throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
       const positions = added.map(({ id, data }) => {
         const position = entries.length + 1
-        entries.push({ id, data: data.slice(), position })
+        entries.push({ id, data: new Uint8Array(data), position })
         return position
       })
       if (positions.length > 0) wake(bucket())
@@ -93,7 +93,8 @@ function memoryContent(bucket: () => Bucket): Content {
   return {
     put: async (added) => {
       const { chunks } = bucket()
-      for (const { hash, bytes } of added) if (!chunks.has(hash)) chunks.set(hash, bytes.slice())
+      // Not slice(): of a Buffer that is no copy.
+      for (const { hash, bytes } of added) if (!chunks.has(hash)) chunks.set(hash, new Uint8Array(bytes))
     },
     get: async (hashes) => {
       const { chunks } = bucket()

@@ -1,4 +1,4 @@
-import * as http from 'node:http'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { limits } from '../../protocol/limits.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
@@ -44,7 +44,7 @@ export interface Outgoing {
 
 export interface Answer {
   readonly status: number
-  readonly headers: http.IncomingHttpHeaders
+  readonly headers: IncomingHttpHeaders
   /** The body as it comes. Throws `Unavailable` when it is cut or silent. To be read to its end, or returned from. */
   pieces(): AsyncGenerator<Uint8Array, void, undefined>
 }
@@ -60,7 +60,7 @@ export interface Transport {
 
 export async function openTransport({ origin, token, ca, waits }: TransportOptions): Promise<Transport> {
   const url = checkOrigin(origin)
-  const { Agent, request } = url.protocol === 'https:' ? await import('node:https') : http
+  const { Agent, request } = httpModule(url.protocol)
   const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
   const open: Opener = (outgoing, fresh) =>
@@ -103,6 +103,11 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
   }
 }
 
+/** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */
+function httpModule(protocol: string) {
+  return protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http')
+}
+
 function checkOrigin(origin: string): URL {
   const url = URL.canParse(origin) ? new URL(origin) : null
   if (url !== null && /^https?:$/.test(url.protocol)) return url
@@ -111,10 +116,10 @@ function checkOrigin(origin: string): URL {
   })
 }
 
-type Opener = (outgoing: Outgoing, fresh: boolean) => http.ClientRequest
+type Opener = (outgoing: Outgoing, fresh: boolean) => ClientRequest
 
 /** A kept connection may have been closed by the server while it was idle: then the request goes out once more on a new one. */
-async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Waits): Promise<http.IncomingMessage> {
+async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Waits): Promise<IncomingMessage> {
   const request = open(outgoing, fresh)
   try {
     return await exchange(request, outgoing, waits)
@@ -128,11 +133,7 @@ function isHangUp(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
 
-function exchange(
-  request: http.ClientRequest,
-  { body, extra = 0 }: Outgoing,
-  waits: Waits,
-): Promise<http.IncomingMessage> {
+function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: Waits): Promise<IncomingMessage> {
   const patience = waits.answer + extra
   return new Promise((resolve, reject) => {
     let connecting: NodeJS.Timeout | undefined
@@ -176,7 +177,7 @@ class TimedOut extends Error {
 }
 
 async function* piecesOf(
-  response: http.IncomingMessage,
+  response: IncomingMessage,
   silence: number,
   origin: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {

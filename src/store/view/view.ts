@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Body } from '../../content/body.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
+import { createPrivate } from '../../platform/private-files.ts'
 import { openDatabase, patiently, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
 import type { BlobInfo, Conflict, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
@@ -88,10 +89,12 @@ async function openFile({ path, clock }: ViewOptions): Promise<Database> {
   if (path === null) return openDatabase(':memory:', { synchronous: 'normal' })
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    createPrivate(path)
     return await patiently(clock, () => openChecked(path))
   } catch (error) {
     if (sqliteProblem(error) !== 'corrupt') throw error
     removeView(path)
+    createPrivate(path)
     return patiently(clock, () => openChecked(path))
   }
 }

@@ -35,11 +35,19 @@ export function needsFolder(row: Pick<Row, 'base' | 'local' | 'remote' | 'unfit'
   return isLive(row.remote) && row.unfit === null && !(row.local === null && unchangedSinceBase(row))
 }
 
-/** True if `localIsOldVersion` can change what `decide` says: worth asking the bucket's history. */
-export function asksHistory(row: Pick<Row, 'base' | 'local' | 'remote'>): boolean {
-  const { base, local, remote } = row
-  if (local === null || local.kind !== 'file' || !isLive(remote)) return false
-  return local.hash !== remote.hash && ancestor(base, remote) === null
+/**
+ * Worth asking the bucket's history whether the bytes on disk are one of the key's versions after this one: then `localIsOldVersion`
+ * changes what `decide` says. Null: it would not. With a base only what came after it counts: those bytes were fetched, and that was not
+ * written down; going back to what was before it is an edit.
+ */
+export function historyAfter(row: Pick<Row, 'base' | 'local' | 'remote' | 'remoteBelow'>): number | null {
+  const { local, remote, remoteBelow } = row
+  if (local === null || local.kind !== 'file' || remote === null) return null
+  const live = isLive(remote) ? remote : null
+  const base = ancestor(row.base, remote)
+  if (local.hash === live?.hash || local.hash === base?.hash) return null
+  if (base === null) return live === null ? null : 0
+  return live?.hash === base.hash && !remoteBelow ? null : base.version
 }
 
 /**
@@ -78,13 +86,13 @@ function presentHere(row: Known, local: Content): Step | null {
   if (!isLive(remote)) return presentButDeleted(row, local, remote)
   if (sameContent(local, remote)) return agree(row, remote)
   const base = ancestor(row.base, remote)
-  return base === null ? unrelated(row, local, remote) : threeWay(path, base, local, remote)
+  return base === null ? unrelated(row, local, remote) : threeWay(row, base, local, remote)
 }
 
-/** Edit beats delete, and so does a presence that no base explains. */
+/** Edit beats delete, and so does a presence that no base explains. What was fetched since the base is neither. */
 function presentButDeleted(row: Known, local: Content, remote: Tombstone): Step {
   const base = ancestor(row.base, remote)
-  if (base !== null && sameContent(local, base)) return deleteLocal(row.path, local)
+  if (base !== null && (sameContent(local, base) || fetchedSince(row, base, local))) return deleteLocal(row.path, local)
   return upload(row.path, local, { version: remote.version, hash: remote.entry })
 }
 
@@ -94,13 +102,19 @@ function unrelated(row: Known, local: Content, remote: Live): Step {
   return stale ? download(row.path, remote, local) : conflict(row.path, local, remote)
 }
 
-/** One side's change wins whole when the other changed nothing, or only the mode. */
-function threeWay(path: Path, base: Base, local: Content, remote: Live): Step {
+/** One side's change wins whole when the other changed nothing, or only the mode. What was fetched since the base is no change of this side's. */
+function threeWay(row: Known, base: Base, local: Content, remote: Live): Step {
+  const { path } = row
   if (sameContent(local, base)) return download(path, remote, local)
   if (sameContent(remote, base)) return upload(path, local, expects(remote))
   if (local.hash === remote.hash || local.hash === base.hash) return download(path, remote, local)
   if (remote.hash === base.hash) return upload(path, local, expects(remote))
-  return conflict(path, local, remote)
+  return fetchedSince(row, base, local) ? download(path, remote, local) : conflict(path, local, remote)
+}
+
+/** What an agent fetched and could not write down any more: the bucket's history has it after the base. */
+function fetchedSince(row: Known, base: Base, local: Content): boolean {
+  return row.localIsOldVersion && local.hash !== base.hash
 }
 
 /** The bucket has both `path` and something below it: on disk the folder keeps the name. */
@@ -108,9 +122,11 @@ function makeWay(row: Known): Step | null {
   const { path, local, remote } = row
   if (local === null) return row.base === null && isLive(remote) ? skip(path, 'file-and-folder') : forget(row)
   const base = ancestor(row.base, remote)
-  const inHistory = base === null ? row.localIsOldVersion : local.hash === base.hash
-  const kept = isLive(remote) ? local.hash === remote.hash || inHistory : base !== null && sameContent(local, base)
-  return kept ? deleteLocal(path, local) : conflict(path, local, null)
+  const fetched = base === null ? isLive(remote) && row.localIsOldVersion : fetchedSince(row, base, local)
+  const kept = isLive(remote)
+    ? local.hash === remote.hash || local.hash === base?.hash
+    : base !== null && sameContent(local, base)
+  return kept || fetched ? deleteLocal(path, local) : conflict(path, local, null)
 }
 
 /** The user put a folder where the file was. */

@@ -40,7 +40,7 @@ export interface Row {
   readonly localFolder: boolean
   /** Why this path cannot exist on this disk, or null (names.ts). */
   readonly unfit: Reason | null
-  /** Local content is an older version of this key in the bucket's history. Asked only when there is no base. */
+  /** Local content is an older version of this key in the bucket's history: any without a base, else one after it (`historyAfter` in reconcile.ts). */
   readonly localIsOldVersion: boolean
 }
 

@@ -1,5 +1,5 @@
 import { plan, type Plan } from '../core/plan.ts'
-import { asksHistory, needsFolder } from '../core/reconcile.ts'
+import { historyAfter, needsFolder } from '../core/reconcile.ts'
 import { brake, census, isBraked, type Brake, type Delete, type Side } from '../core/safety.ts'
 import type { Path, Step } from '../core/types.ts'
 import { IGNORE_FILE } from '../disk/ignore.ts'
@@ -21,6 +21,8 @@ export interface Planned {
 /** Rows planned at once: bounds memory, whatever differs. */
 const WINDOW = 50_000
 const QUESTIONS_AT_ONCE = 8
+/** As far back as the digests of a listing go. */
+const VERSIONS_ASKED = 100
 
 export interface PlanningOptions {
   /** Paths to be left alone for now. */
@@ -118,7 +120,7 @@ function withoutLeftOut(
 
 /** Where no base tells an edit from an old copy, the bucket's history does. */
 async function askHistory(ports: SessionPorts, rows: readonly PlanRow[]): Promise<readonly PlanRow[]> {
-  const questions = rows.filter((row) => !row.historyAsked && asksHistory(row))
+  const questions = rows.filter((row) => !row.historyAsked && historyAfter(row) !== null)
   if (questions.length === 0) return rows
   const answers = new Map<Path, boolean>()
   let next = 0
@@ -139,12 +141,12 @@ async function askHistory(ports: SessionPorts, rows: readonly PlanRow[]): Promis
 async function isOldVersion(ports: SessionPorts, row: PlanRow): Promise<boolean> {
   const { store, prefix } = ports.bucket
   const key = keyOf(prefix, row.path)
-  const local = row.local
-  if (local === null || local.kind === 'unknown') return false
+  const { local } = row
+  const after = historyAfter(row)
+  if (local === null || local.kind === 'unknown' || after === null) return false
   // The key itself is the first of all that begin with it.
-  const page = await store.list({ prefix: key, limit: 1, digests: true })
-  const [item] = page.items
-  return item?.key === key && (item.history ?? []).includes(local.hash)
+  const { items } = await store.list({ prefix: key, limit: VERSIONS_ASKED, versions: true, deleted: true })
+  return items.some((item) => item.key === key && item.version > after && item.hash === local.hash)
 }
 
 /** What the brakes say to a plan: the sides that wait, each with all its deletions that nobody approved. */

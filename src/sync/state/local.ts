@@ -2,6 +2,7 @@ import type { Database } from '../../platform/sqlite.ts'
 import type { Path } from '../core/types.ts'
 import type { Observation } from '../disk/observed.ts'
 import { contentValues, placeOf } from './encode.ts'
+import { write } from './open.ts'
 import { unparkAbove } from './parking.ts'
 
 const SET_LOCAL = `INSERT INTO paths (parent, name, l_kind, l_hash, l_size, l_exec, l_reason, l_identity, l_mtime) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -66,15 +67,15 @@ export function applyRules(db: Database, ignores: (path: Path) => boolean, windo
     )
     const last = rows.at(-1)
     if (last === undefined) return
-    db.exec('BEGIN IMMEDIATE')
-    for (const row of rows) {
-      const path = row.parent + row.name
-      const ignored = ignores(path)
-      if (ignored === (row.ignored === 1)) continue
-      if (ignored) ignorePath(db, path)
-      else db.run('UPDATE paths SET ignored = 0, parked = NULL WHERE parent = ? AND name = ?', row.parent, row.name)
-    }
-    db.exec('COMMIT')
+    write(db, () => {
+      for (const row of rows) {
+        const path = row.parent + row.name
+        const ignored = ignores(path)
+        if (ignored === (row.ignored === 1)) continue
+        if (ignored) ignorePath(db, path)
+        else db.run('UPDATE paths SET ignored = 0, parked = NULL WHERE parent = ? AND name = ?', row.parent, row.name)
+      }
+    })
     ;[parent, name] = [last.parent, last.name]
   }
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { sha256 } from '../../../src/content/hash.ts'
 import { openStaging, stageStream } from '../../../src/store/contract/upload.ts'
-import { act, collect, commit, entry, once, put, putChange, textOf } from '../acts.ts'
+import { act, bytesOf, collect, commit, entry, once, put, putChange, textOf } from '../acts.ts'
 import type { Laws } from '../conformance.ts'
 import { noise } from '../noise.ts'
 
@@ -24,6 +24,19 @@ export function contentLaws({ open }: Laws): void {
     const hash = sha256(Buffer.from('promised'))
     await expect(writer.stage([{ hash, bytes: Buffer.from('sent') }])).rejects.toMatchObject({ code: 'Corrupt' })
     expect(await writer.missing([hash])).toEqual([hash])
+  })
+
+  it('looks no more at the memory of chunks that are staged', async () => {
+    const { store, writer } = await open()
+    for (const size of [1000, 200_000]) {
+      const lent = noise(size, size % 250)
+      const hash = sha256(lent)
+      await writer.stage([{ hash, bytes: lent }])
+      lent.fill(0)
+      const body = { depth: 0, refs: [{ hash, size }] }
+      await act(writer, { type: 'put', key: hash, expect: 'any', hash, size, body, contentType: 'a/b', meta: {} })
+      expect(sha256((await bytesOf(store, hash)) ?? Buffer.alloc(0))).toBe(hash)
+    }
   })
 
   it('refuses to commit what was not staged, and appends nothing of that call', async () => {

@@ -1,7 +1,7 @@
 import { conflictName } from '../../../src/sync/core/conflict-name.ts'
 import { clashes, compareSiblings, unfit, type Sibling } from '../../../src/sync/core/names.ts'
 import { plan, type Plan } from '../../../src/sync/core/plan.ts'
-import { asksHistory, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
+import { historyAfter, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
 import type { Base, Content, Local, Path, Remote, Row, Step } from '../../../src/sync/core/types.ts'
 import type { Bucket } from './model-bucket.ts'
 import { contentOf, FOLDER_CONTENT, type Disk, type File, type Scan } from './model-disk.ts'
@@ -22,8 +22,13 @@ export interface Agent {
 }
 
 /** The session's part, in memory: builds rows, acts with a last look and conditional writes, and records what was done. */
-export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
-  const bases = new Map<Path, Base>()
+export function createAgent(
+  name: string,
+  disk: Disk,
+  bucket: Bucket,
+  /** What both sides last agreed on: the agent's own to change. */
+  bases: Map<Path, Base> = new Map(),
+): Agent {
   /** What was sent to the bucket and not recorded: known again by its entry, which only the version tells here. */
   const sent = new Map<Path, Base | { readonly kind: 'deleted'; readonly version: number }>()
   let forgotten = false
@@ -90,7 +95,8 @@ export function createAgent(name: string, disk: Disk, bucket: Bucket): Agent {
       return version === null ? false : { ...step.local, version }
     },
     'delete-remote'(step) {
-      if (see(step.path) !== null) return false
+      // By its spelling: on a case-blind disk the name may be there as another.
+      if (localOf(step.path, disk.scan()) !== null) return false
       const now = bucket.current(step.path)
       if (isLive(now) && isExpected(step, now) && bases.get(step.path)?.hash !== now.hash) {
         losses.push(`${name}: deletes ${now.hash} at ${step.path}, which was not agreed on`)
@@ -181,7 +187,8 @@ function buildRows(disk: Disk, bucket: Bucket, bases: ReadonlyMap<Path, Base>): 
       localIsOldVersion: false,
     }
     const { local } = row
-    const old = asksHistory(row) && local?.kind === 'file' && bucket.everHeld(path, local.hash)
+    const after = historyAfter(row)
+    const old = after !== null && local?.kind === 'file' && bucket.everHeld(path, local.hash, after)
     return { ...row, localIsOldVersion: old }
   })
   const needed = new Set<Path>()

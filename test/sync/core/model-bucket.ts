@@ -11,12 +11,14 @@ interface Version {
 export interface Bucket {
   keys(): readonly Path[]
   current(key: Path): Remote | null
-  /** True if some version of the key holds these bytes. */
-  everHeld(key: Path, hash: string): boolean
+  /** True if some version of the key, after the given one, holds these bytes. */
+  everHeld(key: Path, hash: string, after?: number): boolean
   /** Null: the expectation did not hold, and nothing happened. */
   put(key: Path, content: Content, expect: Expectation | 'any'): number | null
   remove(key: Path, expect: Expectation | 'any'): boolean
   holds(key: Path, version: number): Content | null
+  /** How many versions the key has had, tombstones counted. */
+  versions(key: Path): number
   /** Counts restores: what a cursor would notice. */
   readonly epoch: number
   snapshot(): void
@@ -50,7 +52,8 @@ export function createBucket(): Bucket {
         ? { kind: 'deleted', version: now.version, entry: now.entry }
         : { ...now.content, version: now.version }
     },
-    everHeld: (key, hash) => (blobs.get(key) ?? []).some((version) => version.content?.hash === hash),
+    everHeld: (key, hash, after = 0) =>
+      (blobs.get(key) ?? []).some(({ version, content }) => version > after && content?.hash === hash),
     put: (key, content, expect) => (meets(key, expect) ? append(key, content) : null),
     remove(key, expect) {
       if (!meets(key, expect)) return false
@@ -58,6 +61,7 @@ export function createBucket(): Bucket {
       return true
     },
     holds: (key, version) => (blobs.get(key) ?? []).find((each) => each.version === version)?.content ?? null,
+    versions: (key) => last(key)?.version ?? 0,
     get epoch() {
       return epoch
     },

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { clashKey } from '../../../src/sync/core/names.ts'
+import { clashKey, unfit } from '../../../src/sync/core/names.ts'
 import type { Path, Step } from '../../../src/sync/core/types.ts'
 import { createAgent, type Agent } from './model-agent.ts'
 import { createBucket, type Bucket } from './model-bucket.ts'
@@ -28,17 +28,26 @@ export type Edit =
   | { readonly type: 'rename'; readonly path: Path; readonly to: Path }
 
 const NAMES = ['a', 'A', 'b', 'c', '\u00e9', 'e\u0301']
-const path = fc.array(fc.constantFrom(...NAMES), { minLength: 1, maxLength: 3 }).map((names) => names.join('/'))
 const bytes = fc.constantFrom('p', 'q', 'r', 'pppp1', 'pppp2')
 
-export const edit: fc.Arbitrary<Edit> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ type: fc.constant('write' as const), path, bytes, executable: fc.boolean() }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({ type: fc.constantFrom('remove' as const, 'mkdir', 'chmod', 'touch'), path }),
-  },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('rename' as const), path, to: path }) },
-)
+function pathOf(name: fc.Arbitrary<string>, depth = 3): fc.Arbitrary<Path> {
+  return fc.array(name, { minLength: 1, maxLength: depth }).map((names) => names.join('/'))
+}
+const path = pathOf(fc.constantFrom(...NAMES))
+
+/** Edits of paths made of so many of these names at most. */
+export function editOf(name: fc.Arbitrary<string>, depth = 3): fc.Arbitrary<Edit> {
+  const path = pathOf(name, depth)
+  return fc.oneof(
+    { weight: 5, arbitrary: fc.record({ type: fc.constant('write' as const), path, bytes, executable: fc.boolean() }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ type: fc.constantFrom('remove' as const, 'mkdir', 'chmod', 'touch'), path }),
+    },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('rename' as const), path, to: path }) },
+  )
+}
+export const edit = editOf(fc.constantFrom(...NAMES))
 export const link: fc.Arbitrary<Edit> = fc.record({ type: fc.constant('link' as const), path })
 
 /** A person at a disk: what is in the way of a name is removed first. */
@@ -209,6 +218,7 @@ export function unfounded(world: World, agent: Agent): string[] {
     .plan()
     .skips.filter(({ path, reason }) => {
       if (reason === 'file-and-folder') return !keys.some((key) => key.startsWith(`${path}/`)) && !folders.has(path)
+      if (reason === 'name-reserved') return unfit(path, agent.disk.traits) !== reason
       if (reason === 'symlink') return !above(path).some((each) => others.has(each))
       const twin = (each: Path): boolean =>
         names.some((name) => name !== each && clashKey(name, agent.disk.traits) === clashKey(each, agent.disk.traits))

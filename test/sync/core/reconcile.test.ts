@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { asksHistory, decide, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
+import { decide, historyAfter, needsFolder, sameContent } from '../../../src/sync/core/reconcile.ts'
 import type { Content, Expectation, Row, Step } from '../../../src/sync/core/types.ts'
 import { FOLDER, row } from './rows.ts'
 
@@ -58,7 +58,7 @@ edited there                                    | A@1 A     B@2          | downl
 edited on both, same bytes                      | A@1 B     B@2          | record B@2
 edited on both, different bytes                 | A@1 B     C@2          | sibling B, then C@2
 edited here to an old version: an edit stands   | A@2 B     A@2   old    | upload B over A@2
-edited on both, here to an old version          | A@2 B     C@3   old    | sibling B, then C@3
+fetched, not written down, edited there since   | A@1 B     C@3   old    | download C@3 over B
 edited there, back to an old version            | B@2 B     A@3          | download A@3 over B
 deleted here                                    | A@1 -     A@1          | delete remote A@1
 deleted here, touched there                     | A@1 -     A@2          | delete remote A@2
@@ -67,6 +67,7 @@ deleted here, mode changed there                | A@1 -     Ax@2         | downl
 deleted there                                   | A@1 A     †@2          | delete local A
 deleted there, edited here                      | A@1 B     †@2          | upload B over †@2
 deleted there, mode changed here                | A@1 Ax    †@2          | upload Ax over †@2
+fetched, not written down, deleted there since  | A@1 B     †@3   old    | delete local B
 deleted there and made anew, the same           | A@1 A     A@3          | record A@3
 deleted there and made anew, other bytes        | A@1 A     B@3          | download B@3 over A
 deleted there and made anew, edited here        | A@1 C     B@3          | sibling C, then B@3
@@ -293,12 +294,16 @@ describe('every combination', () => {
       const matters =
         JSON.stringify(decide({ ...each, localIsOldVersion: true })) !==
         JSON.stringify(decide({ ...each, localIsOldVersion: false }))
-      if (matters) expect(asksHistory(each), JSON.stringify(each)).toBe(true)
+      if (matters) expect(historyAfter(each), JSON.stringify(each)).not.toBeNull()
     }
-    expect(asksHistory(row('a', '- A B@2'))).toBe(true)
-    expect(asksHistory(row('a', 'A@1 B C@2'))).toBe(false)
-    expect(asksHistory(row('a', '- A A@2'))).toBe(false)
-    expect(asksHistory(row('a', '- A †@2'))).toBe(false)
+    expect(historyAfter(row('a', '- A B@2'))).toBe(0)
+    expect(historyAfter(row('a', 'A@1 B C@3'))).toBe(1)
+    expect(historyAfter(row('a', 'A@1 B †@3'))).toBe(1)
+    expect(historyAfter(row('a', 'A@1 A B@3'))).toBeNull()
+    expect(historyAfter(row('a', 'A@1 B A@3'))).toBeNull()
+    expect(historyAfter(row('a', '- A A@2'))).toBeNull()
+    expect(historyAfter(row('a', '- A †@2'))).toBeNull()
+    expect(historyAfter(row('a', '- A †@2 below'))).toBeNull()
   })
 
   test('treats both sides alike where the modes are two-way: swapping them swaps the step', () => {
@@ -318,7 +323,7 @@ function bucketHas(each: Row, replaced: Content): boolean {
   const { base, remote } = each
   const live = remote !== null && remote.kind !== 'deleted'
   if (live && remote.hash === replaced.hash) return true
-  if (live && each.localIsOldVersion) return true
+  if (each.localIsOldVersion && (live || base !== null)) return true
   return base !== null && remote !== null && remote.version >= base.version && base.hash === replaced.hash
 }
 

@@ -1,0 +1,44 @@
+import { parseArgs } from 'node:util'
+import { openCoverage } from '../test/simulation/coverage.ts'
+import { historyOf } from '../test/simulation/history.ts'
+import { failureOf, shrink } from '../test/simulation/run.ts'
+
+const HELP = `npm run simulate -- [--seed S] [--runs N] [--keep-going]
+
+Lives through N histories of simulated machines, the first from seed S, and checks the laws of sync at the end of each.`
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '2000' },
+    'keep-going': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (values.help) {
+  console.log(HELP)
+  process.exit(0)
+}
+const seed = Number(values.seed)
+const runs = Number(values.runs)
+const coverage = openCoverage()
+const start = performance.now()
+let failures = 0
+for (let run = 0; run < runs; run++) {
+  const history = historyOf(seed + run)
+  const failure = await failureOf(history, coverage)
+  if (failure === null) continue
+  failures++
+  console.log(`seed ${history.seed}: ${failure.message}`)
+  if (!values['keep-going']) {
+    const least = await shrink(history, failure)
+    console.log(`the same with ${least.actions.length} of ${history.actions.length} actions:`)
+    console.log(JSON.stringify(least, null, 1))
+    console.log(`replay: npm run simulate -- --seed ${history.seed} --runs 1`)
+    break
+  }
+}
+const seconds = (performance.now() - start) / 1000
+for (const [name, count] of coverage.entries()) console.log(`${String(count).padStart(9)}  ${name}`)
+console.log(`${runs} histories from seed ${seed} in ${seconds.toFixed(1)} s, ${failures} of them break a law`)
+process.exit(failures === 0 ? 0 : 1)

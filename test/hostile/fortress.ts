@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto'
+import { expect } from 'vitest'
+import { ask, newId, type Reply, type Running, running } from '../server/running.ts'
+import { fault } from './answers.ts'
+import type { WireAnswer } from './wire.ts'
+
+export const sha = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A real server on a real disk with something in it that no answer to an attacker may show. */
+export interface Fortress extends AsyncDisposable {
+  readonly at: Running
+  /** Tokens by what they are; all that one may not see is `secrets` of it. */
+  readonly tokens: Readonly<Record<TokenName, string>>
+  /** Of a key in reach: what a valid request would name. */
+  readonly known: { readonly hash: string; readonly size: number; readonly entry: string; readonly cursor: string }
+  /** Of a key out of reach whose name and hash everybody knows, but not its bytes. */
+  readonly named: { readonly hash: string; readonly size: number }
+  /** Ids of entries that are out of reach, as bookmarks tell them, and hashes that everybody may know. */
+  readonly ids: readonly string[]
+  /** A cursor of the bucket `other`. */
+  readonly foreignCursor: string
+  /** Throws when an answer to this token shows what it may not, or is not what the protocol says. */
+  check(answer: WireAnswer | null, token: TokenName, asked: string): void
+  /** The server lives, tells the truth in its log, and what was out of reach is as it was. */
+  checkAll(): Promise<void>
+}
+export type TokenName = 'confined' | 'reader' | 'writer' | 'team' | 'scratch' | 'none'
+
+const CANARY = 'canary'
+
+export async function openFortress(): Promise<Fortress> {
+  const at = await running({ on: 'disk', bounds: { heartbeat: 20, headers: 1000 } })
+  const secret = (): string => `${CANARY}${newId()}`
+  const root = await at.token({ bucket: '*', can: ['read', 'write', 'delete', 'admin'], name: secret() })
+  const ids: string[] = []
+  const secrets = { other: [] as string[], private: [] as string[] }
+  const plant = async (bucket: string, key: string, into: string[], hidden = true): Promise<Reply> => {
+    const bytes = secret().repeat(3)
+    const name = `${key}/${hidden ? secret() : 'named'}`
+    const reply = await ask(at.url, `/v1/buckets/${bucket}/blobs/${name}`, {
+      method: 'PUT',
+      token: root,
+      body: bytes,
+      headers: { 'x-blobs-meta-note': secret(), 'content-type': `text/${secret()}`, 'x-blobs-device': secret() },
+    })
+    expect(reply.status).toBe(201)
+    ids.push(reply.json.entry)
+    if (hidden) into.push(reply.json.hash, Buffer.from(reply.json.hash, 'hex').toString('latin1'))
+    return reply
+  }
+  for (const bucket of ['team', 'other', 'scratch']) await at.buckets.create(bucket)
+  await plant('other', 'docs', secrets.other)
+  await plant('team', 'private', secrets.private)
+  await plant('team', 'docs2', secrets.private)
+  await plant('other', 'docs', secrets.other, false)
+  await plant('team', 'docs2', secrets.private, false)
+  const named = await plant('team', 'private', secrets.private, false)
+  const known = await ask(at.url, '/v1/buckets/team/blobs/docs/a', { method: 'PUT', token: root, body: 'in reach' })
+  // The author of what is in reach is in reach too.
+  const author = String(known.json.author)
+  await ask(at.url, '/v1/buckets/team/blobs/docs/b', { method: 'PUT', token: root, body: 'b'.repeat(200_000) })
+  await ask(at.url, '/v1/buckets/team/blobs/docs/b', { method: 'DELETE', token: root })
+  const foreign = await ask(at.url, '/v1/buckets/other', { token: root })
+  const tokens = {
+    confined: await at.token({ prefixes: ['docs'] }),
+    reader: await at.token({ prefixes: ['docs'], can: ['read'] }),
+    writer: await at.token({ prefixes: ['docs'], can: ['write'] }),
+    team: await at.token({}),
+    scratch: await at.token({ bucket: 'scratch', can: ['read', 'write', 'delete', 'admin'] }),
+    none: '',
+  }
+  const before = await outOfReach(at, root)
+  const check: Fortress['check'] = (answer, token, asked) => {
+    if (answer === null) return
+    expect(fault(answer), asked).toBeNull()
+    const seen = [answer.all.toString('latin1'), answer.body.toString('latin1')].map((text) =>
+      text.replaceAll(author, ''),
+    )
+    const forbidden = token === 'team' ? secrets.other : [...secrets.other, ...secrets.private]
+    for (const text of seen) {
+      for (const one of forbidden) expect(text.includes(one), `${asked} told ${one}`).toBe(false)
+      if (token !== 'team')
+        expect(text.includes(CANARY), `${asked} told of a canary: ${text.slice(0, 2000)}`).toBe(false)
+    }
+    if (answer.status >= 500) {
+      expect(['Unavailable', 'QuotaExceeded', 'NotSupported'], `${asked}: ${seen[0]}`).toContain(
+        answer.headers.get('x-blobs-code'),
+      )
+    }
+  }
+  return {
+    at,
+    tokens,
+    known: { ...known.json, cursor: known.json.position },
+    named: named.json,
+    ids: [...ids, known.json.entry, known.json.hash, sha('x')],
+    foreignCursor: foreign.json.head,
+    check,
+    checkAll: async () => {
+      expect((await ask(at.url, '/live')).status).toBe(200)
+      expect((await ask(at.url, '/ready')).status).toBe(200)
+      expect(await outOfReach(at, root)).toEqual(before)
+      await readAll(at, tokens.confined, (answer, asked) =>
+        expect(String(answer.bytes).includes(CANARY), asked).toBe(false),
+      )
+      for (const line of at.log) {
+        const { status, error, code } = JSON.parse(line) as Record<string, unknown>
+        for (const token of Object.values(tokens)) if (token !== '') expect(line).not.toContain(token)
+        if (Number(status) >= 500) expect(error, `${String(code)} without a cause: ${line}`).toBeDefined()
+      }
+    },
+    [Symbol.asyncDispose]: () => at[Symbol.asyncDispose](),
+  }
+}
+
+/** What an attacker may have brought into his own reach. */
+async function readAll(at: Running, token: string, check: (answer: Reply, asked: string) => void): Promise<void> {
+  const { json } = await ask(at.url, '/v1/buckets/team/blobs?versions', { token })
+  for (const { key, version } of json.items as readonly { key: string; version: number }[]) {
+    const path = `/v1/buckets/team/blobs/${key.split('/').map(encodeURIComponent).join('/')}?version=${version}`
+    check(await ask(at.url, path, { token }), path)
+  }
+}
+
+/** Everything that no attacker may change. */
+async function outOfReach(at: Running, root: string): Promise<unknown> {
+  const list = async (bucket: string, prefix: string): Promise<unknown> => {
+    const query = `prefix=${prefix}&deleted&versions&digests`
+    const { json } = await ask(at.url, `/v1/buckets/${bucket}/blobs?${query}`, { token: root })
+    return json.items
+  }
+  const other = await ask(at.url, '/v1/buckets/other', { token: root })
+  return [other.json, await list('other', ''), await list('team', 'private/'), await list('team', 'docs2/')]
+}

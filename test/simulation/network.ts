@@ -1,0 +1,88 @@
+import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import { BlobsError } from '../../src/store/contract/errors.ts'
+import type { Chance } from './chance.ts'
+import type { Coverage } from './coverage.ts'
+import type { Process } from './process.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Server } from './server.ts'
+
+export interface NetworkOptions {
+  readonly server: Server
+  readonly process: Process
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly coverage: Coverage
+  /** Of all calls, how many meet with something. */
+  readonly rate: () => number
+  /** Takes a message that comes again later. */
+  readonly later: (work: Promise<unknown>) => void
+}
+
+const LONGEST_DELAY = 400
+
+/** A store across a network that loses, delays, doubles and cuts what it carries. */
+export function networked(options: NetworkOptions): BlobStore {
+  const { server, process, chance, scheduler, coverage, rate, later } = options
+  const lost = (what: string): BlobsError => {
+    coverage.count(`network: ${what}`)
+    return new BlobsError('Unavailable', `${what} (injected)`)
+  }
+  const travel = async (): Promise<void> => {
+    process.check()
+    if (chance.often(rate() * 2)) {
+      coverage.count('network: message delayed')
+      await scheduler.sleep(chance.below(LONGEST_DELAY))
+    } else if (chance.often(0.3)) await scheduler.turn()
+    process.check()
+  }
+  const call = async <T>(name: string, act: (store: BlobStore) => Promise<T>, again = false): Promise<T> => {
+    await travel()
+    if (chance.often(rate())) throw lost('request lost')
+    const result = process.effect(name, () => act(server.store()))
+    if (again && chance.often(rate())) {
+      coverage.count(`network: ${name} doubled`)
+      later(scheduler.sleep(chance.below(LONGEST_DELAY)).then(() => act(server.store())))
+    }
+    const answer = await result
+    await travel()
+    if (chance.often(rate())) throw lost('answer lost')
+    return answer
+  }
+  const stream = async function* <T>(open: (store: BlobStore) => AsyncIterable<T>): AsyncGenerator<T, void> {
+    await travel()
+    if (chance.often(rate())) throw lost('request lost')
+    const cut = chance.often(rate()) ? chance.below(4) : Number.POSITIVE_INFINITY
+    let count = 0
+    for await (const item of open(server.store())) {
+      process.check()
+      if (count++ >= cut) throw lost('stream cut')
+      yield item
+    }
+  }
+  return {
+    info: () => call('info', (store) => store.info()),
+    head: (key, settings) => call('head', (store) => store.head(key, settings)),
+    get: async (key, settings) => {
+      const blob = await call('get', (store) => store.get(key, settings))
+      return blob === null ? null : { ...blob, stream: stream(() => blob.stream) }
+    },
+    commit: (entries, settings) => call('commit to server', (store) => store.commit(entries, settings), true),
+    list: async (settings) => {
+      const page = await call('listing', (store) => store.list(settings))
+      if (!chance.often(rate())) return page
+      coverage.count('network: listing truncated')
+      const items = page.items.slice(0, chance.below(page.items.length + 1))
+      return { items, prefixes: [], complete: false, cursor: page.cursor }
+    },
+    changes: (settings) => stream((store) => store.changes(settings)),
+    missing: (hashes) => call('missing', (store) => store.missing(hashes)),
+    stage: (chunks) => {
+      // The caller may use the memory again once it has the answer.
+      const kept = chunks.map(({ hash, bytes }) => ({ hash, bytes: new Uint8Array(bytes) }))
+      return call('stage', (store) => store.stage(kept), true)
+    },
+    fetch: (wants) => stream((store) => store.fetch(wants)),
+    chunksOf: (key, version) => call('chunksOf', (store) => store.chunksOf(key, version)),
+    close: async () => undefined,
+  }
+}

@@ -1,0 +1,193 @@
+import { dirname } from 'node:path/posix'
+import { sha256 } from '../../src/content/hash.ts'
+import type { Accounts } from './accounts.ts'
+import type { MemoryDisk } from './memory-file-system.ts'
+
+export const ROOT = '/home/sync'
+const OUTSIDE = '/home/outside'
+
+/** What a person does in a folder. Each act happens in one instant, and is durable; what the disk does not allow is not done. */
+export type Deed =
+  | {
+      readonly type: 'write'
+      readonly path: string
+      readonly text: string
+      readonly style: 'in place' | 'rename' | 'anew'
+    }
+  | { readonly type: 'remove'; readonly path: string }
+  | { readonly type: 'move'; readonly path: string; readonly to: string }
+  | { readonly type: 'chmod'; readonly path: string; readonly mode: number }
+  | { readonly type: 'mkdir'; readonly path: string }
+  /** The folder goes out of the root, and a link to it stands in its place. */
+  | { readonly type: 'swap for link'; readonly path: string }
+  | { readonly type: 'open'; readonly path: string }
+  | { readonly type: 'write to what is open'; readonly text: string }
+
+export interface Person {
+  do(deed: Deed): void
+  /** Closes files, removes links and gives rights back. */
+  tidy(): void
+  /** What is beyond the links, as the person left it. */
+  leftOutside(): string
+}
+
+/** What is beyond links, which no sync may ever touch. */
+export function outsideOf(disk: MemoryDisk): string {
+  return JSON.stringify([...disk.tree(OUTSIDE)].map(([path, { bytes, note }]) => [path, note, bytes && sha256(bytes)]))
+}
+
+const NOT_ALLOWED = new Set([
+  'EISDIR',
+  'ENOTDIR',
+  'EEXIST',
+  'ENOENT',
+  'EACCES',
+  'ENOTEMPTY',
+  'EINVAL',
+  'ELOOP',
+  'ENOSPC',
+])
+
+export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts): Person {
+  const { fs } = disk
+  let folders = 0
+  let left = outsideOf(disk)
+  let open: {
+    readonly path: string
+    readonly file: ReturnType<MemoryDisk['openForWriting']>
+    bytes: Uint8Array
+  } | null = null
+  const at = (path: string): string => `${ROOT}/${path}`
+
+  const isBeyondLink = (path: string): boolean =>
+    path.split('/').some((_, i, parts) => fs.lstat(at(parts.slice(0, i + 1).join('/')))?.kind === 'symlink')
+
+  /** Files at or below a path, without those beyond links. */
+  const files = (path: string): [string, Uint8Array][] => {
+    const stat = fs.lstat(at(path))
+    const inside = [...disk.tree(at(path))].flatMap(([name, { bytes, note }]): [string, Uint8Array][] =>
+      bytes === null || note === 'link' ? [] : [[`${path}/${name}`, bytes]],
+    )
+    if (stat?.kind === 'folder') return inside
+    const bytes = stat?.kind === 'file' ? read(path) : null
+    return bytes === null ? [] : [[path, bytes]]
+  }
+  const read = (path: string): Uint8Array | null => {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    return disk.tree(at(path).slice(0, -name.length - 1)).get(name)?.bytes ?? null
+  }
+  const makeFolders = (path: string): void => {
+    const folder = dirname(path)
+    if (folder === '.' || fs.lstat(at(folder))) return
+    makeFolders(folder)
+    fs.mkdir(at(folder))
+  }
+  const removeTree = (path: string): void => {
+    const stat = fs.lstat(path)
+    if (stat?.kind === 'folder') {
+      for (const { name } of fs.list(path)) removeTree(`${path}/${name ?? ''}`)
+      fs.rmdir(path)
+    } else if (stat) fs.unlink(path)
+  }
+  const put = (path: string, text: string, style: string): void => {
+    makeFolders(path)
+    const bytes = Buffer.from(text)
+    const before = files(path)
+    const stat = fs.lstat(at(path))
+    if (stat && stat.kind !== 'file') return
+    if (stat && style === 'in place') disk.writeInPlace(at(path), bytes)
+    else {
+      const temporary = `/home/new-file`
+      removeTree(temporary)
+      disk.makeFile(temporary, bytes)
+      if (stat && style === 'anew') fs.unlink(at(path))
+      fs.rename(temporary, at(path))
+    }
+    for (const [name, old] of before) accounts.gone(device, name, old)
+    accounts.saved(device, path, bytes)
+  }
+  const remove = (path: string): void => {
+    const before = files(path)
+    removeTree(at(path))
+    for (const [name, bytes] of before) accounts.gone(device, name, bytes)
+  }
+  const move = (path: string, to: string): void => {
+    if (fs.lstat(at(to))) return
+    const before = files(path)
+    makeFolders(to)
+    fs.renameNew(at(path), at(to))
+    for (const [name, bytes] of before) accounts.moved(device, name, to + name.slice(path.length), bytes)
+  }
+  const swap = (path: string): void => {
+    if (fs.lstat(at(path))?.kind !== 'folder') return
+    const before = files(path)
+    const target = `${OUTSIDE}/${folders++}`
+    fs.renameNew(at(path), target)
+    try {
+      disk.symlink(target, at(path))
+    } catch (error) {
+      fs.renameNew(target, at(path))
+      throw error
+    }
+    for (const [name, bytes] of before) {
+      accounts.gone(device, name, bytes)
+      accounts.muddied(name)
+    }
+    accounts.muddied(path)
+  }
+  const act = (deed: Deed): void => {
+    if (deed.type === 'write') put(deed.path, deed.text, deed.style)
+    else if (deed.type === 'remove') remove(deed.path)
+    else if (deed.type === 'move') move(deed.path, deed.to)
+    else if (deed.type === 'chmod') fs.chmod(at(deed.path), deed.mode)
+    else if (deed.type === 'mkdir') {
+      makeFolders(deed.path)
+      fs.mkdir(at(deed.path))
+    } else if (deed.type === 'swap for link') swap(deed.path)
+    else if (deed.type === 'open') {
+      if (open) return
+      open = { path: deed.path, file: disk.openForWriting(at(deed.path)), bytes: read(deed.path) ?? new Uint8Array() }
+      accounts.muddied(deed.path)
+    } else if (open) {
+      const bytes = Buffer.from(deed.text)
+      open.file.write(bytes)
+      accounts.gone(device, open.path, open.bytes)
+      accounts.saved(device, open.path, bytes)
+      open = { ...open, bytes }
+    }
+  }
+  const allowed = (act: () => void): void => {
+    try {
+      disk.durably(act)
+    } catch (error) {
+      if (!NOT_ALLOWED.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+  const giveRightsBack = (folder: string): void => {
+    for (const { name, kind } of fs.list(folder)) {
+      const path = `${folder}/${name ?? ''}`
+      if (kind === 'symlink') fs.unlink(path)
+      const mode = fs.lstat(path)?.mode ?? 0
+      if (kind === 'folder' && (mode & 0o700) !== 0o700) fs.chmod(path, 0o755)
+      if (kind === 'file' && (mode & 0o600) !== 0o600) fs.chmod(path, mode | 0o600)
+      if (kind === 'folder' && folder + '/.blobs' !== path) giveRightsBack(path)
+    }
+  }
+  return {
+    do: (deed) => {
+      allowed(() => {
+        if ('path' in deed && isBeyondLink(deed.path)) return
+        if ('to' in deed && isBeyondLink(deed.to)) return
+        accounts.acted(device)
+        act(deed)
+      })
+      if (deed.type === 'swap for link' || deed.type === 'write to what is open') left = outsideOf(disk)
+    },
+    leftOutside: () => left,
+    tidy: () => {
+      open?.file.close()
+      open = null
+      allowed(() => giveRightsBack(ROOT))
+    },
+  }
+}

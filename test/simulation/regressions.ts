@@ -1,0 +1,19 @@
+import type { History } from './history.ts'
+
+/** The least histories that once broke a law, by what went wrong. */
+export const REGRESSIONS: Readonly<Record<string, History>> = {
+  'a full disk while new ignore rules are written down leaves no transaction open': {
+    seed: 299,
+    devices: 2,
+    caseBlind: false,
+    canExchange: true,
+    retries: true,
+    actions: [
+      { type: 'sync', device: 1 },
+      { type: 'sync', device: 0 },
+      { type: 'error', device: 1, at: 22 },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'f/2', text: 'text 7', style: 'in place' } },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'd', text: 'text 8', style: 'rename' } },
+    ],
+  },
+}

@@ -1,0 +1,185 @@
+import { sha256 } from '../../src/content/hash.ts'
+import type { SyncSummary } from '../../src/sync/agent.ts'
+import { openCoverage, type Coverage } from './coverage.ts'
+import type { Action, History } from './history.ts'
+import { checkLaws, findPlaces, isFindable, Violation } from './laws.ts'
+import { ROOT } from './person.ts'
+import { openWorld, type Device, type World } from './world.ts'
+
+const MOST_TURNS = 12
+
+/** Lives through a history and checks every law at its end. Gives a digest of the whole world; throws a `Violation`. */
+export async function runHistory(history: History, coverage: Coverage): Promise<string> {
+  const world = await openWorld({ ...history, coverage, maxDelete: { percent: 100 } })
+  const past = { restored: false, lostState: false }
+  for (const action of history.actions) {
+    coverage.count(`action: ${action.type}`)
+    const device = 'device' in action ? world.devices[action.device] : undefined
+    if (device) await happen(device, action, past)
+    else await befall(world, action, past)
+  }
+  await calmDown(world)
+  await settle(world)
+  await checkLaws(world, past)
+  await checkIdle(world)
+  return digestOf(world)
+}
+
+interface Past {
+  restored: boolean
+  lostState: boolean
+}
+
+async function happen(device: Device, action: Action, past: Past): Promise<void> {
+  switch (action.type) {
+    case 'deed':
+      return device.person.do(action.deed)
+    case 'deed during sync': {
+      const { deed } = action
+      return during(device, action.at, { type: 'act', act: () => device.person.do(deed) })
+    }
+    case 'kill':
+      return during(device, action.at, { type: 'kill', done: action.done, power: action.power })
+    case 'error':
+      return during(device, action.at, { type: 'error' })
+    case 'sync':
+      return device.begin()
+    case 'rest':
+      return device.rest()
+    case 'lose state':
+      past.lostState = true
+      return device.loseState()
+    case 'step clock':
+      return device.stepClock(action.by)
+    case 'fill disk':
+      return device.disk.setRoom(action.room)
+    default:
+  }
+}
+
+type Trap = Parameters<NonNullable<ReturnType<Device['process']>>['arm']>[1]
+
+function during(device: Device, at: number, trap: Trap): void {
+  device.begin()
+  device.process()?.arm(at, trap)
+}
+
+async function befall(world: World, action: Action, past: Past): Promise<void> {
+  switch (action.type) {
+    case 'network':
+      return world.setNetwork(action.rate)
+    case 'kill server':
+      return world.server.killAt(action.at, action.done)
+    case 'start server':
+      return world.scheduler.finish(world.server.start())
+    case 'back up server':
+      return world.server.backup()
+    case 'restore server':
+      if (!(await world.scheduler.finish(world.server.restore()))) return
+      past.restored = true
+      return forgetWhatTheServerLost(world)
+    case 'run':
+      return world.scheduler.run(action.steps)
+    default:
+  }
+}
+
+/** Whoever restores an old copy gives up what only the server had. */
+async function forgetWhatTheServerLost(world: World): Promise<void> {
+  const places = await findPlaces(world)
+  world.accounts.keepOnly((saved) => isFindable(places, saved))
+}
+
+/** All faults end; what was to happen during a sync happens now. */
+async function calmDown(world: World): Promise<void> {
+  world.setNetwork(0)
+  await world.scheduler.finish(world.server.start())
+  for (const device of world.devices) {
+    device.disk.setRoom(Number.POSITIVE_INFINITY)
+    for (const trap of device.process()?.disarm() ?? []) if (trap.type === 'act') trap.act()
+    await device.rest()
+    device.person.tidy()
+  }
+  await world.calm()
+  await world.scheduler.finish(world.scheduler.sleep(5000))
+}
+
+/** Everybody syncs by turns until nobody has anything to do. */
+async function settle(world: World): Promise<void> {
+  let last = ''
+  for (let turn = 0; turn < MOST_TURNS; turn++) {
+    let changes = 0
+    for (const device of world.devices) {
+      const summary = await device.sync().catch((error: unknown) => {
+        throw new Violation('I3', `without faults, the sync of ${device.name} ends with ${describe(error)}`)
+      })
+      changes += changesOf(summary)
+      last = JSON.stringify(summary)
+    }
+    if (changes === 0) return
+  }
+  throw new Violation('I3', `after ${MOST_TURNS} turns there still are changes: ${last}`)
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+function changesOf(summary: SyncSummary): number {
+  const { uploaded, downloaded, deletedLocal, deletedRemote, renamed, modes, conflicts, resurrected } = summary
+  return uploaded + downloaded + deletedLocal + deletedRemote + renamed + modes + conflicts + resurrected
+}
+
+/** One more sync changes nothing anywhere. */
+async function checkIdle(world: World): Promise<void> {
+  for (const device of world.devices) {
+    const before = device.process()?.writes().length ?? 0
+    await device.sync()
+    const writes = device.process()?.writes().slice(before) ?? []
+    if (writes.length > 0)
+      throw new Violation('I4', `a sync of ${device.name} with nothing to do calls ${writes.join(', ')}`)
+  }
+}
+
+async function digestOf(world: World): Promise<string> {
+  const trees = world.devices.map(({ disk }) =>
+    [...disk.tree(ROOT)].map(([path, { bytes, note }]) => [path, note, bytes && sha256(bytes)]),
+  )
+  const page = await world.scheduler.finish(world.server.store().list({ versions: true, deleted: true, limit: 10_000 }))
+  const versions = page.items.map(({ key, version, hash, modified, entry }) => [key, version, hash, modified, entry])
+  return sha256(Buffer.from(JSON.stringify([trees, versions, world.scheduler.elapsed()])))
+}
+
+/** What became of a history: null is well. */
+export async function failureOf(history: History, coverage: Coverage = openCoverage()): Promise<Error | null> {
+  try {
+    await runHistory(history, coverage)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+export function kindOf(failure: Error): string {
+  return failure instanceof Violation ? failure.law : failure.message.slice(0, 60)
+}
+
+/** The same failure with as few actions as dropping some can give. */
+export async function shrink(history: History, failure: Error): Promise<History> {
+  let best = history
+  for (let size = Math.ceil(best.actions.length / 2); size >= 1;) {
+    let smaller = false
+    for (let at = 0; at < best.actions.length;) {
+      const actions = [...best.actions.slice(0, at), ...best.actions.slice(at + size)]
+      const next = { ...best, actions }
+      const again = await failureOf(next)
+      if (again !== null && kindOf(again) === kindOf(failure)) {
+        best = next
+        smaller = true
+      } else at += size
+    }
+    if (size === 1 && !smaller) break
+    size = size === 1 ? 1 : Math.floor(size / 2)
+  }
+  return best
+}

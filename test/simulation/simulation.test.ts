@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest'
+import { openCoverage } from './coverage.ts'
+import { historyOf } from './history.ts'
+import { REGRESSIONS } from './regressions.ts'
+import { failureOf, runHistory } from './run.ts'
+
+const HISTORIES = 2000
+/** Milliseconds after which no more histories are begun. */
+const TIME = 40_000
+const FIRST = 1
+
+test('whatever happens to simulated machines, every law holds in the end', { timeout: 180_000 }, async () => {
+  const coverage = openCoverage()
+  const start = performance.now()
+  let seed = FIRST
+  for (; seed < FIRST + HISTORIES && performance.now() - start < TIME; seed++) {
+    const failure = await failureOf(historyOf(seed), coverage)
+    expect(failure, `replay: npm run simulate -- --seed ${seed} --runs 1`).toBeNull()
+  }
+  expect(seed).toBeGreaterThan(FIRST + 100)
+})
+
+test.each(Object.entries(REGRESSIONS))('%s', async (_name, history) => {
+  expect(await failureOf(history)).toBeNull()
+})
+
+test('the same seed gives the same world in the end', { timeout: 60_000 }, async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const once = await runHistory(historyOf(seed), openCoverage())
+    expect(await runHistory(historyOf(seed), openCoverage()), `seed ${seed}`).toBe(once)
+  }
+})

@@ -1,0 +1,260 @@
+import { openImage } from '../../src/platform/sqlite.ts'
+import type { Clock, Ids } from '../../src/platform/ports.ts'
+import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import { isBlobsError } from '../../src/store/contract/errors.ts'
+import { retrying } from '../../src/store/retry.ts'
+import { pair, readPairing, type Agent, type SyncSummary } from '../../src/sync/agent.ts'
+import { openRoot } from '../../src/sync/disk/marker.ts'
+import { openDisk } from '../../src/sync/disk/transition.ts'
+import { openEngine } from '../../src/sync/engine.ts'
+import { openSession } from '../../src/sync/session/session.ts'
+import { prepareState } from '../../src/sync/state/open.ts'
+import { traitsOf } from '../../src/sync/traits.ts'
+import { openAccounts, type Accounts } from './accounts.ts'
+import { chanceOf, type Chance } from './chance.ts'
+import type { Coverage } from './coverage.ts'
+import { openMemoryDisk, type MemoryDisk } from './memory-file-system.ts'
+import { networked } from './network.ts'
+import { openPerson, ROOT, type Person } from './person.ts'
+import { Killed, openProcess, stamp, wallTime, type Process } from './process.ts'
+import { openScheduler, type Scheduler } from './scheduler.ts'
+import { openServer, type Server } from './server.ts'
+
+const STATE = '/home/state'
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly devices: number
+  readonly coverage: Coverage
+  /** Disks on which `A` and `a` are one name. */
+  readonly caseBlind: boolean
+  readonly canExchange: boolean
+  /** Whether calls are repeated below the session, as a client of a server does. */
+  readonly retries: boolean
+  readonly maxDelete: { readonly percent: number } | null
+}
+
+/** A machine with a disk, a person, and an agent that comes and goes. */
+export interface Device {
+  readonly name: string
+  readonly disk: MemoryDisk
+  readonly person: Person
+  /** Starts a sync unless one is under way. */
+  begin(): void
+  /** The process that runs, if one does. */
+  process(): Process | null
+  /** Resolves when no sync is under way. Throws what a sync ended with that nothing explains. */
+  rest(): Promise<void>
+  /** Ends the process, with the power or without; gives how much of the disk vanished. */
+  die(power: boolean): Promise<number>
+  loseState(): Promise<void>
+  stepClock(milliseconds: number): void
+  /** One whole sync without faults; throws whatever it throws. */
+  sync(): Promise<SyncSummary>
+  /** What waits for a yes goes ahead. */
+  approve(): Promise<number>
+  /** Files of the folder without `.blobs`. */
+  tree(): Map<string, string>
+}
+
+export interface World {
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly server: Server
+  readonly devices: readonly Device[]
+  readonly accounts: Accounts
+  /** How many of all calls across the network meet with something. */
+  setNetwork(rate: number): void
+  /** Resolves when no message is under way any more. */
+  calm(): Promise<void>
+}
+
+export async function openWorld(options: WorldOptions): Promise<World> {
+  const { coverage } = options
+  const chance = chanceOf(options.seed)
+  const scheduler = openScheduler(chance)
+  const ids = idsOf(chance)
+  const accounts = openAccounts()
+  const serverClock: Clock = {
+    now: () => wallTime(scheduler, 0),
+    elapsed: scheduler.elapsed,
+    sleep: scheduler.sleep,
+  }
+  const server = await scheduler.finish(openServer({ clock: serverClock, ids, coverage }))
+  let rate = 0
+  let messages: Promise<unknown>[] = []
+  const later = (work: Promise<unknown>): void => void messages.push(work.catch(() => undefined))
+  const devices: Device[] = []
+  for (const name of ['a', 'b', 'c'].slice(0, options.devices)) {
+    const shared = { ...options, name, chance, scheduler, ids, accounts, server, later, rate: () => rate }
+    devices.push(await scheduler.finish(openDevice(shared)))
+  }
+  return {
+    chance,
+    scheduler,
+    server,
+    devices,
+    accounts,
+    setNetwork: (next) => void (rate = next),
+    calm: async () => {
+      await scheduler.finish(Promise.all(messages))
+      messages = []
+    },
+  }
+}
+
+function idsOf(chance: Chance): Ids {
+  const digits = (): string => chance.below(0x1_0000_0000).toString(16).padStart(8, '0')
+  return { next: () => digits() + digits() + digits() + digits() }
+}
+
+interface DeviceOptions extends WorldOptions {
+  readonly name: string
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly ids: Ids
+  readonly accounts: Accounts
+  readonly server: Server
+  readonly rate: () => number
+  readonly later: (work: Promise<unknown>) => void
+}
+
+interface Running {
+  readonly process: Process
+  readonly agent: Agent
+  readonly image: () => Uint8Array
+}
+
+async function openDevice(options: DeviceOptions): Promise<Device> {
+  const { name, chance, scheduler, coverage, accounts } = options
+  let skew = 0
+  const disk = openMemoryDisk({ ...options, now: () => stamp(scheduler, skew) })
+  await furnish(disk, options)
+  const person = openPerson(name, disk, accounts)
+  let image: Uint8Array | null = null
+  let running: Running | null = null
+  let work: Promise<void> | null = null
+  let unexplained: unknown = null
+
+  const start = (): Running => {
+    const opened = openImage(image)
+    const process = openProcess({ fs: disk.fs, db: opened.db, chance, scheduler, coverage, skew: () => skew })
+    return { process, agent: openAgentIn(options, process), image: opened.image }
+  }
+  const stop = (): void => {
+    if (running === null) return
+    image = running.image()
+    if (running.process.lostPower() && disk.powerLoss(chance) > 0) coverage.count('power: unsynced writes vanished')
+    running = null
+  }
+  const once = async (): Promise<SyncSummary> => {
+    running ??= start()
+    return running.agent.syncOnce()
+  }
+  const attempt = async (): Promise<void> => {
+    try {
+      await once()
+    } catch (error) {
+      if (!isExplained(error)) unexplained = error
+    }
+    if (running !== null && !running.process.alive()) stop()
+    work = null
+  }
+  const rest = async (): Promise<void> => {
+    if (work !== null) await scheduler.finish(work)
+    work = null
+    if (running !== null && !running.process.alive()) stop()
+    if (unexplained !== null) throw unexplained
+  }
+  return {
+    name,
+    disk,
+    person,
+    begin: () => {
+      if (work !== null) return
+      work = attempt()
+    },
+    process: () => running?.process ?? null,
+    rest,
+    die: async (power) => {
+      running?.process.kill()
+      await rest()
+      return power ? disk.powerLoss(chance) : 0
+    },
+    loseState: async () => {
+      running?.process.kill()
+      await rest()
+      image = null
+    },
+    stepClock: (milliseconds) => void (skew += milliseconds),
+    sync: () => scheduler.finish(once()),
+    approve: async () => {
+      running ??= start()
+      return (await scheduler.finish(running.agent.approve())).count
+    },
+    tree: () => {
+      const found = new Map<string, string>()
+      for (const [path, { bytes, note }] of disk.tree(ROOT)) {
+        if (path === '.blobs' || path.startsWith('.blobs/')) continue
+        found.set(path, bytes === null ? '' : `${note}${Buffer.from(bytes).toString('latin1')}`)
+      }
+      return found
+    },
+  }
+}
+
+/** A new machine: a folder, paired, and a place for the state. */
+async function furnish(disk: MemoryDisk, { scheduler, ids }: DeviceOptions): Promise<void> {
+  const { fs } = disk
+  const clock: Clock = { now: () => wallTime(scheduler, 0), elapsed: scheduler.elapsed, sleep: scheduler.sleep }
+  disk.durably(() => {
+    for (const path of ['/home', ROOT, STATE, '/home/outside']) fs.mkdir(path, 0o755)
+  })
+  await pair(ROOT, { location: '', bucket: 'team', prefix: '' }, { fs, clock, ids })
+}
+
+function openAgentIn(options: DeviceOptions, process: Process): Agent {
+  const { name, chance, ids, coverage } = options
+  const { fs, db, clock } = process
+  const pairing = readPairing(fs, ROOT)
+  if (pairing === null) throw new Error(`${name} has lost its pairing`)
+  const root = openRoot(fs, ROOT, pairing.id)
+  const problem = prepareState(fs, db, { device: name, folder: ROOT, root })
+  if (problem !== null) throw new Error(`the state of ${name} does not fit: ${JSON.stringify(problem)}`)
+  const direct = networked({ ...options, process })
+  const store: BlobStore = options.retries ? retrying(direct, { clock, chance: chance.next }) : direct
+  const session = openSession({
+    fs,
+    clock,
+    ids,
+    db,
+    root,
+    disk: openDisk({ fs, root, stateDirectory: STATE, device: name, clock, ids }),
+    bucket: { store, prefix: '' },
+    device: { id: name, name },
+    traits: traitsOf(fs, ROOT, 'linux'),
+    exclude: [],
+    maxDelete: options.maxDelete,
+    onEvent: (event) => coverage.count(`event: ${event.type}`),
+  })
+  return openEngine({
+    session,
+    pid: 1,
+    location: '',
+    watchFolder: async () => ({ close: async () => undefined }),
+    onDamage: () => undefined,
+    release: async () => undefined,
+  })
+}
+
+/** Errors with which a sync may end while faults come. All else is a mistake of the engine. */
+function isExplained(error: unknown): boolean {
+  if (error instanceof Killed || isBlobsError(error)) return true
+  const { message } = error as Error
+  return (error instanceof Error && message.includes('(injected)')) || isDiskError(error)
+}
+
+function isDiskError(error: unknown): boolean {
+  const { code, syscall } = Object(error) as { code?: unknown; syscall?: unknown }
+  return typeof code === 'string' && typeof syscall === 'string'
+}
