@@ -11,7 +11,7 @@ import { faulty } from '../../src/store/faulty.ts'
 import { pair, readPairing } from '../../src/sync/agent.ts'
 import { dieAt } from '../sync/dying.ts'
 import { changed, openWorld, settle, type Folder, type World } from '../sync/world.ts'
-import { errno, telling } from './between.ts'
+import { errno, telling, until } from './between.ts'
 
 let world: World
 let a: Folder
@@ -258,24 +258,42 @@ describe('files of ours, and rules', () => {
     expect(await alive()).toEqual(['private/doc'])
   })
 
-  test('S25 a move whose first half fails does not do the second', async () => {
-    a.write('old', 'the only copy')
-    await settle(a, b)
-    renameSync(join(a.root, 'old'), join(a.root, 'new'))
+  test('S25 a move whose first half fails does not do the second, now or later', async () => {
+    const slow = await openWorld(systemClock)
+    const [x, y] = [await slow.folder('a'), await slow.folder('b')]
+    x.write('old', 'the only copy')
+    await settle(x, y)
+    renameSync(join(x.root, 'old'), join(x.root, 'new'))
+    let refused = 0
     const forbids = (store: BlobStore): BlobStore => ({
       ...store,
       commit: async (entries, options) => {
-        const bad = entries.flatMap(({ changes }) => changes).find(({ type }) => type === 'put')
-        if (bad) throw new BlobsError('Forbidden', 'not there', { key: bad.key })
+        const puts = entries.flatMap(({ changes }) => changes).filter(({ type }) => type === 'put')
+        if (puts.length > 0) {
+          refused++
+          throw new BlobsError('Forbidden', 'not there', { key: 'new' })
+        }
         return store.commit(entries, options)
       },
     })
-    for (let times = 0; times < 2; times++) {
-      expect(await a.sync({ wrap: forbids })).toMatchObject({ failed: [{ path: 'new' }], deletedRemote: 0 })
-      expect(await alive()).toEqual(['old'])
-    }
-    await settle(a, b)
-    expect(b.tree()).toEqual({ new: 'the only copy' })
+    const agent = await x.open({ wrap: forbids })
+    const stopping = new AbortController()
+    const done = agent.watch(stopping.signal)
+    // Between the tries, while the put waits by itself, there is other news to act on.
+    await until(async () => {
+      y.write('other', `${performance.now()}`)
+      await y.sync()
+      return refused >= 4
+    })
+    stopping.abort()
+    await done
+    await agent.close()
+    expect(refused).toBeGreaterThan(3)
+    expect(await alive(slow.store)).toEqual(['old', 'other'])
+    await settle(x, y)
+    expect(y.tree()).toMatchObject({ new: 'the only copy' })
+    expect(y.tree()).toEqual(x.tree())
+    await slow.close()
   })
 })
 
