@@ -7,7 +7,7 @@ export async function start(argv: readonly string[], root: string): Promise<void
   const [first] = argv
   // Asked often by scripts and installers: answered before the framework is loaded.
   if (argv.length === 1 && (first === '--version' || first === '-v')) return printVersion(packageJson)
-  // The plugins help with what is no command of ours; looking for them costs every command some milliseconds.
+  // What a plugin brings is no command of ours; looking for it costs every command some milliseconds.
   if (isOwnCommand(first, root)) packageJson.oclif.plugins = []
   const { main } = await import('./cli/main.ts')
   await main([...argv], { root, pjson: packageJson })

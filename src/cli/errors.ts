@@ -265,7 +265,6 @@ function usageMessage(error: unknown): string | null {
     return `missing ${names.join(' and ')}`
   }
   const text = unwrapped(error.message)
-    .replace(/^Run blobs help.*/, 'there is no such command')
     .replace(/^The following errors? occurred:\s*/, '')
     .replace(/^Nonexistent flags?: /, 'there is no flag ')
     .replace(/^Exactly one of the following must be provided: (\S+), (\S+)$/, 'give either $1 or $2')

@@ -1,6 +1,7 @@
-import { flush, handle, run, type Interfaces } from '@oclif/core'
+import { Config, flush, handle, run, type Interfaces } from '@oclif/core'
 import { Errors } from '@oclif/core'
-import { errorJson, errorText, viewError } from './errors.ts'
+import { errorJson, errorText, viewError, type ErrorView } from './errors.ts'
+import { unknownWords, viewUnknown } from './unknown-command.ts'
 
 /**
  * Runs one command line of the package that `options` names (the folder of package.json, and what is in that). Ends the process with the command's exit code when it
@@ -13,9 +14,18 @@ export async function main(argv: string[], options: Interfaces.LoadOptions): Pro
     await flush()
   } catch (error) {
     if (error instanceof Errors.ExitError) return await handle(error)
-    const view = viewError(error, Date.now(), '')
+    const view = await viewStart(error, options)
     if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: errorJson(view) })}\n`)
     else process.stderr.write(`${errorText(view)}\n`)
     process.exitCode = view.exitCode
   }
+}
+
+/** What to tell about an error that came before any command ran. */
+async function viewStart(error: unknown, options: Interfaces.LoadOptions): Promise<ErrorView> {
+  const words = error instanceof Error && 'oclif' in error ? unknownWords(error.message) : null
+  if (words === null) return viewError(error, Date.now(), '')
+  const { commands } = await Config.load(options)
+  const shown = commands.filter((command) => !command.hidden).map(({ id }) => id.replaceAll(':', ' '))
+  return viewUnknown(words, shown)
 }

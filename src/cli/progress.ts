@@ -30,7 +30,7 @@ const SHOW_AFTER_MS = 300
 export function openProgress(title: string, output: Output, stderr: NodeJS.WriteStream, clock: Clock): Progress {
   let state: State = { bytes: 0, items: 0, totalBytes: null, totalItems: null }
   const meter = openMeter(clock)
-  const describe = (): string => `${title}  ${describeProgress(state, meter.rate(state.bytes))}`
+  const describe = (): string => `${title}  ${describeProgress(state, meter.speed(state.bytes))}`
   const drawing = output.quiet
     ? null
     : stderr.isTTY
@@ -52,8 +52,15 @@ export function openProgress(title: string, output: Output, stderr: NodeJS.Write
   }
 }
 
-/** `1.2 GB of 5 GB · 24% · 310 MB/s · 12 s left` */
-export function describeProgress(state: State, rate: number | null): string {
+/** How fast bytes move, and for how long they have been. */
+interface Speed {
+  /** Bytes a second; null: too early to tell. */
+  readonly rate: number | null
+  readonly seconds: number
+}
+
+/** `1.2 GB of 5 GB · 24% · 310 MB/s · 12 s left`; how much is left is told once it can be guessed. */
+export function describeProgress(state: State, { rate, seconds }: Speed): string {
   const parts: string[] = []
   if (state.totalItems !== null && state.totalItems > 1) {
     parts.push(`${state.items.toLocaleString('en-US')} of ${count(state.totalItems, 'file')}`)
@@ -64,24 +71,36 @@ export function describeProgress(state: State, rate: number | null): string {
   } else parts.push(size(state.bytes))
   if (rate !== null && rate > 0) {
     parts.push(`${size(Math.round(rate))}/s`)
-    if (state.totalBytes !== null && state.totalBytes > state.bytes) {
-      parts.push(`${duration((state.totalBytes - state.bytes) / rate)} left`)
+    const total = state.totalBytes
+    if (total !== null && total > state.bytes && seconds >= 2 && state.bytes >= total / 100) {
+      parts.push(`${remaining((total - state.bytes) / rate)} left`)
     }
   }
   return parts.join(' · ')
 }
 
+function remaining(seconds: number): string {
+  return seconds > 86_400 ? 'more than a day' : duration(seconds)
+}
+
 // The rate of the last seconds, not of the whole: it should tell when a link slows down.
-function openMeter(clock: Clock): { rate(bytes: number): number | null } {
-  const samples: { at: number; bytes: number }[] = [{ at: clock.elapsed(), bytes: 0 }]
+export function openMeter(clock: Pick<Clock, 'elapsed'>): { speed(bytes: number): Speed } {
+  let start = clock.elapsed()
+  let samples: { at: number; bytes: number }[] = [{ at: start, bytes: 0 }]
   return {
-    rate: (bytes) => {
+    speed: (bytes) => {
       const now = clock.elapsed()
+      // The time before the first byte, and what another count was before, say nothing of the speed.
+      if (bytes === 0 || bytes < (samples.at(-1)?.bytes ?? 0)) {
+        start = now
+        samples = []
+      }
       samples.push({ at: now, bytes })
       while (samples.length > 2 && now - (samples[0]?.at ?? now) > 5000) samples.shift()
       const first = samples[0]
-      if (!first || now - first.at < 200) return null
-      return ((bytes - first.bytes) * 1000) / (now - first.at)
+      const seconds = (now - start) / 1000
+      if (!first || now - first.at < 200) return { rate: null, seconds }
+      return { rate: ((bytes - first.bytes) * 1000) / (now - first.at), seconds }
     },
   }
 }

@@ -15,17 +15,22 @@ const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 360
 
 /** Bytes: `1000`, `500K`, `1.5 MB`, `2GiB`; K is 1000, Ki is 1024. Throws `InvalidRequest`. */
 export function parseSize(text: string): number {
-  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?$/i.exec(text.trim()) ?? []
-  const factor = UNITS[unit.toLowerCase()]
-  if (number === '' || factor === undefined) throw bad(text, 'a size', '500K, 10MB or 2GiB')
-  return Math.round(Number(number) * factor)
+  const bytes = bytesOf(text)
+  if (bytes === null) throw bad(text, 'a size', '500K, 10MB or 2GiB')
+  return bytes
 }
 
-/** Bytes a second, as a size, with or without `/s`; more than 0. */
+/** Bytes a second, as a size, with or without `/s`; more than 0. Throws `InvalidRequest`. */
 export function parseRate(text: string): number {
-  const rate = parseSize(text.replace(/\/s$/, ''))
-  if (rate > 0) return rate
-  throw bad(text, 'a rate', '500K or 2MB')
+  const rate = bytesOf(text.replace(/\/s$/, ''))
+  if (rate !== null && rate > 0) return rate
+  throw bad(text, 'a rate', '500K or 2MB: so many bytes a second')
+}
+
+function bytesOf(text: string): number | null {
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?$/i.exec(text.trim()) ?? []
+  const factor = UNITS[unit.toLowerCase()]
+  return number === '' || factor === undefined ? null : Math.round(Number(number) * factor)
 }
 
 /** Milliseconds: `90s`, `30m`, `2h`, `3d`, `1w`. Throws `InvalidRequest`. */

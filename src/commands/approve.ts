@@ -3,7 +3,7 @@ import { count } from '../cli/format.ts'
 import { FolderCommand } from '../cli/sync/folder-command.ts'
 
 export default class Approve extends FolderCommand {
-  static override summary = 'Let the deletes go on that a sync holds back.'
+  static override summary = 'Let a sync do the deletes that it is holding back.'
   static override description = `A sync that would delete very many files on one side stops and asks first. This lets exactly the deletes happen that wait now (blobs status shows them). Without a running agent they happen at the next blobs sync.`
   static override usage = 'approve [FOLDER]'
   static override examples = [

@@ -9,9 +9,9 @@ import { folderOf, listPages, lookUp, versionsOf } from '../transfer/listing.ts'
 
 export default class Ls extends BlobsCommand {
   static override summary = 'List buckets, or what is in a bucket or folder.'
-  static override description = `Without TARGET it lists the buckets. "b/x" is the blob x, or one level of the folder x/; a name is never a mere beginning of others. Folders end with /.
+  static override description = `Without TARGET it lists the buckets. "b/x" is the blob x, or one level of the folder x/; what merely begins with x is not listed. Folders end with /.
 
-Names are told as they are below the folder; --json tells whole keys.`
+Names are shown relative to the folder; --json has whole keys.`
   static override usage = 'ls [TARGET] [-l] [-r] [--versions]'
   static override examples = [
     { description: 'List the buckets', command: '<%= config.bin %> ls' },

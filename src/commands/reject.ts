@@ -3,7 +3,7 @@ import { count } from '../cli/format.ts'
 import { FolderCommand } from '../cli/sync/folder-command.ts'
 
 export default class Reject extends FolderCommand {
-  static override summary = 'Give up the deletes that a sync holds back: the files come back.'
+  static override summary = 'Drop the deletes that a sync is holding back: the files come back.'
   static override description = `A sync that would delete very many files on one side stops and asks first. This takes the deletes back that wait now: the files return from the other side. Without a running agent they return at the next blobs sync.`
   static override usage = 'reject [FOLDER]'
   static override examples = [

@@ -9,7 +9,7 @@ import { openTransfer } from '../transfer/context.ts'
 import { restoreTime, restoreVersion, type RestoreResult } from '../transfer/restore.ts'
 
 export default class Restore extends BlobsCommand {
-  static override summary = 'Bring an older version of a blob, or a folder as it was, back.'
+  static override summary = 'Bring back an older version of a blob, or a folder as it was.'
   static override description = `It writes new versions; history is never rewritten, so a restore can be undone by another one. No bytes travel.
 
 TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h, 3d. A folder becomes what it was then: what changed comes back, what came later is deleted (and stays in the history).`

@@ -1,13 +1,13 @@
 import { resolve } from 'node:path'
 import { Flags } from '@oclif/core'
-import { BadSecret, loadSecrets } from '../access/secrets.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { duration } from '../cli/format.ts'
+import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces } from '../locations/places.ts'
+import { openSecrets } from '../locations/secrets.ts'
 import { readTls } from '../locations/tls.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
-import { BlobsError } from '../store/contract/errors.ts'
 
 export default class Serve extends BlobsCommand {
   static override summary = 'Serve the embedded store to other machines and programs.'
@@ -45,7 +45,10 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
       helpValue: 'FILE',
       dependsOn: ['tls-cert'],
     }),
-    log: Flags.boolean({ description: 'write the log to stderr, or not', allowNo: true }),
+    log: Flags.boolean({
+      description: 'write the log to stderr; by default when that is not a terminal',
+      allowNo: true,
+    }),
   }
   static override stream = true
   static override service = true
@@ -56,7 +59,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
     await using places = openPlaces(this.access(flags))
     const data = resolve(flags.data ?? places.directories.data)
-    const secrets = await loadSecrets(process.env, data).catch(asRefusal)
+    const secrets = await openSecrets(process.env, data)
     const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
     try {
       await this.serve(
@@ -79,7 +82,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
 
   private async serve(options: ServerOptions, data: string): Promise<void> {
     const started = this.clock.elapsed()
-    const server = await startServer(options)
+    const server = await startServer(options).catch(namingFlags)
     this.output.item(
       'listening',
       { url: server.url, port: server.port, data, pid: process.pid },
@@ -96,9 +99,4 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
   private wantsLog(flags: { readonly log: boolean | undefined; readonly quiet: boolean }): boolean {
     return flags.log ?? (!flags.quiet && !process.stderr.isTTY)
   }
-}
-
-function asRefusal(error: unknown): never {
-  if (error instanceof BadSecret) throw new BlobsError('Refused', error.message, { cause: error, hint: error.hint })
-  throw error
 }

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
 import { basename, relative, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { BadSecret, loadSecrets } from '../access/secrets.ts'
 import { plain } from '../cli/format.ts'
+import { namingFlags } from '../cli/naming-flags.ts'
 import { bucketNameFor } from '../cli/sync/bucket-name.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import type { Places } from '../locations/places.ts'
+import { openSecrets } from '../locations/secrets.ts'
 import { readTls } from '../locations/tls.ts'
 import { startServer, type RunningServer, type ServerOptions } from '../server/serve.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
@@ -89,7 +90,7 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     const [cert, key] = [flags['tls-cert'], flags['tls-key']]
     return {
       buckets: await places.buckets(''),
-      secrets: await loadSecrets(process.env, places.directories.data).catch(asRefusal),
+      secrets: await openSecrets(process.env, places.directories.data),
       host: flags.host,
       ...(cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }),
       now: () => this.clock.now(),
@@ -101,12 +102,7 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     try {
       return await startServer({ ...options, port: port ?? USUAL_PORT })
     } catch (error) {
-      if (!isBlobsError(error, 'Unavailable')) throw error
-      if (port !== undefined)
-        throw new BlobsError('Unavailable', error.message, {
-          cause: error,
-          hint: 'choose another by --port; --port 0 takes a free one',
-        })
+      if (port !== undefined || !isBlobsError(error, 'Unavailable')) return namingFlags(error)
       const server = await startServer({ ...options, port: 0 })
       this.output.message(`port ${USUAL_PORT} is taken; this took ${server.port} (--port chooses one)`)
       return server
@@ -141,9 +137,4 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
 function programName(): string {
   const script = process.argv[1] ?? 'blobs'
   return basename(script) === 'run.js' ? `node ${relative(process.cwd(), script) || script}` : 'blobs'
-}
-
-function asRefusal(error: unknown): never {
-  if (error instanceof BadSecret) throw new BlobsError('Refused', error.message, { cause: error, hint: error.hint })
-  throw error
 }

@@ -22,7 +22,7 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     { description: 'Pair a folder with a bucket and sync it once', command: '<%= config.bin %> sync ~/notes notes' },
     {
       description: 'With a part of a bucket on a server, until Ctrl-C',
-      command: 'BLOBS_TOKEN_FILE=token <%= config.bin %> sync ~/notes https://blobs.example:7420/team/notes --watch',
+      command: '$ BLOBS_TOKEN_FILE=token <%= config.bin %> sync ~/notes https://blobs.example:7420/team/notes --watch',
     },
     { description: 'Again, later', command: '<%= config.bin %> sync ~/notes' },
     { description: 'Only show what would happen', command: '<%= config.bin %> sync ~/notes --dry-run' },
@@ -38,10 +38,11 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     watch: Flags.boolean({ char: 'w', description: 'go on until stopped', exclusive: ['dry-run', 'wait'] }),
     'dry-run': Flags.boolean({ char: 'n', description: 'show what would happen, change nothing' }),
     wait: Flags.boolean({
-      description: 'return once all that was done before on either side is in sync (as without --watch)',
+      description:
+        'return once everything is in sync that was done before, on either side; what a sync without --watch does anyway',
     }),
     'max-delete': Flags.string({
-      description: 'stop and ask when more would be deleted on one side',
+      description: 'stop and ask when more would be deleted on one side: 100, or 25%',
       helpValue: 'N|P%',
     }),
     exclude: Flags.string({

@@ -193,14 +193,16 @@ function statusOf(
     siblings,
     remedy: `blobs conflicts resolve ${path} --keep mine|theirs|both`,
   }))
+  const approvals = waitingForApproval(session)
   const mode = now.watching ? (now.problem === null ? 'events' : 'rescan') : 'off'
   return {
-    state: now.state,
+    // Who opens the folder anew has run no cycle yet that could have told.
+    state: now.state === 'idle' && approvals.length > 0 ? 'waiting' : now.state,
     root: ports.root.path,
     location: now.location,
     synced,
     pending,
-    waiting: [...waitingForApproval(session), ...conflicts],
+    waiting: [...approvals, ...conflicts],
     unsynced: [...failed(session), ...skipped(session)],
     watch: { mode, remedy: now.problem?.remedy ?? null },
     lastVerified: getMeta(ports.db, 'verified'),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { count, duration, localTime, plain, relativeTime, size, table } from '../../src/cli/format.ts'
-import { describeProgress } from '../../src/cli/progress.ts'
+import { describeProgress, openMeter } from '../../src/cli/progress.ts'
 
 const NOW = Date.UTC(2026, 6, 28, 12, 0, 0)
 const SECOND = 1000
@@ -62,12 +62,37 @@ test('only control and direction characters are escaped', () => {
 describe('progress', () => {
   const state = { bytes: 250e6, items: 3, totalBytes: 1e9, totalItems: 10 }
   test('tells how much, how fast, and how long it will take', () => {
-    expect(describeProgress(state, 50e6)).toBe('3 of 10 files · 250 MB of 1 GB · 25% · 50 MB/s · 15 s left')
+    expect(describeProgress(state, { rate: 50e6, seconds: 2 })).toBe(
+      '3 of 10 files · 250 MB of 1 GB · 25% · 50 MB/s · 15 s left',
+    )
   })
   test('of an unknown end tells how much and how fast', () => {
-    expect(describeProgress({ ...state, totalBytes: null, totalItems: null, items: 0 }, 50e6)).toBe('250 MB · 50 MB/s')
+    expect(
+      describeProgress({ ...state, totalBytes: null, totalItems: null, items: 0 }, { rate: 50e6, seconds: 9 }),
+    ).toBe('250 MB · 50 MB/s')
   })
   test('without a rate yet tells none', () => {
-    expect(describeProgress(state, null)).toBe('3 of 10 files · 250 MB of 1 GB · 25%')
+    expect(describeProgress(state, { rate: null, seconds: 0 })).toBe('3 of 10 files · 250 MB of 1 GB · 25%')
+  })
+  test.each([
+    ['before two seconds', { bytes: 250e6, seconds: 1.9 }, '250 MB of 1 GB · 25% · 50 MB/s'],
+    ['before a hundredth', { bytes: 9e6, seconds: 60 }, '9 MB of 1 GB · 0% · 50 MB/s'],
+    ['from a hundredth on', { bytes: 10e6, seconds: 2 }, '10 MB of 1 GB · 1% · 50 MB/s · 20 s left'],
+  ])('%s, tells what is left only if it can be guessed', (_, { bytes, seconds }, said) => {
+    expect(describeProgress({ bytes, items: 1, totalBytes: 1e9, totalItems: 1 }, { rate: 50e6, seconds })).toBe(said)
+  })
+  test('of what takes more than a day tells no hours', () => {
+    expect(describeProgress(state, { rate: 8000, seconds: 9 })).toMatch(/25% · 8 kB\/s · more than a day left$/)
+  })
+  test('the time before the first byte is none in which bytes moved', () => {
+    let now = 0
+    const meter = openMeter({ elapsed: () => now })
+    for (now = 0; now <= 60_000; now += 100) meter.speed(0)
+    now = 61_000
+    expect(meter.speed(1_000_000)).toEqual({ rate: 1_000_000, seconds: 1 })
+    now = 63_000
+    expect(meter.speed(5_000_000)).toMatchObject({ seconds: 3 })
+    // Another count begins.
+    expect(meter.speed(1_000)).toEqual({ rate: null, seconds: 0 })
   })
 })

@@ -35,6 +35,7 @@ describe('sizes and rates', () => {
   test('a rate may be written with /s and is never 0', () => {
     expect(parseRate('2MB/s')).toBe(2_000_000)
     expect(refused(() => parseRate('0'))).toBe(true)
+    expect(() => parseRate('fast')).toThrow('"fast" is not a rate')
   })
 })
 

@@ -118,6 +118,13 @@ function documentOf(result: Result): Record<string, unknown> {
   return result.stdout.startsWith('{\n') ? result.json() : (result.lines().at(-1) ?? {})
 }
 
+test('a taken port is told with the flag that chooses another', async () => {
+  const port = new URL(server.url).port
+  const result = await machine.blobs(['serve', '--port', port, '--data', machine.path('another')])
+  expect(result).toMatchObject({ code: 8, stdout: '' })
+  expect(result.stderr).toMatch(new RegExp(`^unavailable: port ${port} .*\n→ .*--port`))
+})
+
 test('an expired token is told as such', async () => {
   await new Promise((resolve) => {
     setTimeout(resolve, 1100)

@@ -103,7 +103,11 @@ test('why tells of every kind of path what there is, what is decided and what to
       local: 'cannot be judged (symlink)',
       reason: expect.stringContaining('symbolic link'),
     })
-    expect(await agent.why('scratch.tmp')).toMatchObject({ reason: 'A rule ignores it.' })
+    expect(await agent.why('scratch.tmp')).toMatchObject({
+      local: '1 bytes, ignored',
+      reason: 'The line *.tmp of .blobsignore ignores it.',
+    })
+    expect(await agent.why('later.tmp')).toMatchObject({ local: 'not there' })
     expect(await agent.why('nowhere.txt')).toMatchObject({ decision: 'Nothing is known of it.' })
   })
 })

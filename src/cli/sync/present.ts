@@ -144,10 +144,10 @@ export function statusText(status: AgentStatus, now: number, paths: number): str
   return blocks.join('\n\n')
 }
 
-function stateText({ state, waiting, unsynced }: AgentStatus): string {
+function stateText({ state, pending, unsynced }: AgentStatus): string {
   if (state !== 'idle') return STATE_TEXT[state]
-  if (waiting.some((item) => item.type === 'approval')) return STATE_TEXT.waiting
-  return unsynced.length === 0 ? STATE_TEXT.idle : `in sync but for ${count(unsynced.length, 'path')}`
+  if (unsynced.length > 0) return `in sync but for ${count(unsynced.length, 'path')}`
+  return pending.files === 0 ? STATE_TEXT.idle : 'not in sync yet; the next sync does what is pending'
 }
 
 function watchText({ watch }: AgentStatus): string {
@@ -189,7 +189,7 @@ export function whyText(report: WhyReport): string {
   const reason = report.reason === null ? [] : [plain(report.reason)]
   const next = report.next === '' ? [] : [`→ ${plain(report.next)}`]
   return [
-    `${plain(report.path)}: ${plain(report.decision)}`,
+    `${report.path === '' ? 'the synced folder' : plain(report.path)}: ${plain(report.decision)}`,
     ...table(rows, ['left', 'left']).map((row) => `  ${row}`),
     ...reason,
     ...next,

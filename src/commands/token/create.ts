@@ -1,11 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import type { Capability } from '../../access/grant.ts'
-import { BadSecret, loadSecrets } from '../../access/secrets.ts'
 import { mintToken } from '../../access/tokens.ts'
 import { BlobsCommand } from '../../cli/command.ts'
 import { localTime } from '../../cli/format.ts'
 import { parseDuration } from '../../cli/values.ts'
 import { openPlaces } from '../../locations/places.ts'
+import { openSecrets } from '../../locations/secrets.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { checkBucketName, checkKey } from '../../store/contract/keys.ts'
 
@@ -69,7 +69,7 @@ It is signed with TOKEN_SECRET, or with the secret of a server's data directory 
       ...(flags.name === undefined ? {} : { name: flags.name }),
       ...(expires === null ? {} : { expires }),
     }
-    const secrets = await loadSecrets(process.env, flags.data ?? places.directories.data).catch(asRefusal)
+    const secrets = await openSecrets(process.env, flags.data ?? places.directories.data)
     const token = await mintToken(request, secrets, { now, id })
     const until = expires === null ? null : new Date(expires).toISOString()
     this.output.document({ token, id, bucket, can, prefixes, name: flags.name ?? '', expires: until }, token)
@@ -87,9 +87,4 @@ function capabilities(list: string): Capability[] {
   throw new BlobsError('InvalidRequest', `--can: ${JSON.stringify(unknown)} is not something a token can allow`, {
     hint: `there are ${CAPABILITIES.join(', ')}; separate them by commas`,
   })
-}
-
-function asRefusal(error: unknown): never {
-  if (error instanceof BadSecret) throw new BlobsError('Refused', error.message, { cause: error, hint: error.hint })
-  throw error
 }

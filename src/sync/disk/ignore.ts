@@ -9,9 +9,14 @@ import { OWN_FOLDER } from './marker.ts'
 export interface Ignore {
   /** `path` without a trailing slash. Reads the `.blobsignore` files on the way down to it, each once. */
   ignores(path: Path, isFolder: boolean): boolean
+  /** Why `ignores` says yes of a path; null: it says no. */
+  cause(path: Path, isFolder: boolean): Cause | null
   /** Of all rules read so far: complete after a scan of everything. Another digest than last time: paths may come or go, none was deleted. */
   digest(): string
 }
+
+/** What ignores a path: a pattern, of the rules of the folder `from` (null: of this machine alone); or it is a file of this program. */
+export type Cause = { readonly pattern: string; readonly from: Path | null } | 'ours'
 
 export const IGNORE_FILE = '.blobsignore'
 const LIMIT = 1024 * 1024
@@ -30,7 +35,7 @@ export function openIgnore(options: {
   const { fs, root, exclude = [] } = options
   const machine = exclude.length > 0 ? matcher(exclude.join('\n')) : null
   const folders = new Map<Path, { text: string; match: Matcher | null }>()
-  const decided = new Map<Path, boolean>()
+  const decided = new Map<Path, Cause | null>()
 
   const rulesOf = (folder: Path): Matcher | null => {
     let known = folders.get(folder)
@@ -42,8 +47,8 @@ export function openIgnore(options: {
     return known.match
   }
 
-  const folderIgnored = (folder: Path): boolean => {
-    if (folder === '') return false
+  const folderCause = (folder: Path): Cause | null => {
+    if (folder === '') return null
     const before = decided.get(folder)
     if (before !== undefined) return before
     const answer = decide(folder, true)
@@ -51,21 +56,25 @@ export function openIgnore(options: {
     return answer
   }
 
-  const decide = (path: Path, isFolder: boolean): boolean => {
-    if (isOurs(path)) return true
+  const decide = (path: Path, isFolder: boolean): Cause | null => {
+    if (isOurs(path)) return 'ours'
     const parent = parentOf(path)
-    if (folderIgnored(parent)) return true
-    const own = machine?.(path, isFolder)
-    if (own !== undefined && own !== null) return own
+    const above = folderCause(parent)
+    if (above !== null) return above
+    const own = machine?.(path, isFolder) ?? null
+    if (own !== null) return own.pattern === null ? null : { pattern: own.pattern, from: null }
     for (let folder: Path | null = parent; folder !== null; folder = folder === '' ? null : parentOf(folder)) {
       const verdict = rulesOf(folder)?.(folder === '' ? path : path.slice(folder.length + 1), isFolder) ?? null
-      if (verdict !== null) return verdict
+      if (verdict !== null) return verdict.pattern === null ? null : { pattern: verdict.pattern, from: folder }
     }
-    return false
+    return null
   }
 
+  const cause = (path: Path, isFolder: boolean): Cause | null => (isFolder ? folderCause(path) : decide(path, false))
+
   return {
-    ignores: (path, isFolder) => (isFolder ? folderIgnored(path) : decide(path, false)),
+    ignores: (path, isFolder) => cause(path, isFolder) !== null,
+    cause,
     digest: () => {
       const texts = [...folders].filter(([, rules]) => rules.text !== '').sort(([a], [b]) => (a < b ? -1 : 1))
       return sha256(Buffer.from(JSON.stringify([exclude, texts.map(([folder, { text }]) => [folder, text])])))
@@ -94,8 +103,8 @@ function readRules(fs: FileSystem, path: string): string {
     : ''
 }
 
-/** True: ignored; false: asked for by a `!` pattern; null: no pattern speaks of it. */
-type Matcher = (path: Path, isFolder: boolean) => boolean | null
+/** The pattern that ignores a path, a null one when a `!` pattern asks for it; null: no pattern speaks of it. */
+type Matcher = (path: Path, isFolder: boolean) => { readonly pattern: string | null } | null
 
 // The package remembers every path it was asked about; a tree of a million files would stay in memory.
 const ASKED_AT_MOST = 20_000
@@ -109,8 +118,8 @@ function matcher(text: string): Matcher {
       rules = make()
       asked = 0
     }
-    const { ignored, unignored } = rules.test(isFolder ? `${path}/` : path)
-    if (ignored) return true
-    return unignored ? false : null
+    const { ignored, unignored, rule } = rules.test(isFolder ? `${path}/` : path)
+    if (ignored) return { pattern: rule?.pattern ?? '' }
+    return unignored ? { pattern: null } : null
   }
 }

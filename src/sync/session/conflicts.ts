@@ -19,14 +19,14 @@ export async function listConflicts(session: Session): Promise<readonly Conflict
   for (const path of siblingPaths(session.ports.db)) {
     const tag = parseConflictName(path)
     const row = rowAt(session.ports.db, session.ports.traits, path)
-    if (tag === null || row === null || !existsNow(row)) continue
+    if (tag === null || row === null || !standsHere(row)) continue
     const size = contentHere(row)?.size ?? 0
     found.set(tag.path, [...(found.get(tag.path) ?? []), { path, device: tag.device, time: tag.time, size }])
   }
   const items: ConflictItem[] = []
   for (const [path, siblings] of found) {
     const row = rowAt(session.ports.db, session.ports.traits, path)
-    const exists = row !== null && existsNow(row)
+    const exists = row !== null && standsHere(row)
     if (exists || (await everExisted(session, path))) items.push({ path, exists, siblings })
   }
   return items
@@ -40,10 +40,18 @@ export function knownConflicts(
   const found = new Map<Path, Path[]>()
   for (const path of siblingPaths(db)) {
     const tag = parseConflictName(path)
-    const row = tag === null ? null : rowAt(db, traits, tag.path)
-    if (tag !== null && row !== null) found.set(tag.path, [...(found.get(tag.path) ?? []), path])
+    if (tag === null || rowAt(db, traits, tag.path) === null) continue
+    const row = rowAt(db, traits, path)
+    if (row !== null && standsHere(row)) found.set(tag.path, [...(found.get(tag.path) ?? []), path])
   }
   return [...found].map(([path, siblings]) => ({ path, siblings }))
+}
+
+/** As `existsNow`, but not for what was taken away here and is in the bucket only until the next sync. */
+function standsHere(row: PlanRow): boolean {
+  const { base, local, remote } = row
+  const takenAway = local === null && base !== null && remote !== null && remote.version === base.version
+  return existsNow(row) && !takenAway
 }
 
 function existsNow(row: PlanRow): boolean {

@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import type { WhyReport } from '../api.ts'
 import { explain } from '../core/reasons.ts'
 import { decide } from '../core/reconcile.ts'
 import type { Content, Local, Path, Reason, Remote, Step } from '../core/types.ts'
+import { IGNORE_FILE, type Cause } from '../disk/ignore.ts'
 import { heldPath, isApproved } from '../state/held.ts'
 import { rowAt, type PlanRow } from '../state/rows.ts'
 import { clashing } from './clashes.ts'
@@ -12,20 +14,12 @@ export function why(session: Session, asked: Path): WhyReport {
   const { ports, observer } = session
   const row = rowAt(ports.db, ports.traits, asked) ?? rowAt(ports.db, ports.traits, `${asked}/`)
   const path = row?.path ?? asked
-  if (observer.ignores(path)) {
-    return report(path, row, {
-      decision: 'It is left alone on both sides.',
-      reason: 'A rule ignores it.',
-      next: 'Change the rule in .blobsignore (or --exclude) if it should be synced.',
-    })
+  const seen = look(session, asked)
+  if (observer.ignores(path) || (seen.isFolder && observer.ignores(`${asked}/`))) {
+    const cause = observer.ignore().cause(asked, path.endsWith('/') || seen.isFolder)
+    return { ...report(path, row, ignoredVerdict(cause)), local: seen.there ? `${seen.text}, ignored` : seen.text }
   }
-  if (row === null) {
-    return report(path, null, {
-      decision: 'Nothing is known of it.',
-      reason: null,
-      next: 'If it was made just now, run blobs sync; else check the spelling.',
-    })
-  }
+  if (row === null) return { ...report(path, null, unknownVerdict(seen)), local: seen.text }
   const failure = session.failures.get(path)
   if (failure !== null) {
     const { reason, remedy } = explain(failure.reason, path)
@@ -36,11 +30,68 @@ export function why(session: Session, asked: Path): WhyReport {
       next: remedy,
     })
   }
-  const seen = row.unfit === null && clashing(ports)(path) ? { ...row, unfit: 'name-clash' as const } : row
-  return report(path, row, explainStep(session, path, decide(seen)))
+  const judged = row.unfit === null && clashing(ports)(path) ? { ...row, unfit: 'name-clash' as const } : row
+  return report(path, row, explainStep(session, path, decide(judged)))
 }
 
 type Verdict = Pick<WhyReport, 'decision' | 'reason' | 'next'>
+
+interface Look {
+  readonly text: string
+  readonly there: boolean
+  readonly isFolder: boolean
+}
+
+/** What stands at a path now: of what is ignored or new, nothing is written down. */
+function look({ ports }: Session, path: Path): Look {
+  try {
+    const stat = ports.fs.lstat(join(ports.root.path, path))
+    if (stat === null) return { text: 'not there', there: false, isFolder: false }
+    if (stat.kind === 'folder') return { text: 'a folder', there: true, isFolder: true }
+    return {
+      text: stat.kind === 'file' ? `${stat.size} bytes` : 'neither file nor folder',
+      there: true,
+      isFolder: false,
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (typeof code !== 'string') throw error
+    return { text: `cannot be judged (${code})`, there: false, isFolder: false }
+  }
+}
+
+function unknownVerdict({ there, isFolder }: Look): Verdict {
+  if (isFolder) {
+    const decision = 'It is a folder: what is in it is synced path by path.'
+    return { decision, reason: null, next: 'Ask about a path in it.' }
+  }
+  if (there) {
+    const decision = 'It is there, and no sync has taken it in.'
+    return { decision, reason: null, next: 'Run blobs sync, unless a sync leaves it out by --exclude.' }
+  }
+  return {
+    decision: 'Nothing is known of it.',
+    reason: null,
+    next: 'If it is new in the bucket, run blobs sync; else check the spelling.',
+  }
+}
+
+function ignoredVerdict(cause: Cause | null): Verdict {
+  const decision = 'It is ignored: left alone on both sides.'
+  if (cause === null) return { decision, reason: 'A rule ignores it.', next: `See ${IGNORE_FILE} and --exclude.` }
+  if (cause === 'ours') return { decision, reason: 'It belongs to blobs itself.', next: 'Nothing to do.' }
+  const { pattern, from } = cause
+  if (from === null) {
+    const reason = `--exclude ${pattern} ignores it.`
+    return { decision, reason, next: 'To sync it, sync without that --exclude.' }
+  }
+  const file = from === '' ? IGNORE_FILE : `${from}/${IGNORE_FILE}`
+  return {
+    decision,
+    reason: `The line ${pattern} of ${file} ignores it.`,
+    next: `To sync it, take that line out of ${file}.`,
+  }
+}
 
 function explainStep(session: Session, path: Path, step: Step | null): Verdict {
   if (step === null) return { decision: 'It is in sync.', reason: null, next: 'Nothing to do.' }
