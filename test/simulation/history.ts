@@ -1,20 +1,28 @@
 import { chanceOf, type Chance } from './chance.ts'
 import type { Deed } from './person.ts'
+import type { Among } from './process.ts'
 
 /** One thing that happens in a world, whoever does it. */
 export type Action =
   | { readonly type: 'deed'; readonly device: number; readonly deed: Deed }
   /** In the instant before the `at`th effect of the sync under way, or of one that starts now. */
-  | { readonly type: 'deed during sync'; readonly device: number; readonly deed: Deed; readonly at: number }
+  | {
+      readonly type: 'deed during sync'
+      readonly device: number
+      readonly deed: Deed
+      readonly at: number
+      readonly among: Among
+    }
   | { readonly type: 'sync'; readonly device: number }
   | {
       readonly type: 'kill'
       readonly device: number
       readonly at: number
+      readonly among: Among
       readonly done: boolean
       readonly power: boolean
     }
-  | { readonly type: 'error'; readonly device: number; readonly at: number }
+  | { readonly type: 'error'; readonly device: number; readonly at: number; readonly among: Among }
   | { readonly type: 'lose state'; readonly device: number }
   | { readonly type: 'step clock'; readonly device: number; readonly by: number }
   | { readonly type: 'fill disk'; readonly device: number; readonly room: number }
@@ -93,17 +101,18 @@ interface Frame {
 function actionOf(chance: Chance, frame: Frame): Action {
   const device = chance.below(frame.devices)
   const writer = chance.below(frame.writers)
-  const at = 1 + chance.below(chance.often(0.5) ? 30 : 150)
+  const among = chance.often(0.6) ? 'writes' : 'effects'
+  const at = 1 + chance.below(among === 'writes' ? 25 : 150)
   const type = weighted(chance, frame.kinds)
   switch (type) {
     case 'deed':
       return { type, device: writer, deed: deedOf(chance, frame.n) }
     case 'deed during sync':
-      return { type, device: writer, deed: deedOf(chance, frame.n), at }
+      return { type, device: writer, deed: deedOf(chance, frame.n), at, among }
     case 'kill':
-      return { type, device, at, done: chance.often(0.5), power: chance.often(0.5) }
+      return { type, device, at, among, done: chance.often(0.5), power: chance.often(0.5) }
     case 'error':
-      return { type, device, at }
+      return { type, device, at, among }
     case 'step clock':
       return { type, device, by: chance.pick([-YEAR, -3_600_000, -1000, 1000, 3_600_000, 5 * YEAR]) }
     case 'fill disk':

@@ -135,7 +135,14 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     }
     accounts.muddied(path)
   }
+  /** What a person does with a file that is open in a program is done by that program. */
+  const closeAt = (path: string): void => {
+    if (open === null || !(open.path === path || open.path.startsWith(`${path}/`))) return
+    open.file.close()
+    open = null
+  }
   const act = (deed: Deed): void => {
+    if ('path' in deed && deed.type !== 'open') closeAt(deed.path)
     if (deed.type === 'write') put(deed.path, deed.text, deed.style)
     else if (deed.type === 'remove') remove(deed.path)
     else if (deed.type === 'move') move(deed.path, deed.to)
@@ -143,6 +150,7 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     else if (deed.type === 'mkdir') {
       makeFolders(deed.path)
       fs.mkdir(at(deed.path))
+      accounts.muddied(deed.path)
     } else if (deed.type === 'swap for link') swap(deed.path)
     else if (deed.type === 'open') {
       if (open) return

@@ -14,6 +14,9 @@ export type Trap =
   /** Somebody else acts in the instant before the effect. */
   | { readonly type: 'act'; readonly act: () => void }
 
+/** Looks and writes alike, or what changes a disk, the trees or the bucket. */
+export type Among = 'effects' | 'writes'
+
 /** One run of a program, from its start to its end or death. */
 export interface Process {
   readonly fs: FileSystem
@@ -25,8 +28,8 @@ export interface Process {
   lostPower(): boolean
   /** How often it did something that changes a disk or the bucket. */
   writes(): readonly string[]
-  /** Springs at the `at`th effect from now. */
-  arm(at: number, trap: Trap): void
+  /** Springs at the `at`th effect from now, or at the `at`th that changes something durable. */
+  arm(at: number, among: Among, trap: Trap): void
   /** What has not sprung. */
   disarm(): readonly Trap[]
   /** Throws when the process is dead. */
@@ -75,7 +78,7 @@ const ERRORS: Readonly<Record<string, readonly string[]>> = {
   commit: ['SQLITE_FULL', 'SQLITE_IOERR'],
 }
 const WRITES = new Set(
-  'mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,create,copy,write,stage,commit to server'.split(
+  'mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,create,copy,write,stage,commit to server,syncGroup,syncFolder,sync'.split(
     ',',
   ),
 )
@@ -85,10 +88,10 @@ const STEP_NS = 4_000_000
 export function openProcess(options: ProcessOptions): Process {
   const { chance, scheduler, coverage, skew } = options
   let alive = true
-  let effects = 0
+  const counts = { effects: 0, writes: 0 }
   let power = false
   const writes: string[] = []
-  let traps: { at: number; trap: Trap }[] = []
+  let traps: { at: number; among: Among; trap: Trap }[] = []
 
   const check = (): void => {
     if (!alive) throw new Killed('the process is dead')
@@ -104,17 +107,18 @@ export function openProcess(options: ProcessOptions): Process {
   }
   const effect = <T>(name: string, act: () => T): T => {
     check()
-    effects++
+    counts.effects++
+    if (WRITES.has(name) || name === 'commit') counts.writes++
     let dies: boolean | null = null
     let error: Error | null = null
-    for (const { trap } of traps.filter(({ at }) => at <= effects)) {
+    for (const { trap } of traps.filter(({ at, among }) => at <= counts[among])) {
       if (trap.type === 'act') trap.act()
       else if (trap.type === 'kill') {
         dies = trap.done
         power = trap.power
       } else error = errorOf(name)
     }
-    traps = traps.filter(({ at }) => at > effects)
+    traps = traps.filter(({ at, among }) => at > counts[among])
     if (dies === false) {
       alive = false
       coverage.count(`kill: before ${name}`)
@@ -122,7 +126,7 @@ export function openProcess(options: ProcessOptions): Process {
     check()
     if (error !== null) throw error
     const result = act()
-    if (WRITES.has(name)) writes.push(name)
+    if (WRITES.has(name) && !name.startsWith('sync')) writes.push(name)
     if (dies === null) return result
     alive = false
     coverage.count(`kill: after ${name}`)
@@ -151,7 +155,7 @@ export function openProcess(options: ProcessOptions): Process {
     kill: () => void (alive = false),
     lostPower: () => power,
     writes: () => writes,
-    arm: (at, trap) => void traps.push({ at: effects + at, trap }),
+    arm: (at, among, trap) => void traps.push({ at: counts[among] + at, among, trap }),
     disarm: () => {
       const left = traps.map(({ trap }) => trap)
       traps = []

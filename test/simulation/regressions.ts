@@ -11,9 +11,23 @@ export const REGRESSIONS: Readonly<Record<string, History>> = {
     actions: [
       { type: 'sync', device: 1 },
       { type: 'sync', device: 0 },
-      { type: 'error', device: 1, at: 22 },
+      { type: 'error', device: 1, at: 22, among: 'effects' },
       { type: 'deed', device: 1, deed: { type: 'write', path: 'f/2', text: 'text 7', style: 'in place' } },
       { type: 'deed', device: 1, deed: { type: 'write', path: 'd', text: 'text 8', style: 'rename' } },
+    ],
+  },
+  'what is moved away after the answer to its upload was lost does not come back': {
+    seed: 20153,
+    devices: 2,
+    caseBlind: false,
+    canExchange: false,
+    retries: true,
+    actions: [
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'f', text: 'text 5', style: 'anew' } },
+      { type: 'kill server', at: 2, done: true },
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'deed', device: 0, deed: { type: 'move', path: 'f', to: 'd/e/z' } },
     ],
   },
 }

@@ -2,8 +2,9 @@ import { sha256 } from '../../src/content/hash.ts'
 import type { SyncSummary } from '../../src/sync/agent.ts'
 import { openCoverage, type Coverage } from './coverage.ts'
 import type { Action, History } from './history.ts'
-import { checkLaws, findPlaces, isFindable, Violation } from './laws.ts'
+import { checkLaws, checkTidiness, findPlaces, isFindable, Violation } from './laws.ts'
 import { ROOT } from './person.ts'
+import type { Among, Trap } from './process.ts'
 import { openWorld, type Device, type World } from './world.ts'
 
 const MOST_TURNS = 12
@@ -22,6 +23,9 @@ export async function runHistory(history: History, coverage: Coverage): Promise<
   await settle(world)
   await checkLaws(world, past)
   await checkIdle(world)
+  for (const device of world.devices) await device.die(false)
+  await settle(world)
+  checkTidiness(world)
   return digestOf(world)
 }
 
@@ -36,12 +40,12 @@ async function happen(device: Device, action: Action, past: Past): Promise<void>
       return device.person.do(action.deed)
     case 'deed during sync': {
       const { deed } = action
-      return during(device, action.at, { type: 'act', act: () => device.person.do(deed) })
+      return during(device, action, { type: 'act', act: () => device.person.do(deed) })
     }
     case 'kill':
-      return during(device, action.at, { type: 'kill', done: action.done, power: action.power })
+      return during(device, action, { type: 'kill', done: action.done, power: action.power })
     case 'error':
-      return during(device, action.at, { type: 'error' })
+      return during(device, action, { type: 'error' })
     case 'sync':
       return device.begin()
     case 'rest':
@@ -57,11 +61,9 @@ async function happen(device: Device, action: Action, past: Past): Promise<void>
   }
 }
 
-type Trap = Parameters<NonNullable<ReturnType<Device['process']>>['arm']>[1]
-
-function during(device: Device, at: number, trap: Trap): void {
+function during(device: Device, { at, among }: { readonly at: number; readonly among: Among }, trap: Trap): void {
   device.begin()
-  device.process()?.arm(at, trap)
+  device.process()?.arm(at, among, trap)
 }
 
 async function befall(world: World, action: Action, past: Past): Promise<void> {

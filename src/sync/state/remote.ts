@@ -37,8 +37,9 @@ const SET_BASE =
 export function applyRemote(db: Database, items: readonly RemoteItem[], ignores: (path: Path) => boolean): void {
   const mine = db.get('SELECT 1 FROM intents LIMIT 1') !== undefined
   for (const item of items) {
-    if (mine) settleIntent(db, item)
     setRemote(db, item, ignores, true)
+    // Afterwards: of a path that is gone from disk there may have been no row.
+    if (mine) settleIntent(db, item)
   }
   unparkAbove(
     db,
