@@ -81,6 +81,8 @@ export const bounds = {
   bodiesPerToken: 160 * MiB,
   /** Bytes of memory for chunks that wait to be stored, over all requests; who finds none left waits for others. */
   staging: 48 * MiB,
+  /** The same for one token. */
+  stagingPerToken: 40 * MiB,
   /** It waits this long. */
   stagingWait: 30_000,
   /** Requests of one token under way, live feeds among them. */

@@ -11,10 +11,10 @@ import type { Check } from '../protocol/schema.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
-import type { Slabs } from '../store/contract/slabs.ts'
 import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
 import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
+import type { Memory } from './memory.ts'
 import { hideNames, type Pool } from './pool.ts'
 import { scopeHint, scopeStore } from './scope.ts'
 import type { Shares } from './shares.ts'
@@ -29,7 +29,7 @@ export interface Context {
   readonly staged: StagedMemory
   readonly budget: Budget
   /** Memory for chunks that wait to be stored. */
-  readonly slabs: Slabs
+  readonly memory: Memory
   readonly shares: Shares
   readonly health: Health
   readonly bounds: Bounds

@@ -37,7 +37,8 @@ export async function stageChunks(call: Call): Promise<FastifyReply> {
   if (call.request.headers['content-type'] !== FRAMES_TYPE) {
     throw new BlobsError('InvalidRequest', `chunks are sent as ${FRAMES_TYPE}`)
   }
-  const { bounds, slabs } = call.context
+  const { bounds, memory } = call.context
+  const slabs = memory.of(call.grant.id)
   const rules = { maxBytes: limits.framesBytes, total: bounds.bodyTotal, held: PIECE_BYTES, lent: true }
   const staged = await withBody(call, rules, (body) => useBucketToWrite(call, (store) => stageAll(store, body, slabs)))
   return sendJson(call.reply, { staged })

@@ -17,13 +17,16 @@ export interface Tls {
 interface ListenerOptions {
   readonly bounds: Bounds
   readonly tls: Tls | undefined
+  /** Every open connection is put in here, also one that has not said anything yet. */
+  readonly sockets: Set<Socket>
   /** Told of a connection that was refused because there are too many. */
   readonly onFull: (address: string) => void
 }
 
 /** A server whose every wait has an end. It does not listen yet. */
-export function createListener(handler: RequestListener, { bounds, tls, onFull }: ListenerOptions): HttpServer {
-  const options = {
+export function createListener(handler: RequestListener, options: ListenerOptions): HttpServer {
+  const { bounds, tls } = options
+  const settings = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: bounds.headers,
     // A body may take long; how long it may is watched where it is read.
@@ -36,19 +39,19 @@ export function createListener(handler: RequestListener, { bounds, tls, onFull }
   }
   const server =
     tls === undefined
-      ? nodeHttp().createServer(options, handler)
+      ? nodeHttp().createServer(settings, handler)
       : process
           .getBuiltinModule('node:https')
-          .createServer({ ...options, ...tls, handshakeTimeout: bounds.headers }, handler)
+          .createServer({ ...settings, ...tls, handshakeTimeout: bounds.headers }, handler)
   server.on('checkExpectation', handler)
   server.setTimeout(bounds.silence)
   // Their bytes are counted, so that each of them is seen.
   server.maxHeadersCount = 0
-  limitConnections(server, bounds, onFull)
+  limitConnections(server, options)
   return server
 }
 
-function limitConnections(server: HttpServer, bounds: Bounds, onFull: (address: string) => void): void {
+function limitConnections(server: HttpServer, { bounds, sockets, onFull }: ListenerOptions): void {
   const counts = new Map<string, number>()
   server.maxConnections = bounds.connections
   server.on('drop', (dropped) => onFull(dropped?.remoteAddress ?? ''))
@@ -57,7 +60,9 @@ function limitConnections(server: HttpServer, bounds: Bounds, onFull: (address: 
     const address = socket.remoteAddress ?? ''
     const count = (counts.get(address) ?? 0) + 1
     counts.set(address, count)
+    sockets.add(socket)
     socket.once('close', () => {
+      sockets.delete(socket)
       const left = (counts.get(address) ?? 1) - 1
       if (left === 0) counts.delete(address)
       else counts.set(address, left)
@@ -80,7 +85,9 @@ const CLIENT_ERRORS: Readonly<Record<string, readonly [status: number, detail: s
 
 /** Answers what is not even a request, and ends its connection. */
 export function refuseConnection(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // Only one who speaks HTTP can be answered: on a TLS connection that never came about, an answer would wait for ever.
+  const isHttp = error.code?.startsWith('HPE_') || error.code?.startsWith('ERR_HTTP_')
+  if (!isHttp || !socket.writable) {
     socket.destroy()
     return
   }
@@ -125,9 +132,9 @@ export async function listen(server: HttpServer, host: string, port: number): Pr
 }
 
 /** Stops accepting, waits for the connections to end, and ends those that are left after `patience` milliseconds. */
-export async function stopListening(server: HttpServer, patience: number): Promise<void> {
+export async function stopListening(server: HttpServer, sockets: ReadonlySet<Socket>, patience: number): Promise<void> {
   const sweep = setInterval(() => server.closeIdleConnections(), 50)
-  const limit = setTimeout(() => server.closeAllConnections(), patience)
+  const limit = setTimeout(() => sockets.forEach((socket) => socket.destroy()), patience)
   await new Promise<void>((resolve) => {
     server.close(() => resolve())
     server.closeIdleConnections()

@@ -55,7 +55,9 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
   if (range === 'unsatisfiable') {
     reply.header('content-range', `bytes */${info.size}`)
     const { bucket, key, size } = info
-    const error = new BlobsError('InvalidRequest', `${bucket}/${key} has ${size} bytes, none of them in that range`, { key })
+    const error = new BlobsError('InvalidRequest', `${bucket}/${key} has ${size} bytes, none of them in that range`, {
+      key,
+    })
     return sendProblem(reply, { ...problemOf(error), status: 416 })
   }
   return request.method === 'HEAD'

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Secrets } from '../access/secrets.ts'
 import { openVerifier } from '../access/verifier.ts'
@@ -59,11 +60,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   checkExposure(host, tls)
   const bounds = { ...defaultBounds, ...options.bounds }
   const stopping = new AbortController()
+  const sockets = new Set<Socket>()
   const log = openLog(options.log ?? (() => undefined), now)
   const context = openContext(options, bounds, stopping.signal)
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) => createListener(handler, { bounds, tls, onFull: (from) => log.full(from) }),
+    serverFactory: (handler) => createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from) }),
     exposeHeadRoutes: false,
     genReqId: () => options.newId().slice(0, 16),
     routerOptions: { maxParamLength: 8192 },
@@ -84,7 +86,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   async function stop(): Promise<void> {
     log.event('stopping', { underWay: work.size })
     stopping.abort()
-    await stopListening(app.server, bounds.stop)
+    await stopListening(app.server, sockets, bounds.stop)
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
     await context.pool.close()
@@ -100,7 +102,7 @@ function openContext({ buckets, secrets, now, newId }: ServerOptions, bounds: Bo
     verify: openVerifier(secrets, now),
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
-    slabs: openMemory(bounds.staging, bounds.stagingWait),
+    memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait }),
     shares: openShares(bounds.requestsPerToken),
     health: openHealth(buckets, now, stopping),
     bounds,

@@ -35,7 +35,9 @@ export async function putBlob(call: Call): Promise<FastifyReply> {
     const expect = await expectation(call, store, condition)
     const { maxBlobSize = Number.MAX_SAFE_INTEGER } = (await store.info()).options
     const rules = { maxBytes: maxBlobSize, held: STREAM_HELD, lent: true }
-    const staged = await withBody(call, rules, (body) => stageStream(store, body, { slabs: call.context.slabs }))
+    const staged = await withBody(call, rules, (body) =>
+      stageStream(store, body, { slabs: call.context.memory.of(call.grant.id) }),
+    )
     refuseOther(call, staged, claimed)
     return commitOne(call, store, {
       ...entry,

@@ -5,8 +5,8 @@ import { parseCursor } from './cursor.ts'
 import type { Follower } from './follow.ts'
 import type { Mark, View } from './view/view.ts'
 
-/** Versions read from the view at once. */
-const PAGE = 500
+/** Versions read from the view at once: a feed that nobody reads holds them. */
+const PAGE = 100
 
 /** See `BlobStore.changes`; `closing` ends it as the caller's signal does. */
 export async function* readChanges(
