@@ -72,7 +72,7 @@ test('with several siblings, mine has to be named', async () => {
   expect(b.tree()).toEqual({ 'notes.txt': 'theirs again' })
 })
 
-test('a file that merely looks like a sibling is no conflict', async () => {
+test('S28 a file that merely looks like a sibling is no conflict', async () => {
   a.write('plan.conflict-20260101T000000Z-laptop-0123abcd.txt', 'just a name')
   await a.sync()
   await a.with(async (agent) => {
