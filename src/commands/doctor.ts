@@ -4,8 +4,9 @@ import { BlobsCommand } from '../cli/command.ts'
 import { viewError } from '../cli/errors.ts'
 import { limitRate } from '../cli/flags.ts'
 import { count, duration, plain } from '../cli/format.ts'
-import { examineStore, pacer } from '../locations/doctor.ts'
+import { examineStore, makePrivate, pacer, type Examined } from '../locations/doctor.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
+import { repairStore, type Repaired } from '../locations/repair.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Finding, Inspection } from '../store/contract/findings.ts'
 
@@ -19,17 +20,42 @@ interface ServerFinding {
   readonly remedy: string
 }
 
+interface Check {
+  readonly findings: readonly Finding[]
+  /** Null if there is no store. */
+  readonly examined: Examined | null
+  readonly seconds: number
+}
+type Pace = (bytes: number) => Promise<void>
+interface RepairCall {
+  readonly data: string
+  readonly from: readonly string[]
+  readonly places: Places
+  readonly pace: Pace
+}
+const NOTHING: Examined = { buckets: 0, entries: 0, versions: 0 }
+
 export default class Doctor extends BlobsCommand {
   static override summary = 'Check a store, or the way to a server, and mend what can be mended.'
   static override description = `For the embedded store it reads everything once: files and their permissions, the database, the packs and their index, every entry of every log, the views, and the bytes of every version. It prints what is wrong, one finding and its remedy a line, and exits with 9 if something is damaged. The store may be in use meanwhile.
 
+With --repair it makes a new database of what can be read in the old one, indexes the packs anew, and brings back what is lost from wherever it still is: other copies in the store, the views, and the places given with --from: a folder (one that is synced, say), the directory of another store, or the URL of a server or bucket. Then it tells what is lost for good. No other process may use the store then. What is replaced is kept in a folder "damaged-TIME" in the store's directory; until the last step the store stays as it was.
+
 For a server it says whether it can be reached, takes the token, and has the bucket.`
-  static override usage = ['doctor [--data DIR] [--limit-rate RATE]', 'doctor URL']
+  static override usage = [
+    'doctor [--data DIR] [--limit-rate RATE]',
+    'doctor --repair [--from PLACE]... [--data DIR]',
+    'doctor URL',
+  ]
   static override examples = [
     { description: 'Check the embedded store', command: '<%= config.bin %> doctor' },
     {
       description: "Check a server's store where it lies, gently",
       command: '<%= config.bin %> doctor --data /srv/blobs --limit-rate 20MB',
+    },
+    {
+      description: 'Mend it, with the help of a synced folder',
+      command: '<%= config.bin %> doctor --data /srv/blobs --repair --from ~/notes',
     },
     { description: 'Check the way to a bucket', command: '<%= config.bin %> doctor https://blobs.example:7420/team' },
   ]
@@ -44,37 +70,51 @@ For a server it says whether it can be reached, takes the token, and has the buc
       description: 'directory of the store; default: that of the command line',
       helpValue: 'DIR',
     }),
+    repair: Flags.boolean({ description: 'mend what can be mended' }),
+    from: Flags.string({
+      description: 'folder, store or URL that may still have what is lost',
+      helpValue: 'PLACE',
+      multiple: true,
+      multipleNonGreedy: true,
+      dependsOn: ['repair'],
+    }),
     'limit-rate': limitRate({ description: 'read at most this many bytes a second' }),
   }
+
+  private repaired: object = {}
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Doctor)
     await using places = openPlaces(this.access(flags))
-    if (args.location !== undefined && flags.data !== undefined) {
-      throw new BlobsError('InvalidRequest', '--data is for the embedded store, not for a server')
+    if (args.location !== undefined && (flags.data !== undefined || flags.repair)) {
+      const flag = flags.repair ? '--repair' : '--data'
+      throw new BlobsError('InvalidRequest', `${flag} is for the embedded store, not for a server`)
     }
     const target = args.location === undefined ? null : places.target(args.location)
-    const location = flags.data === undefined ? (target?.location ?? places.here) : ''
+    const location = flags.data === undefined && !flags.repair ? (target?.location ?? places.here) : ''
     if (location !== '') return this.checkServer(places, location, target?.bucket ?? '')
     if (target !== null) {
-      throw new BlobsError(
-        'InvalidRequest',
-        `${JSON.stringify(target.text)} is in the embedded store, which is checked as a whole`,
-        {
-          hint: 'blobs doctor',
-        },
-      )
+      const message = `${JSON.stringify(target.text)} is in the embedded store, which is checked as a whole`
+      throw new BlobsError('InvalidRequest', message, { hint: 'blobs doctor' })
     }
-    await this.checkStore(resolve(flags.data ?? places.directories.data), flags['limit-rate'])
+    const data = resolve(flags.data ?? places.directories.data)
+    const pace = pacer(this.clock, flags['limit-rate'])
+    const check = await this.check(data, flags.data, pace)
+    if (!flags.repair || check.findings.every(({ code }) => code === 'space' || code === 'aside'))
+      return this.conclude(data, check)
+    await this.repair({ data, from: flags.from ?? [], places, pace }, check.findings)
+    this.conclude(data, await this.check(data, flags.data, pace))
   }
 
-  private async checkStore(data: string, rate: number | undefined): Promise<void> {
+  /** Prints what is wrong as it is found. */
+  private async check(data: string, given: string | undefined, pace: Pace): Promise<Check> {
     const started = this.clock.elapsed()
     const findings: Finding[] = []
     await using progress = this.progress(`check ${plain(data)}`)
-    const pace = pacer(this.clock, rate)
     const inspection: Inspection = {
-      report: (finding) => {
+      report: (found) => {
+        const remedy = given === undefined ? found.remedy : found.remedy.replace('--repair', `--repair --data ${given}`)
+        const finding = { ...found, remedy }
         findings.push(finding)
         this.output.line(line(finding))
       },
@@ -85,22 +125,40 @@ For a server it says whether it can be reached, takes the token, and has the buc
       },
     }
     const examined = await examineStore({ data, clock: this.clock, ids: this.ids, inspection })
-    await progress.end()
+    return { findings, examined, seconds: (this.clock.elapsed() - started) / 1000 }
+  }
+
+  private conclude(data: string, { findings, examined, seconds }: Check): void {
     const damaged = findings.filter(({ severity }) => severity === 'damage').length
-    const seconds = (this.clock.elapsed() - started) / 1000
-    const result = {
-      location: data,
-      ok: damaged === 0,
-      findings,
-      ...(examined ?? { buckets: 0, entries: 0, versions: 0 }),
-    }
+    const result = { location: data, ok: damaged === 0, findings, ...(examined ?? NOTHING), ...this.repaired }
     const looked = `${count(result.buckets, 'bucket')}, ${count(result.versions, 'version')}, in ${duration(seconds)}`
     const verdict = damaged === 0 ? 'nothing is damaged' : `${count(damaged, 'damage')} found`
-    this.output.document(
-      result,
-      examined === null ? `there is no store in ${plain(data)} yet` : `${plain(data)}: ${verdict} (${looked})`,
-    )
+    const text =
+      examined === null && damaged === 0
+        ? `there is no store in ${plain(data)} yet`
+        : `${plain(data)}: ${verdict} (${looked})`
+    this.output.document(result, text)
     if (damaged > 0) this.exit(DAMAGED)
+  }
+
+  private async repair({ data, from, places, pace }: RepairCall, findings: readonly Finding[]): Promise<void> {
+    const closed = await makePrivate(data)
+    if (findings.every(({ code }) => APART.has(code))) {
+      this.repaired = { repaired: { closed } }
+      return this.output.line(`repaired: ${count(closed, 'file')} can now be used by the owner only`)
+    }
+    await using progress = this.progress(`repair ${plain(data)}`)
+    const inspection = {
+      pace: async (bytes: number) => {
+        this.signal.throwIfAborted()
+        progress.add(bytes)
+        await pace(bytes)
+      },
+    }
+    const repaired = await repairStore({ data, from, places, clock: this.clock, ids: this.ids, inspection })
+    await progress.end()
+    this.repaired = { repaired: { ...repaired, closed } }
+    for (const text of told(repaired)) this.output.line(plain(text))
   }
 
   private async checkServer(places: Places, location: string, bucket: string): Promise<void> {
@@ -123,6 +181,21 @@ For a server it says whether it can be reached, takes the token, and has the buc
     )
     if (exitCode !== 0) this.exit(exitCode)
   }
+}
+
+/** Told, but nothing that a new database would mend. */
+const APART: ReadonlySet<Finding['code']> = new Set(['permissions', 'space', 'aside'])
+
+function* told({ recalled, lostEntries, renumbered, chunks, aside }: Repaired): Generator<string, void> {
+  for (const { bucket, position, from } of recalled)
+    yield `restored: entry ${position} of the log of bucket ${bucket}, from ${from}`
+  if (chunks > 0) yield `restored: ${count(chunks, 'chunk')}`
+  for (const { bucket, position } of lostEntries) {
+    yield `lost: entry ${position} of the log of bucket ${bucket}; what it changed is not known → compare with a folder or a backup`
+  }
+  for (const { bucket, key } of renumbered)
+    yield `changed: ${bucket}/${key} counts its versions anew from where an entry was lost`
+  yield `repaired: the store is made anew; what was replaced is in ${aside}`
 }
 
 /** `damage: what is wrong → what to do about it` */

@@ -53,6 +53,12 @@ export async function examineStore({ data, clock, ids, inspection }: ExamineOpti
   }
 }
 
+/** Takes permissions for a store's files from others than the owner; gives how many files and folders it were. */
+export async function makePrivate(data: string): Promise<number> {
+  const files = await import('../backends/local/check-files.ts')
+  return files.makePrivate(data)
+}
+
 /** Lets so many bytes a second pass; undefined: as many as come. */
 export function pacer(clock: Clock, bytesPerSecond: number | undefined): (bytes: number) => Promise<void> {
   if (bytesPerSecond === undefined) return async () => undefined

@@ -1,13 +1,13 @@
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
 import type { Buckets } from '../../src/store/contract/blob-store.ts'
 import { bytesOf, collect, entry, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
-import { copyStore, examine, fillSample, openSample, scratch } from './sample-store.ts'
+import { copyStore, examine, flip, fillSample, openSample, scratch } from './sample-store.ts'
 
 /**
  * The law: a flipped bit is either told by `doctor` as damage, or nobody can see it, which is: every row of every table is what it
@@ -27,16 +27,6 @@ beforeAll(async () => {
   await buckets.close()
 })
 afterAll(() => rm(folder, { recursive: true }))
-
-async function flip(path: string, bit: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const at = Math.floor(bit / 8)
-  const byte = Buffer.alloc(1)
-  await file.read(byte, 0, 1, at)
-  byte[0] = (byte[0] ?? 0) ^ (1 << (bit % 8))
-  await file.write(byte, 0, 1, at)
-  await file.close()
-}
 
 /** Everything that can be read in a store's files, by every way there is to read it. */
 async function everything(directory: string): Promise<string> {

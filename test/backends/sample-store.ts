@@ -1,13 +1,17 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { openLocal } from '../../src/backends/local/local.ts'
+import { sha256 } from '../../src/content/hash.ts'
 import { examineStore, type Examined } from '../../src/locations/doctor.ts'
+import { openPlaces } from '../../src/locations/places.ts'
+import { repairStore, type Repaired } from '../../src/locations/repair.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore, Buckets } from '../../src/store/contract/blob-store.ts'
 import type { Finding } from '../../src/store/contract/findings.ts'
-import { putChange, entry, commit, deleteChange } from '../store/acts.ts'
+import { bytesOf, commit, deleteChange, entry, listAll, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
 
 export async function openSample(directory: string, packBytes?: number): Promise<Buckets> {
@@ -30,11 +34,9 @@ export async function fillSample(buckets: Buckets): Promise<void> {
   await put(team, 'empty', new Uint8Array(0))
   await commit(team, entry(deleteChange('small/3')))
   await put(team, 'small/3', noise(40_000))
-  const many = await putChange(team, 'many', noise(100))
-  await commit(
-    team,
-    entry(...Array.from({ length: 3000 }, (_, i) => ({ ...many, key: `many/${i}/${'x'.repeat(150)}` }))),
-  )
+  // Too large for a log: it goes into Content.
+  const many = await putChange(team, 'many', noise(100), { meta: { note: 'x'.repeat(7800) } })
+  await commit(team, entry(...Array.from({ length: 150 }, (_, i) => ({ ...many, key: `many/${i}` }))))
   for (const store of [team, gone, other]) await store.close()
   await buckets.remove('gone')
   await buckets.configure('other', { maxBlobSize: 1_000_000 })
@@ -58,4 +60,64 @@ export async function examine(
   const inspection = { report: (finding: Finding) => void findings.push(finding), pace: async () => undefined }
   const examined = await examineStore({ data, clock, ids, inspection })
   return { examined, findings, damage: findings.filter(({ severity }) => severity === 'damage') }
+}
+
+/** All that a user sees of a store: each bucket, and each version with the hash of the bytes that are read, or the code of the error. */
+export async function contents(directory: string): Promise<Record<string, unknown>> {
+  const buckets = await openSample(directory)
+  const seen: Record<string, unknown> = {}
+  try {
+    for await (const { name, epoch, head, blobs, bytes, options } of buckets.list()) {
+      const store = await buckets.open(name)
+      seen[name] = { epoch, head, blobs, bytes, options }
+      for (const page of await listAll(store, { versions: true, deleted: true, limit: 1000 })) {
+        for (const { key, version, hash, deleted, entry: id } of page.items) {
+          seen[`${name}/${key} ${version}`] = { hash, id, read: deleted ? null : await readable(store, key, version) }
+        }
+      }
+      await store.close()
+    }
+    return seen
+  } finally {
+    await buckets.close()
+  }
+}
+
+async function readable(store: BlobStore, key: string, version: number): Promise<string> {
+  try {
+    return sha256((await bytesOf(store, key, { version })) ?? new Uint8Array(0))
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}
+
+/** Repairs as `blobs doctor --repair` does. */
+export async function repair(data: string, ...from: readonly string[]): Promise<Repaired> {
+  return repairPaced(data, async () => undefined, ...from)
+}
+
+export async function repairPaced(
+  data: string,
+  pace: () => Promise<void>,
+  ...from: readonly string[]
+): Promise<Repaired> {
+  await using places = openPlaces({ env: { HOME: data }, clock, ids })
+  return repairStore({ data, from, places, clock, ids, inspection: { pace } })
+}
+
+/** Changes a store.db with SQL; what is deleted is overwritten too, else a repair finds it. */
+export function alter(directory: string, sql: string): void {
+  const db = new DatabaseSync(join(directory, 'store.db'))
+  db.exec(`PRAGMA secure_delete = ON; ${sql}`)
+  db.close()
+}
+
+/** Inverts a bit of a file. */
+export async function flip(path: string, bit: number): Promise<void> {
+  const file = await open(path, 'r+')
+  const byte = Buffer.alloc(1)
+  await file.read(byte, 0, 1, Math.floor(bit / 8))
+  byte[0] = (byte[0] ?? 0) ^ (1 << (bit % 8))
+  await file.write(byte, 0, 1, Math.floor(bit / 8))
+  await file.close()
 }

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, statfsSync } from 'node:fs'
+import { chmodSync, lstatSync, readdirSync, statfsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { Inspection } from '../../store/contract/findings.ts'
 import { isAside } from './aside.ts'
@@ -11,7 +11,7 @@ const PRIVATE_FILE = 0o600
 
 /** Permissions of all files of the store, room on its disk, what earlier repairs left. Nothing of it is damage. */
 export function checkFiles(directory: string, inspection: Inspection): void {
-  const warn = (code: 'permissions' | 'leftover' | 'space', message: string, remedy: string): void =>
+  const warn = (code: 'permissions' | 'aside' | 'space', message: string, remedy: string): void =>
     inspection.report({ code, severity: 'warning', message, remedy })
   for (const { path, mode } of exposed(directory)) {
     const name = relative(directory, path) || directory
@@ -24,7 +24,7 @@ export function checkFiles(directory: string, inspection: Inspection): void {
   }
   for (const name of readdirSync(directory)) {
     if (isAside(name))
-      warn('leftover', `${name} holds what a repair replaced`, 'delete it when nothing in it is needed any more')
+      warn('aside', `${name} holds what a repair replaced`, 'delete it when nothing in it is needed any more')
   }
   const { bavail, blocks, bsize } = statfsSync(directory)
   if (bavail * bsize < LITTLE_BYTES || bavail < blocks * LITTLE_PART) {
@@ -34,7 +34,7 @@ export function checkFiles(directory: string, inspection: Inspection): void {
 }
 
 /** What others than the owner have any permission for: the folder, and what is in it, but not in what was set aside. */
-export function* exposed(directory: string): Generator<{ readonly path: string; readonly mode: number }, void> {
+function* exposed(directory: string): Generator<{ readonly path: string; readonly mode: number }, void> {
   const { mode } = lstatSync(directory)
   if ((mode & 0o077) !== 0) yield { path: directory, mode }
   for (const item of readdirSync(directory, { withFileTypes: true })) {
@@ -46,4 +46,11 @@ export function* exposed(directory: string): Generator<{ readonly path: string; 
       if (stat !== undefined && (stat.mode & 0o077) !== 0) yield { path, mode: stat.mode }
     }
   }
+}
+
+/** Takes away from others what they should not be able to do with the files of a store; gives how many it were. */
+export function makePrivate(directory: string): number {
+  const found = [...exposed(directory)]
+  for (const { path, mode } of found) chmodSync(path, mode & 0o700)
+  return found.length
 }

@@ -26,6 +26,7 @@ export type FindingCode =
   | 'view'
   | 'permissions'
   | 'leftover'
+  | 'aside'
   | 'space'
 
 /** Who checks, as those see it who do it. */

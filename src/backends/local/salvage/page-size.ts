@@ -1,0 +1,2 @@
+/** Bytes in a page of store.db. */
+export const PAGE = 4096
