@@ -11,6 +11,7 @@ import type { Check } from '../protocol/schema.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
+import { free } from '../store/contract/slabs.ts'
 import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
 import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
@@ -174,18 +175,58 @@ export async function sendStream(
   pieces: AsyncIterable<Uint8Array | string>,
   ahead = 256 * 1024,
 ): Promise<FastifyReply> {
-  const { reply, context } = call
-  reply.raw.setTimeout(context.bounds.unread, () => {
-    call.note(new Error(`nothing of the answer was taken for ${context.bounds.unread} ms`))
-    reply.raw.destroy()
-  })
+  const { reply } = call
+  cutUnread(call)
   reply.send(Readable.from(noting(call, pieces), { objectMode: false, highWaterMark: ahead }))
   await closed(reply.raw)
   return reply
 }
 
+/** The same for bytes whose memory is nobody else's: it is given back as soon as the connection has them. */
+export async function sendBytes(call: Call, pieces: AsyncIterable<Uint8Array>): Promise<FastifyReply> {
+  const { reply, context } = call
+  const { raw } = reply
+  cutUnread(call)
+  reply.hijack()
+  if (context.stopping.aborted) reply.header('connection', 'close')
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value)
+  try {
+    // While one is on its way, the next is made ready.
+    let sent = Promise.resolve()
+    for await (const piece of noting(call, pieces)) {
+      await sent
+      if (raw.destroyed) break
+      sent = sendPiece(raw, piece)
+    }
+    raw.end()
+  } catch {
+    raw.destroy()
+  }
+  await closed(raw)
+  return reply
+}
+
+/** Resolves when the connection has the piece, or is gone. */
+function sendPiece(raw: ServerResponse, piece: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    raw.once('close', resolve)
+    raw.write(piece, (error) => {
+      raw.off('close', resolve)
+      if (!error) free(piece)
+      resolve()
+    })
+  })
+}
+
+function cutUnread({ reply: { raw }, context: { bounds }, note }: Call): void {
+  raw.setTimeout(bounds.unread, () => {
+    note(new Error(`nothing of the answer was taken for ${bounds.unread} ms`))
+    raw.destroy()
+  })
+}
+
 /** What breaks off an answer cannot be told in it any more. */
-async function* noting(call: Call, pieces: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array | string> {
+async function* noting<T>(call: Call, pieces: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* pieces
   } catch (error) {

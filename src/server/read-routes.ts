@@ -5,7 +5,7 @@ import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
-import { type Call, forbid, sendStream, useBucket } from './call.ts'
+import { type Call, forbid, sendBytes, useBucket } from './call.ts'
 import { matches, parseRange } from './conditions.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { countParameter, readQuery } from './query.ts'
@@ -62,14 +62,14 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
   }
   return request.method === 'HEAD'
     ? reply.header('content-length', info.size).send()
-    : sendBytes(call, store, info, range)
+    : answerBytes(call, store, info, range)
 }
 
 function rangeHolds(ifRange: unknown, info: BlobInfo): boolean {
   return ifRange === undefined || ifRange === etagOf(info)
 }
 
-async function sendBytes(
+async function answerBytes(
   call: Call,
   store: BlobStore,
   info: BlobInfo,
@@ -84,7 +84,7 @@ async function sendBytes(
   const length = range === null ? size : range[1] - range[0] + 1
   call.reply.code(range === null ? 200 : 206).header('content-length', length)
   if (range !== null) call.reply.header('content-range', `bytes ${range[0]}-${range[1]}/${size}`)
-  return sendStream(call, resumed(first, pieces))
+  return sendBytes(call, resumed(first, pieces))
 }
 
 async function* resumed(
