@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { writeAtomically } from '../platform/atomic-write.ts'
 import { MAX_FETCH_BYTES } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import { free } from '../store/contract/slabs.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
 import { unlessAborted, until, type TransferContext } from './context.ts'
 import {
@@ -82,7 +83,7 @@ export async function* getItems(
 export async function getFile(context: TransferContext, item: GetItem, range?: Range): Promise<number> {
   const { info, path } = item
   refuseFolder(context.fs, path)
-  const bytes = readBlob(context, info, range)
+  const bytes = spent(readBlob(context, info, range))
   const { mode, mtimeNs } = attributesOf(info.meta)
   try {
     return await writeAtomically(context.fs, context.ids, path, bytes, range ? {} : { mode, mtimeNs })
@@ -99,6 +100,14 @@ export async function* readBlob(context: TransferContext, info: BlobInfo, range?
   for await (const bytes of until(blob.stream, context.signal)) {
     context.progress.add(bytes.length, 0)
     yield bytes
+  }
+}
+
+/** Pieces whose memory is given back when the next is asked for: a large file is written with little of it. */
+async function* spent(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    yield piece
+    free(piece)
   }
 }
 

@@ -87,7 +87,10 @@ export interface Blob {
   readonly info: BlobInfo
   /** First and last byte of `stream` within the blob, inclusive; `[0, -1]` for an empty one. */
   readonly range: readonly [number, number]
-  /** The bytes, verified as they pass: throws `Corrupt` before the bad chunk is handed out, never after the end. */
+  /**
+   * The bytes, verified as they pass: throws `Corrupt` before the bad chunk is handed out, never after the end. The memory of a piece is
+   * its reader's alone.
+   */
   readonly stream: AsyncIterable<Uint8Array>
 }
 

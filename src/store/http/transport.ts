@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { limits } from '../../protocol/limits.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
@@ -63,6 +64,7 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
   const { Agent, request } = httpModule(url.protocol)
   const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
+  if (url.protocol === 'http:') agent.createConnection = connectLean
   const open: Opener = (outgoing, fresh) =>
     request({
       protocol: url.protocol,
@@ -106,6 +108,27 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
 /** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */
 function httpModule(protocol: string) {
   return protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http')
+}
+
+/** Bytes that are read from a connection at once. */
+const READ_BYTES = 256 * 1024
+
+/**
+ * Connects with one buffer for all that is read. Otherwise each 64 KiB get memory of their own, of which the parser of HTTP makes copies:
+ * what waits to be collected would come to tens of MiB.
+ */
+function connectLean(options: NetConnectOpts): Socket {
+  const socket: Socket = connect({
+    ...options,
+    onread: {
+      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      callback: (length, buffer) => {
+        socket.emit('data', buffer.subarray(0, length))
+        return true
+      },
+    },
+  })
+  return socket
 }
 
 function checkOrigin(origin: string): URL {
