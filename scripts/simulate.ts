@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { openCoverage } from '../test/simulation/coverage.ts'
 import { historyOf } from '../test/simulation/history.ts'
 import { failureOf, shrink } from '../test/simulation/run.ts'
+import { SITUATIONS } from '../test/simulation/table.ts'
 
 const HELP = `npm run simulate -- [--seed S] [--runs N] [--keep-going]
 
@@ -40,5 +41,7 @@ for (let run = 0; run < runs; run++) {
 }
 const seconds = (performance.now() - start) / 1000
 for (const [name, count] of coverage.entries()) console.log(`${String(count).padStart(9)}  ${name}`)
+const seen = new Set(coverage.entries().map(([name]) => name))
+for (const name of SITUATIONS) if (!seen.has(name)) console.log(`    never  ${name}`)
 console.log(`${runs} histories from seed ${seed} in ${seconds.toFixed(1)} s, ${failures} of them break a law`)
 process.exit(failures === 0 ? 0 : 1)

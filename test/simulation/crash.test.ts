@@ -57,7 +57,10 @@ function historyWith(
   const { done, power, canExchange } = death
   const base = [deed(0, write('x', 'base of x')), deed(0, write('d/y', 'base of y'))]
   const actions: Action[] = [
-    ...[...base, ...sync(0), ...sync(1), ...sync(0)],
+    ...base,
+    ...sync(0),
+    ...sync(1),
+    ...sync(0),
     ...there.map((one) => deed(1, one)),
     ...sync(1),
     ...here.map((one) => deed(0, one)),

@@ -54,7 +54,7 @@ export function historyOf(seed: number): History {
   const alone = chance.often(0.2)
   const writers = alone ? 1 : devices
   const kinds = chooseKinds(chance, alone)
-  const actions: Action[] = []
+  const actions: Action[] = chance.often(0.6) ? agreement(devices) : []
   const count = 6 + chance.below(chance.often(0.2) ? 40 : 18)
   for (let n = 0; n < count; n++) actions.push(actionOf(chance, { n, devices, writers, kinds }))
   return {
@@ -65,6 +65,20 @@ export function historyOf(seed: number): History {
     retries: chance.often(0.5),
     actions,
   }
+}
+
+/** All devices hold the same files: what happens then is about something that was in sync. */
+function agreement(devices: number): Action[] {
+  const writes = ['x', 'd/y', 'f/1', 'f/2'].map((path): Action => ({
+    type: 'deed',
+    device: 0,
+    deed: { type: 'write', path, text: `base of ${path}`, style: 'rename' },
+  }))
+  const syncs = Array.from({ length: devices }, (_, device): Action[] => [
+    { type: 'sync', device },
+    { type: 'rest', device },
+  ])
+  return [...writes, ...syncs.flat()]
 }
 
 type Kinds = readonly (readonly [kind: Action['type'], weight: number])[]

@@ -1,9 +1,11 @@
 import type { Clock, FileSystem, ReadFile, WriteFile } from '../../src/platform/ports.ts'
 import { systemError } from '../../src/platform/native.ts'
-import type { Database } from '../../src/platform/sqlite.ts'
+import type { Database, Value } from '../../src/platform/sqlite.ts'
+import type { Columns } from '../../src/sync/state/encode.ts'
 import type { Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
 import type { Scheduler } from './scheduler.ts'
+import { situationOf } from './table.ts'
 
 /** Something that happens at an effect of a running process. */
 export type Trap =
@@ -141,7 +143,7 @@ export function openProcess(options: ProcessOptions): Process {
   const ports = { check, effect, maybe: async () => (chance.often(0.1) ? turn() : undefined) }
   return {
     fs: watchedFileSystem(options.fs, ports),
-    db: watchedDatabase(options.db, ports),
+    db: watchedDatabase(options.db, ports, (row) => coverage.count(situationOf(row))),
     clock: {
       now: () => wallTime(scheduler, skew()),
       elapsed: () => scheduler.elapsed(),
@@ -228,7 +230,7 @@ function watchedFileSystem(fs: FileSystem, { check, effect, maybe }: Watching): 
 }
 
 /** SQLite is cut where a transaction ends; what lies below is its own affair. */
-function watchedDatabase(db: Database, { check, effect }: Watching): Database {
+function watchedDatabase(db: Database, { check, effect }: Watching, tell: (row: Columns) => void): Database {
   return {
     ...db,
     exec: (sql) => {
@@ -243,6 +245,17 @@ function watchedDatabase(db: Database, { check, effect }: Watching): Database {
     },
     get: (sql, ...values) => (check(), db.get(sql, ...values)),
     all: (sql, ...values) => (check(), db.all(sql, ...values)),
-    iterate: (sql, ...values) => (check(), db.iterate(sql, ...values)),
+    iterate: <Row>(sql: string, ...values: Value[]) => {
+      check()
+      const rows = db.iterate<Row>(sql, ...values)
+      return sql.includes('WHERE differs') ? tapped(rows, (row) => tell(row as Columns)) : rows
+    },
+  }
+}
+
+function* tapped<T>(items: Iterable<T>, tell: (item: T) => void): Generator<T, undefined> {
+  for (const item of items) {
+    tell(item)
+    yield item
   }
 }

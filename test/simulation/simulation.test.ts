@@ -9,6 +9,11 @@ const HISTORIES = 2000
 const TIME = 40_000
 const FIRST = 1
 
+const KINDS =
+  'action: lose state,action: step clock,action: fill disk,action: restore server,power: ,fault: commit,fault: renameNew,fault: syncGroup,kill: before ,kill: after ,kill: server ,network: request lost,network: answer lost,network: message delayed,network: listing truncated'.split(
+    ',',
+  )
+
 test('whatever happens to simulated machines, every law holds in the end', { timeout: 180_000 }, async () => {
   const coverage = openCoverage()
   const start = performance.now()
@@ -18,6 +23,9 @@ test('whatever happens to simulated machines, every law holds in the end', { tim
     expect(failure, `replay: npm run simulate -- --seed ${seed} --runs 1`).toBeNull()
   }
   expect(seed).toBeGreaterThan(FIRST + 100)
+  const seen = coverage.entries().map(([name]) => name)
+  const missing = KINDS.filter((kind) => !seen.some((name) => name.startsWith(kind)))
+  expect(missing, 'kinds of faults that never came').toEqual([])
 })
 
 test.each(Object.entries(REGRESSIONS))('%s', async (_name, history) => {
