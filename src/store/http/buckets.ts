@@ -6,6 +6,7 @@ import { checkBucketName } from '../contract/keys.ts'
 import type { BucketInfo } from '../contract/types.ts'
 import { ask, askJson, jsonBody } from './client.ts'
 import { asError, discard, problemIn } from './failures.ts'
+import { namesFault } from './page.ts'
 import { httpStore } from './store.ts'
 import { openTransport, type Transport, type TransportOptions } from './transport.ts'
 
@@ -43,9 +44,13 @@ async function* listAll(transport: Transport): AsyncGenerator<BucketInfo, void, 
   for (;;) {
     const path = after === undefined ? ROOT : `${ROOT}?after=${encodeURIComponent(after)}`
     const page = await askJson(transport, { method: 'GET', path }, bucketsAnswer)
+    const names = page.buckets.map(({ name }) => name)
+    const fault = namesFault(names, after, page.complete ? undefined : page.next)
+    if (fault !== null)
+      throw new BlobsError('Unavailable', `${transport.origin} does not answer as a blobs server: ${fault}`)
     yield* page.buckets
     if (page.complete) return
-    if (page.next === undefined || page.next === after) {
+    if (page.next === undefined) {
       throw new BlobsError('Unavailable', `${transport.origin} cut its list of buckets short`)
     }
     after = page.next

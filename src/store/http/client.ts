@@ -4,8 +4,8 @@ import { type Check, Malformed } from '../../protocol/schema.ts'
 import { discard, failureOf, readText, strange, unreachable } from './failures.ts'
 import type { Answer, Outgoing, Transport } from './transport.ts'
 
-/** Largest JSON answer that is read: a full page of the longest keys and metadata stays below. */
-const JSON_BYTES = 256 * 1024 * 1024
+/** Largest JSON answer that is read: a page ends far below, and so do the outcomes of what is sent at once. */
+const JSON_BYTES = 64 * 1024 * 1024
 /** Longest line of a feed. */
 const LINE_BYTES = 1024 * 1024
 

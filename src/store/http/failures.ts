@@ -9,6 +9,9 @@ import type { Answer } from './transport.ts'
 /** What is read of an answer that tells of a failure. */
 const PROBLEM_BYTES = 8 * 1024 * 1024
 
+/** Nobody is told to wait longer, in milliseconds: a server that wants more is asked again. */
+const LONGEST_WAIT = 300_000
+
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
@@ -99,7 +102,7 @@ export function fromProblem(told: Problem, wait?: string): BlobsError {
     ...(bucket === undefined ? {} : { bucket }),
     ...(key === undefined ? {} : { key }),
     ...(conflicts === undefined ? {} : { conflicts }),
-    ...(told.retryAfter === undefined ? retryAfter(wait) : { retryAfter: told.retryAfter }),
+    ...(told.retryAfter === undefined ? retryAfter(wait) : { retryAfter: Math.min(told.retryAfter, LONGEST_WAIT) }),
   })
 }
 
@@ -117,7 +120,9 @@ function withoutProblem(status: number, headers: Answer['headers'], origin: stri
 }
 
 function retryAfter(header: string | undefined): { readonly retryAfter?: number } {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? { retryAfter: Number(header) * 1000 } : {}
+  return header !== undefined && /^\d{1,6}$/.test(header)
+    ? { retryAfter: Math.min(Number(header) * 1000, LONGEST_WAIT) }
+    : {}
 }
 
 /** The whole body as text; throws `Unavailable` for one that is longer. */

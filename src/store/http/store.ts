@@ -6,6 +6,7 @@ import type { ListOptions } from '../contract/types.ts'
 import { askJson } from './client.ts'
 import { fetchAll } from './fetch.ts'
 import { followChanges, readChunksOf } from './follow.ts'
+import { pageFault } from './page.ts'
 import { type Place, readBlob, readHead } from './read.ts'
 import type { Transport } from './transport.ts'
 import { commitAll, missingOf, stageAll } from './write.ts'
@@ -22,12 +23,13 @@ export function httpStore(transport: Transport, bucket: string): BlobStore {
     head: async (key, { version } = {}) => readHead(open(), key, version),
     get: async (key, options = {}) => readBlob(open(), key, options),
     commit: async (entries) => commitAll(open(), entries),
-    list: async (options = {}) =>
-      askJson(
-        open().transport,
-        { method: 'GET', path: `${bucketPath(bucket, 'blobs')}${listQuery(options)}` },
-        pageAnswer,
-      ),
+    list: async (options = {}) => {
+      const path = `${bucketPath(bucket, 'blobs')}${listQuery(options)}`
+      const page = await askJson(open().transport, { method: 'GET', path }, pageAnswer)
+      const fault = pageFault(page, bucket, options)
+      if (fault === null) return page
+      throw new BlobsError('Unavailable', `${transport.origin} does not answer as a blobs server: ${fault}`, { bucket })
+    },
     changes: async function* (options) {
       yield* followChanges(open(), options, closing.signal)
     },

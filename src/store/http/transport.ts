@@ -14,9 +14,13 @@ interface Waits {
   readonly silence: number
   /** For the next sign of life of a live feed. */
   readonly feed: number
+  /** After so much waiting for the pieces of an answer, they must have come at `SLOWEST` on average; not those of a feed. */
+  readonly grace: number
 }
 
-const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000, feed: limits.silence }
+const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000, feed: limits.silence, grace: 60_000 }
+/** Bytes a millisecond: who is slower, up or down, is taken for dead. Slower than any line that is of use. */
+const SLOWEST = 0.5
 /** Connections to one server at once, live feeds aside. */
 const CONNECTIONS = 16
 
@@ -95,7 +99,8 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
         return {
           status: response.statusCode ?? 0,
           headers: response.headers,
-          pieces: () => piecesOf(response, silence, url.origin),
+          pieces: () =>
+            piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace }, url.origin),
         }
       } catch (error) {
         throw unreachable(error, url.origin)
@@ -158,10 +163,14 @@ function isHangUp(error: unknown): boolean {
 
 function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: Waits): Promise<IncomingMessage> {
   const patience = waits.answer + extra
+  // Signs of life put off the other limit: those of one who never comes to an answer must not do so for ever.
+  const longest = patience + lengthOf(body?.pieces ?? []) / SLOWEST
   return new Promise((resolve, reject) => {
     let connecting: NodeJS.Timeout | undefined
+    let answering: NodeJS.Timeout | undefined
     request.on('socket', (socket) => {
       socket.setNoDelay(true)
+      answering = setTimeout(() => request.destroy(new TimedOut('no answer', longest)), longest)
       if (!socket.connecting) return
       connecting = setTimeout(() => request.destroy(new TimedOut('no connection', waits.connect)), waits.connect)
       socket.once('connect', () => clearTimeout(connecting))
@@ -169,9 +178,11 @@ function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: 
     request.setTimeout(patience, () => request.destroy(new TimedOut('no answer', patience)))
     request.on('error', (error) => {
       clearTimeout(connecting)
+      clearTimeout(answering)
       reject(error)
     })
     request.on('response', (response) => {
+      clearTimeout(answering)
       // From here on only the time counts in which somebody waits for a piece.
       request.setTimeout(0)
       // Without a listener, an error of an answer that nobody reads any more would end the process.
@@ -201,23 +212,28 @@ class TimedOut extends Error {
 
 async function* piecesOf(
   response: IncomingMessage,
-  silence: number,
+  { silence, grace }: Pick<Waits, 'silence' | 'grace'>,
   origin: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const signals = ['readable', 'end', 'close', 'error'] as const
   let wake: () => void = () => undefined
   const onSignal = (): void => wake()
   for (const signal of signals) response.on(signal, onSignal)
+  let [bytes, waited] = [0, 0]
   try {
     for (;;) {
       const piece: Buffer | null = response.read()
       if (piece !== null) {
+        bytes += piece.length
         yield piece
         continue
       }
       if (response.readableEnded) break
       if (response.destroyed) throw response.errored ?? new Error('the connection was closed')
+      const started = performance.now()
       if (!(await woken(silence))) throw new TimedOut('nothing more of the answer', silence)
+      waited += performance.now() - started
+      if (waited > grace && bytes / waited < SLOWEST) throw new TimedOut('no more than drops of the answer', waited)
     }
     if (!response.complete) throw new Error('the answer was cut short')
   } catch (error) {
