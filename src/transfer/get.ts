@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { writeAtomically } from '../platform/atomic-write.ts'
+import { sha256 } from '../content/hash.ts'
 import { MAX_FETCH_BYTES } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { free } from '../store/contract/slabs.ts'
@@ -97,6 +98,7 @@ export async function* readBlob(context: TransferContext, info: BlobInfo, range?
   const getting = context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
   const blob = await unlessAborted(getting, context.signal)
   if (!blob) throw gone(context, info)
+  if (blob.info.hash !== info.hash || blob.info.size !== info.size) throw another(context, info)
   for await (const bytes of until(blob.stream, context.signal)) {
     context.progress.add(bytes.length, 0)
     yield bytes
@@ -211,7 +213,8 @@ async function fetchTogether(context: TransferContext, items: readonly GetItem[]
   try {
     for await (const one of until(context.store.fetch(wants), context.signal)) {
       const item = wanted.get(`${one.version}/${one.key}`)
-      if (!item) continue
+      // What the listing told of it: the answer only vouches for itself.
+      if (!item || one.bytes.length !== item.info.size || sha256(one.bytes) !== item.info.hash) continue
       found.set(item, one.bytes)
       context.progress.add(one.bytes.length, 0)
     }
@@ -219,6 +222,13 @@ async function fetchTogether(context: TransferContext, items: readonly GetItem[]
     if (!isBlobsError(error, 'Corrupt')) throw error
   }
   return found
+}
+
+function another(context: TransferContext, { key, version }: BlobInfo): BlobsError {
+  return new BlobsError('Corrupt', `version ${version} of ${context.bucket}/${key} came as other bytes than were listed`, {
+    key,
+    hint: 'nothing of it was kept: get it again',
+  })
 }
 
 function gone(context: TransferContext, info: BlobInfo): BlobsError {

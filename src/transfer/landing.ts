@@ -11,6 +11,8 @@ export function segmentsOf(relativeKey: string): readonly string[] | string {
     if (segment === '' || segment === '.' || segment === '..')
       return `${JSON.stringify(segment)} in it does not name a file`
     if (segment.includes('\0')) return 'it holds a NUL character'
+    // A pairing that comes out of a bucket would have `blobs sync` send the token of this folder elsewhere.
+    if (segment.toLowerCase() === '.blobs') return 'a folder of that name belongs to `blobs sync`'
     if (process.platform === 'win32' && /[\\:]/.test(segment)) return 'this disk cannot hold the name'
     if (Buffer.byteLength(segment) > 255) return 'a name in it is longer than this disk allows'
   }

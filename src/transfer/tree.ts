@@ -19,10 +19,10 @@ const TEMPORARY = /^\..*\.[0-9a-f]{32}\.blobs-tmp$/
  */
 export function* walkTree(fs: FileSystem, root: string, keyPrefix: string): Generator<TreeItem> {
   const stat = fs.lstat(root)
-  if (stat) yield* walk(fs, root, keyPrefix, stat, true)
+  if (stat) yield* walk(fs, root, keyPrefix, stat)
 }
 
-function* walk(fs: FileSystem, folder: string, prefix: string, stat: FileStat, top: boolean): Generator<TreeItem> {
+function* walk(fs: FileSystem, folder: string, prefix: string, stat: FileStat): Generator<TreeItem> {
   let items
   try {
     items = fs.list(folder).sort((a, b) => (a.shown < b.shown ? -1 : 1))
@@ -35,7 +35,7 @@ function* walk(fs: FileSystem, folder: string, prefix: string, stat: FileStat, t
   for (const item of items) {
     const path = join(folder, item.shown)
     if (TEMPORARY.test(item.shown)) continue
-    if (top && item.shown === '.blobs' && fs.lstat(join(path, 'root.json'))) {
+    if (item.shown === '.blobs' && fs.lstat(join(path, 'root.json'))) {
       yield { kind: 'skipped', path, reason: 'it belongs to `blobs sync`' }
       continue
     }
@@ -58,7 +58,7 @@ function* one(fs: FileSystem, path: string, key: string): Generator<TreeItem> {
   if (stat === null) return
   if (stat instanceof Error) yield { kind: 'failed', path, error: stat }
   else if (stat.kind === 'file') yield { kind: 'file', path, key, stat }
-  else if (stat.kind === 'folder') yield* walk(fs, path, `${key}/`, stat, false)
+  else if (stat.kind === 'folder') yield* walk(fs, path, `${key}/`, stat)
   else
     yield {
       kind: 'skipped',
