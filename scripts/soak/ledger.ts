@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** What somebody saved, by the SHA-256 of its bytes: no two saves of a soak have the same. */
-export interface Save {
+interface Save {
   readonly hash: string
   /** Who saved it: a user's name, or `cloud`. */
   readonly writer: string
@@ -34,7 +34,7 @@ export interface Ledger {
   log(): readonly string[]
   counts(): { readonly saves: number; readonly excused: number; readonly witnessed: number }
 }
-export interface Missing {
+interface Missing {
   readonly saves: readonly Save[]
   /** Acknowledged by the bucket and not in its history. */
   readonly acknowledged: readonly { readonly hash: string; readonly path: string }[]

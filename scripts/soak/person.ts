@@ -28,7 +28,7 @@ export function openPerson(given: Omit<Person, 'open' | 'fresh'>, seed: number):
 }
 
 /** The person's own folder: nobody else writes in it. */
-export function ownFolder({ name }: Pick<Person, 'name'>): string {
+function ownFolder({ name }: Pick<Person, 'name'>): string {
   return `own-${name}`
 }
 

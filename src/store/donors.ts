@@ -10,7 +10,7 @@ import type { Backend, BucketPorts, Content } from './ports.ts'
 import type { View } from './view/view.ts'
 
 /** Takes bytes that were found; those that nobody misses are let go. */
-export type Bring = (chunk: Addressed) => Promise<void>
+type Bring = (chunk: Addressed) => Promise<void>
 
 /** A place that may have bytes that are missing elsewhere. */
 export interface Donor {

@@ -1,18 +1,10 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { encodeFrames, type Frame, frameHead } from '../../src/protocol/frames.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import { newId } from '../server/running.ts'
 import { type Fortress, sha } from './fortress.ts'
 
 type Json = unknown
-/** A request as text; `body` is sent as it is. */
-export interface Shape {
-  readonly method: string
-  readonly target: string
-  readonly headers: readonly (readonly [string, string])[]
-  readonly body: Buffer
-}
-
 const chunk = Buffer.from('a chunk that everybody may stage')
 
 /** Requests that are right, one of every route and method: what the others are made of. */

@@ -258,9 +258,9 @@ describe('what goes wrong in the server', () => {
 
   it('after an answer has begun is in the log', async () => {
     await call(root, 'PUT', `${B}/blobs/whole`, { body: 'bytes' })
-    const fail = async function* (): AsyncGenerator<never> {
-      throw new Error('the cause is a loose cable')
-    }
+    const fail = (): AsyncIterable<never> => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the cause is a loose cable')) }),
+    })
     await using own = await broken((store) => ({
       fetch: fail,
       changes: async function* (options) {

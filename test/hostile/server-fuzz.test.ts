@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CAPABILITIES } from '../../src/access/grant.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
@@ -206,7 +206,7 @@ describe('a token', () => {
       0,
       1,
       -1,
-      1e400,
+      Number.POSITIVE_INFINITY,
       '',
       '*',
       'team',

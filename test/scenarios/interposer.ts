@@ -5,7 +5,7 @@ import { openHttpBuckets } from '../../src/store/http/buckets.ts'
 import { running } from '../server/running.ts'
 
 /** Answers a request in the server's place, or gives false to let it through. */
-export type Interposed = (request: IncomingMessage, response: ServerResponse) => boolean
+type Interposed = (request: IncomingMessage, response: ServerResponse) => boolean
 
 /** A real server, and one before it that may answer in its place: what a store over HTTP meets on its way. */
 export interface Interposer {

@@ -162,7 +162,7 @@ export async function failureOf(history: History, coverage: Coverage = openCover
   }
 }
 
-export function kindOf(failure: Error): string {
+function kindOf(failure: Error): string {
   return failure instanceof Violation ? failure.law : failure.message.slice(0, 60)
 }
 

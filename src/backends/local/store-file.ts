@@ -21,7 +21,7 @@ const CHECKPOINT_PAGES = 4096
  * The objects of the database, exactly. Rows of buckets and packs stay for ever, without name or `used` once what they tell of is gone,
  * so their ids are never given again; all others are never changed. So of several rows found in a damaged file none is wrong.
  */
-export const OBJECTS = [
+const OBJECTS = [
   'CREATE TABLE buckets (id INTEGER PRIMARY KEY, name TEXT UNIQUE, sum INTEGER NOT NULL) STRICT',
   `CREATE TABLE log (bucket INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, sum INTEGER NOT NULL,
     PRIMARY KEY (bucket, position)) STRICT, WITHOUT ROWID`,
@@ -174,7 +174,7 @@ export function createTables(db: Database): void {
 }
 
 /** False if the database is new. Throws `NotSupported` or `Corrupt` unless it is one of ours. */
-export function checkFormat(db: Database, directory: string): boolean {
+function checkFormat(db: Database, directory: string): boolean {
   const format = pragma(db, 'user_version')
   if (format > FORMAT) {
     throw new BlobsError('NotSupported', `the store in ${directory} has format ${format}; this blobs knows ${FORMAT}`, {

@@ -12,7 +12,7 @@ export interface Finding {
   readonly key?: string
   readonly version?: number
 }
-export type FindingCode =
+type FindingCode =
   | 'store'
   | 'format'
   | 'database'

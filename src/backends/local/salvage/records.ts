@@ -1,7 +1,7 @@
 import { PAGE } from './page-size.ts'
 
 /** A value of a row; whole numbers only. */
-export type Value = null | number | string | Uint8Array
+type Value = null | number | string | Uint8Array
 /** A row as it stands in a page. `rowid` is null in a table that has none. */
 export interface Row {
   readonly rowid: number | null
