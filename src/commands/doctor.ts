@@ -92,7 +92,8 @@ For a server it says whether it can be reached, takes the token, and has the buc
     }
     const target = args.location === undefined ? null : places.target(args.location)
     const location = flags.data === undefined && !flags.repair ? (target?.location ?? places.here) : ''
-    if (location !== '') return this.checkServer(places, location, target?.bucket ?? '')
+    // Awaited here: the places close when this function ends.
+    if (location !== '') return await this.checkServer(places, location, target?.bucket ?? '')
     if (target !== null) {
       const message = `${JSON.stringify(target.text)} is in the embedded store, which is checked as a whole`
       throw new BlobsError('InvalidRequest', message, { hint: 'blobs doctor' })

@@ -14,6 +14,7 @@ import { copyStore, examine, flip, fillSample, openSample, scratch } from './sam
  * was, read in order of the table and by each index, and so is every byte of every chunk.
  */
 const RUNS = Number(process.env['FLIPS'] ?? 40)
+const TIMEOUT = 30_000 + RUNS * 2000
 let folder: string
 let whole: string
 let spoilt: string
@@ -85,35 +86,47 @@ test('a sample store is whole', async () => {
 })
 
 describe('a flipped bit', () => {
-  test('anywhere in the database is told, or cannot be seen', async () => {
-    const outcomes = new Set<string>()
-    await fc.assert(
-      fc.asyncProperty(place, async (part) => void outcomes.add(await lawHolds('store.db', part))),
-      runs(1),
-    )
-    expect(outcomes).toContain('told')
-  }, 120_000)
+  test(
+    'anywhere in the database is told, or cannot be seen',
+    async () => {
+      const outcomes = new Set<string>()
+      await fc.assert(
+        fc.asyncProperty(place, async (part) => void outcomes.add(await lawHolds('store.db', part))),
+        runs(1),
+      )
+      expect(outcomes).toContain('told')
+    },
+    TIMEOUT,
+  )
 
-  test('anywhere in a page that holds the schema or the buckets is told, or cannot be seen', async () => {
-    const { size } = await stat(join(whole, 'store.db'))
-    await fc.assert(
-      fc.asyncProperty(place, async (part) => void (await lawHolds('store.db', (part * 6 * 4096) / size))),
-      runs(0.7),
-    )
-  }, 120_000)
+  test(
+    'anywhere in a page that holds the schema or the buckets is told, or cannot be seen',
+    async () => {
+      const { size } = await stat(join(whole, 'store.db'))
+      await fc.assert(
+        fc.asyncProperty(place, async (part) => void (await lawHolds('store.db', (part * 6 * 4096) / size))),
+        runs(0.7),
+      )
+    },
+    TIMEOUT,
+  )
 
-  test('anywhere in a pack is told, unless it hits what no one needs', async () => {
-    const packs = (await readdir(join(whole, 'packs'))).filter((name) => name.endsWith('.pack'))
-    expect(packs.length).toBeGreaterThan(2)
-    await fc.assert(
-      fc.asyncProperty(
-        fc.constantFrom(...packs),
-        place,
-        async (name, part) => void (await lawHolds(join('packs', name), part)),
-      ),
-      runs(0.7),
-    )
-  }, 120_000)
+  test(
+    'anywhere in a pack is told, unless it hits what no one needs',
+    async () => {
+      const packs = (await readdir(join(whole, 'packs'))).filter((name) => name.endsWith('.pack'))
+      expect(packs.length).toBeGreaterThan(2)
+      await fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom(...packs),
+          place,
+          async (name, part) => void (await lawHolds(join('packs', name), part)),
+        ),
+        runs(0.7),
+      )
+    },
+    TIMEOUT,
+  )
 
   test('in the first bytes of a pack or the head of a record is told', async () => {
     for (const bit of [0, 63, 64, 100, 8 * (8 + 20), 8 * (8 + 46), 8 * (8 + 51)]) {
@@ -124,26 +137,32 @@ describe('a flipped bit', () => {
     }
   }, 60_000)
 
-  test('anywhere in a view is told, or nobody can see it', async () => {
-    const [view = ''] = await readdir(join(whole, 'views'))
-    const rows = (directory: string): string => {
-      const db = new DatabaseSync(join(directory, 'views', view))
-      const all = ['state', 'entries', 'keys', 'versions'].map((table) => db.prepare(`SELECT * FROM ${table}`).all())
-      db.close()
-      // The name that a view gets when it is made is nobody's business.
-      return sha256(Buffer.from(JSON.stringify(all, (name, value) => (name === 'generation' ? '' : value) as unknown)))
-    }
-    await fc.assert(
-      fc.asyncProperty(place, async (part) => {
-        await copyStore(whole, spoilt)
-        const path = join(spoilt, 'views', view)
-        await flip(path, Math.floor(part * (await stat(path)).size * 8))
-        const { damage } = await examine(spoilt)
-        if (damage.length === 0) expect(rows(spoilt)).toBe(rows(whole))
-      }),
-      runs(0.4),
-    )
-  }, 120_000)
+  test(
+    'anywhere in a view is told, or nobody can see it',
+    async () => {
+      const [view = ''] = await readdir(join(whole, 'views'))
+      const rows = (directory: string): string => {
+        const db = new DatabaseSync(join(directory, 'views', view))
+        const all = ['state', 'entries', 'keys', 'versions'].map((table) => db.prepare(`SELECT * FROM ${table}`).all())
+        db.close()
+        // The name that a view gets when it is made is nobody's business.
+        return sha256(
+          Buffer.from(JSON.stringify(all, (name, value) => (name === 'generation' ? '' : value) as unknown)),
+        )
+      }
+      await fc.assert(
+        fc.asyncProperty(place, async (part) => {
+          await copyStore(whole, spoilt)
+          const path = join(spoilt, 'views', view)
+          await flip(path, Math.floor(part * (await stat(path)).size * 8))
+          const { damage } = await examine(spoilt)
+          if (damage.length === 0) expect(rows(spoilt)).toBe(rows(whole))
+        }),
+        runs(0.4),
+      )
+    },
+    TIMEOUT,
+  )
 })
 
 describe('a flipped bit in the WAL of a store that was killed', () => {
@@ -172,20 +191,24 @@ describe('a flipped bit in the WAL of a store that was killed', () => {
     return (await collect(store.changes({}))).length === written.length + 1
   }
 
-  test('is told, or nothing that was acknowledged is lost', async () => {
-    const image = await killed()
-    await fc.assert(
-      fc.asyncProperty(place, async (part) => {
-        await copyStore(image, spoilt)
-        const path = join(spoilt, 'store.db-wal')
-        await flip(path, Math.floor(part * (await stat(path)).size * 8))
-        const { damage } = await examine(spoilt)
-        if (damage.length > 0) return
-        const buckets = await openSample(spoilt)
-        expect(await allThere(buckets)).toBe(true)
-        await buckets.close()
-      }),
-      runs(0.6),
-    )
-  }, 120_000)
+  test(
+    'is told, or nothing that was acknowledged is lost',
+    async () => {
+      const image = await killed()
+      await fc.assert(
+        fc.asyncProperty(place, async (part) => {
+          await copyStore(image, spoilt)
+          const path = join(spoilt, 'store.db-wal')
+          await flip(path, Math.floor(part * (await stat(path)).size * 8))
+          const { damage } = await examine(spoilt)
+          if (damage.length > 0) return
+          const buckets = await openSample(spoilt)
+          expect(await allThere(buckets)).toBe(true)
+          await buckets.close()
+        }),
+        runs(0.6),
+      )
+    },
+    TIMEOUT,
+  )
 })

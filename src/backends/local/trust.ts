@@ -2,6 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
 import { patiently, type Database } from '../../platform/sqlite.ts'
+import { headProblem, readHeads } from './heads.ts'
 import { packName } from './pack-format.ts'
 import { damaged } from './problems.ts'
 import type { StorePaths } from './store-file.ts'
@@ -19,7 +20,8 @@ interface PackRow {
 }
 
 /**
- * Throws `Corrupt` if the store lacks what its index names: a look at each pack's size, not at its bytes. `thorough` reads the database too.
+ * Throws `Corrupt` if the store lacks what its index names: a look at each pack's size, not at its bytes. `thorough` reads the database too,
+ * and looks for what was acknowledged last in every log.
  * An unreadable file is Node's error.
  */
 export async function checkTrust(paths: StorePaths, db: Database, clock: Clock, thorough: boolean): Promise<void> {
@@ -29,6 +31,10 @@ export async function checkTrust(paths: StorePaths, db: Database, clock: Clock, 
     for (const table of tables) {
       const problem = await look(() => quickCheck(db, table))
       if (problem !== null) throw damaged(paths.directory, `its database store.db does not pass a check: ${problem}`)
+    }
+    for (const { bucket, head } of readHeads(paths)) {
+      const problem = await look(() => headProblem(db, bucket, head))
+      if (problem !== null) throw damaged(paths.directory, problem)
     }
   }
   const packs = await look(() => db.all<PackRow>('SELECT id, used, sum FROM packs'))
