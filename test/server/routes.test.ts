@@ -171,8 +171,8 @@ describe('a blob', () => {
     ['bytes=-3', 206, 'hij', 'bytes 7-9/10'],
     ['bytes=-30', 206, 'abcdefghij', 'bytes 0-9/10'],
     ['bytes=5-500', 206, 'fghij', 'bytes 5-9/10'],
-    ['bytes=10-', 416, '', 'bytes */10'],
-    ['bytes=-0', 416, '', 'bytes */10'],
+    ['bytes=10-', 416, null, 'bytes */10'],
+    ['bytes=-0', 416, null, 'bytes */10'],
     ['bytes=4-2', 200, 'abcdefghij', undefined],
     ['bytes=0-1,3-4', 200, 'abcdefghij', undefined],
     ['lines=1-2', 200, 'abcdefghij', undefined],
@@ -180,7 +180,7 @@ describe('a blob', () => {
   ])('is read by the range %s', async (range, status, text, contentRange) => {
     await put('ranged', 'abcdefghij', { 'if-none-match': '*' })
     const got = await call('GET', '/v1/buckets/team/blobs/ranged', { headers: { range } })
-    expect(got).toMatchObject({ status, text })
+    expect(got).toMatchObject(text === null ? { status, json: { status, code: 'InvalidRequest' } } : { status, text })
     expect(got.headers['content-range']).toBe(contentRange)
   })
 
