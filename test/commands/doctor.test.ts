@@ -225,11 +225,17 @@ describe('a store that cannot be trusted', () => {
 
   test('is not served where a page of its database is damaged, though other commands would not meet it', async () => {
     await fill()
+    await put('pages', 'pages '.repeat(8000))
     const path = join(machine.data, 'store.db')
     const bytes = readFileSync(path)
-    bytes.fill(0x5a, bytes.length - 4096 + 8)
+    // A page that the bytes of a row go on in begins with the number of the next one.
+    const pages = Array.from({ length: bytes.length / 4096 }, (_, index) => index * 4096)
+    const page = pages.find((at) => /^[pages ]+$/.test(bytes.toString('latin1', at + 4, at + 4096)))
+    expect(page).toBeGreaterThan(4096)
+    bytes.writeUInt32BE(0x7fff_ffff, page)
     writeFileSync(path, bytes)
+    expect(await machine.blobs(['cat', 'team/small'])).toMatchObject({ stderr: '', stdout: 'a few bytes' })
     const { code, stderr } = await machine.blobs(['serve', '--data', machine.data, '--port', '0'])
-    expect([code, stderr]).toEqual([9, expect.stringMatching(/does not pass a check|cannot be read/)])
+    expect([code, stderr]).toEqual([9, expect.stringMatching(/does not pass a check/)])
   })
 })
