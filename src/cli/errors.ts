@@ -204,7 +204,7 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   return {
     code: error.code,
     message: redact(message),
-    hint: redact(hintOf(error)),
+    hint: redact(plain(hintOf(error))),
     exitCode: EXIT[error.code],
     retryable: error.retryable,
     ...(key === undefined ? {} : { key }),

@@ -8,6 +8,7 @@ import { unknownWords, viewUnknown } from './unknown-command.ts'
  * failed; what went wrong before a command could start (no such command) is told here, as a usage error.
  */
 export async function main(argv: string[], options: Interfaces.LoadOptions): Promise<void> {
+  process.once('beforeExit', unfinished)
   try {
     const [first, ...rest] = argv
     await run(first === 'help' ? [...rest, '--help'] : argv, options)
@@ -18,7 +19,16 @@ export async function main(argv: string[], options: Interfaces.LoadOptions): Pro
     if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: errorJson(view) })}\n`)
     else process.stderr.write(`${errorText(view)}\n`)
     process.exitCode = view.exitCode
+  } finally {
+    process.off('beforeExit', unfinished)
   }
+}
+
+/** Nothing is left that could happen, and the command is not done: without this it would seem to have succeeded. */
+function unfinished(): void {
+  const view = viewError(new Error('the command came to a stop before it was done'), Date.now(), '')
+  process.stderr.write(`${errorText(view)}\n`)
+  process.exitCode = view.exitCode
 }
 
 /** What to tell about an error that came before any command ran. */

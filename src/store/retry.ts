@@ -130,6 +130,7 @@ async function* resumedBytes(parts: Parts, { info, range, stream: first }: Blob)
       stream = await parts.again(async () => {
         const rest = await parts.store.get(key, { version, range: [at, end] })
         if (rest?.info.hash === hash) return rest.stream
+        if (rest !== null) await leave(rest.stream)
         throw new BlobsError('NotFound', `version ${version} of ${key} went away while it was read`, { key })
       })
     }
@@ -141,6 +142,15 @@ async function* resumedBytes(parts: Parts, { info, range, stream: first }: Blob)
     })
   }
   if (held !== null) yield held
+}
+
+/** Ends a stream that is not wanted: one that nobody reads keeps its connection. */
+async function leave(stream: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const _bytes of stream) break
+  } catch {
+    // It is not wanted in any case.
+  }
 }
 
 /** Items of one entry share a cursor, and a feed starts behind entries: so it starts again before the entry that was being told, and what was told of it is passed over. */

@@ -98,7 +98,10 @@ export async function* readBlob(context: TransferContext, info: BlobInfo, range?
   const getting = context.store.get(info.key, { version: info.version, ...(range ? { range } : {}) })
   const blob = await unlessAborted(getting, context.signal)
   if (!blob) throw gone(context, info)
-  if (blob.info.hash !== info.hash || blob.info.size !== info.size) throw another(context, info)
+  if (blob.info.hash !== info.hash || blob.info.size !== info.size) {
+    await leave(blob.stream)
+    throw another(context, info)
+  }
   for await (const bytes of until(blob.stream, context.signal)) {
     context.progress.add(bytes.length, 0)
     yield bytes
@@ -222,6 +225,15 @@ async function fetchTogether(context: TransferContext, items: readonly GetItem[]
     if (!isBlobsError(error, 'Corrupt')) throw error
   }
   return found
+}
+
+/** Ends a stream that is not wanted: one that nobody reads keeps its connection. */
+async function leave(stream: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const _bytes of stream) break
+  } catch {
+    // It is not wanted in any case.
+  }
 }
 
 function another(context: TransferContext, { key, version }: BlobInfo): BlobsError {

@@ -50,10 +50,27 @@ export async function readBlob(place: Place, key: string, { version, range }: Ge
   try {
     const info = infoOf(place, key, answer)
     const got = rangeOf(answer, info, range, origin)
-    return { info, range: got, stream: verified(place, info, got, answer) }
+    return { info, range: got, stream: ending(verified(place, info, got, answer), answer) }
   } catch (error) {
-    await discard(answer)
+    answer.cancel()
     throw error
+  }
+}
+
+/** Bytes whose answer ends when they are not wanted, also before the first was asked for: a generator does nothing then. */
+function ending(bytes: AsyncGenerator<Uint8Array, void>, answer: Answer): AsyncIterable<Uint8Array> {
+  let begun = false
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        begun = true
+        return bytes.next()
+      },
+      return: () => {
+        if (!begun) answer.cancel()
+        return bytes.return()
+      },
+    }),
   }
 }
 

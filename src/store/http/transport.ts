@@ -52,6 +52,8 @@ export interface Answer {
   readonly headers: IncomingHttpHeaders
   /** The body as it comes. Throws `Unavailable` when it is cut or silent. To be read to its end, or returned from. */
   pieces(): AsyncGenerator<Uint8Array, void, undefined>
+  /** Ends it, however much of it was read: one that is neither read nor ended keeps its connection for ever. */
+  cancel(): void
 }
 
 /** Requests to one server, over connections that are kept. */
@@ -99,6 +101,7 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
         return {
           status: response.statusCode ?? 0,
           headers: response.headers,
+          cancel: () => void response.destroy(),
           pieces: () =>
             piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace }, url.origin),
         }
@@ -167,10 +170,10 @@ function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: 
   const longest = patience + lengthOf(body?.pieces ?? []) / SLOWEST
   return new Promise((resolve, reject) => {
     let connecting: NodeJS.Timeout | undefined
-    let answering: NodeJS.Timeout | undefined
+    // From here on: it may be a while until a connection is free.
+    const answering = setTimeout(() => request.destroy(new TimedOut('no answer', longest)), longest)
     request.on('socket', (socket) => {
       socket.setNoDelay(true)
-      answering = setTimeout(() => request.destroy(new TimedOut('no answer', longest)), longest)
       if (!socket.connecting) return
       connecting = setTimeout(() => request.destroy(new TimedOut('no connection', waits.connect)), waits.connect)
       socket.once('connect', () => clearTimeout(connecting))
