@@ -71,8 +71,8 @@ describe('staging a stream', () => {
     expect(store.altered).toEqual([])
     expect(Math.max(...store.sizes)).toBeLessThanOrEqual(4 * MiB)
     expect(store.sizes.length).toBeLessThan(14)
-    expect(store.atOnce()).toBe(2)
-    expect(slabs.peak()).toBeLessThan(20)
+    expect(store.atOnce()).toBe(3)
+    expect(slabs.peak()).toBeLessThan(26)
     expect(slabs.lent()).toBe(0)
   })
 

@@ -21,12 +21,12 @@ interface SlabsOptions {
 }
 
 export function openSlabs({ most = Number.POSITIVE_INFINITY, kept }: SlabsOptions): Slabs {
-  const free: Uint8Array[] = []
+  const waiting: Uint8Array[] = []
   const line: ((slab: Uint8Array) => void)[] = []
   let lent = 0
   const lend = (): Uint8Array => {
     lent += 1
-    return free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+    return waiting.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
   }
   const serve = (): void => {
     const turn = lent < most ? line.shift() : undefined
@@ -53,7 +53,10 @@ export function openSlabs({ most = Number.POSITIVE_INFINITY, kept }: SlabsOption
       }),
     giveBack: (slabs, untouched) => {
       lent -= slabs.length
-      if (untouched) free.push(...slabs.slice(0, Math.max(0, kept - free.length)))
+      for (const slab of untouched ? slabs : []) {
+        if (waiting.length < kept) waiting.push(slab)
+        else free(slab)
+      }
       serve()
     },
   }

@@ -8,9 +8,9 @@ import { openShelf, openSlabs, type Shelf, type Slabs } from './slabs.ts'
 const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_CHUNKS = 512
 /** While these travel, the next batch is filled. */
-const BATCHES_UNDER_WAY = 2
+const BATCHES_UNDER_WAY = 3
 /** Slabs of as many batches; what lies in one is not divided, so a batch takes some more than its bytes. */
-const SLABS_KEPT = 3 * 6
+const SLABS_KEPT = 4 * 6
 
 export interface Staged {
   /** SHA-256 of the whole. */
@@ -44,8 +44,8 @@ export interface Staging {
 }
 
 /**
- * Brings a stream into a store, so that a commit can name it. Only chunks that the store misses travel, in batches, two under
- * way while the next is cut: about 15 MiB are held, whatever the length. Everything is staged when it resolves; an error of
+ * Brings a stream into a store, so that a commit can name it. Only chunks that the store misses travel, in batches, three
+ * under way while the next is cut: about 20 MiB are held, whatever the length. Everything is staged when it resolves; an error of
  * the source or the store is thrown as it is.
  */
 export async function stageStream(
@@ -64,7 +64,7 @@ export async function stageStream(
 }
 
 /**
- * Opens a staging of many streams; holds about 15 MiB, and 1 MiB for each stream. Nothing has to be closed: what was not flushed is
+ * Opens a staging of many streams; holds about 20 MiB, and 1 MiB for each stream. Nothing has to be closed: what was not flushed is
  * not staged, so `slabs` are to be its own, or as many as it wants.
  */
 export function openStaging(store: Target, options: StagingOptions = {}): Staging {
