@@ -51,7 +51,7 @@ export function retrying(store: BlobStore, options: RetryOptions): BlobStore {
     info: () => again(() => store.info()),
     head: (key, options) => again(() => store.head(key, options)),
     get: async (key, options) => {
-      const blob = await again(() => store.get(key, options))
+      const blob = await again(() => store.get(key, { ...options, readerCompares: true }))
       return blob === null ? null : { ...blob, stream: resumedBytes(parts, blob) }
     },
     commit: (entries, options) => again(() => store.commit(entries, options)),

@@ -65,6 +65,8 @@ export const MAX_FETCH_BYTES = 1024 * 1024
 export interface GetOptions {
   readonly version?: number
   readonly range?: readonly [first: number, last: number]
+  /** The reader compares a whole blob with its hash himself, before he uses the last of it: the store need not do it once more. */
+  readonly readerCompares?: boolean
 }
 export interface CommitOptions {
   /** Re-read bodies of more than one chunk and check them against the blob's hash before appending: for writers whose word is no proof. */
