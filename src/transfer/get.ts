@@ -237,10 +237,14 @@ async function leave(stream: AsyncIterable<unknown>): Promise<void> {
 }
 
 function another(context: TransferContext, { key, version }: BlobInfo): BlobsError {
-  return new BlobsError('Corrupt', `version ${version} of ${context.bucket}/${key} came as other bytes than were listed`, {
-    key,
-    hint: 'nothing of it was kept: get it again',
-  })
+  return new BlobsError(
+    'Corrupt',
+    `version ${version} of ${context.bucket}/${key} came as other bytes than were listed`,
+    {
+      key,
+      hint: 'nothing of it was kept: get it again',
+    },
+  )
 }
 
 function gone(context: TransferContext, info: BlobInfo): BlobsError {
