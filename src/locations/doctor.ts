@@ -1,4 +1,5 @@
 import type { Clock, Ids } from '../platform/ports.ts'
+import { isBlobsError } from '../store/contract/errors.ts'
 import type { Inspection } from '../store/contract/findings.ts'
 
 export interface ExamineOptions {
@@ -32,7 +33,7 @@ export async function examineStore({ data, clock, ids, inspection }: ExamineOpti
     for (const name of (await backend?.names()) ?? []) {
       const ports = (await backend?.open(name)) ?? null
       if (ports === null) continue
-      const { entries, versions } = await checkBucket({
+      const counted = await checkBucket({
         name,
         ports,
         viewDirectory: backend?.viewDirectory ?? data,
@@ -40,17 +41,23 @@ export async function examineStore({ data, clock, ids, inspection }: ExamineOpti
         clock,
         ids,
         inspection,
-      })
+      }).catch(unlessRemoved)
       await Promise.all([ports.log.close(), ports.content.close()])
+      if (counted === null) continue
       count.buckets += 1
-      count.entries += entries
-      count.versions += versions
+      count.entries += counted.entries
+      count.versions += counted.versions
     }
     await checked.finish()
     return count
   } finally {
     await checked.close()
   }
+}
+
+function unlessRemoved(error: unknown): null {
+  if (isBlobsError(error, 'NotFound')) return null
+  throw error
 }
 
 /** Takes permissions for a store's files from others than the owner; gives how many files and folders it were. */

@@ -45,12 +45,15 @@ export interface LostVersion {
 
 /**
  * Reads a bucket's log from its start: every entry can be read, the view that is kept says what the log says, and of every version
- * each chunk is there. Reports what is not so. Throws `NotSupported` for entries of a newer program.
+ * each chunk is there. Reports what is not so. Throws `NotSupported` for entries of a newer program, `NotFound` if the bucket is removed
+ * meanwhile.
  */
 export async function checkBucket(options: BucketCheckOptions): Promise<BucketCount> {
   const { name, inspection } = options
-  const report = (code: Finding['code'], message: string): void =>
-    inspection.report({ code, severity: 'damage', message, remedy: REPAIR, bucket: name })
+  const report: Report = async (found) => {
+    await checkThere(options.ports)
+    inspection.report({ severity: 'damage', remedy: REPAIR, bucket: name, ...found })
+  }
   const path = viewPath(options.viewDirectory, `check-${options.ids.next()}`)
   const fresh = await openView({ path, bucket: name, clock: options.clock, ids: options.ids })
   try {
@@ -60,7 +63,7 @@ export async function checkBucket(options: BucketCheckOptions): Promise<BucketCo
       const { key, version } = info
       const more = hashes.length > 1 ? ` and ${hashes.length - 1} more` : ''
       const message = `${name}/${key} version ${version} cannot be read: chunk ${hashes[0] ?? ''}${more} is lost`
-      inspection.report({ code: 'content', severity: 'damage', message, remedy: BRING, bucket: name, key, version })
+      await report({ code: 'content', message, remedy: BRING, key, version })
     }
     return { entries, versions }
   } finally {
@@ -69,7 +72,16 @@ export async function checkBucket(options: BucketCheckOptions): Promise<BucketCo
   }
 }
 
-type Report = (code: Finding['code'], message: string) => void
+type Report = (found: Pick<Finding, 'code' | 'message'> & Partial<Finding>) => Promise<void>
+
+/** Throws `NotFound` if the bucket was removed: then it is no wonder that something is missing. */
+async function checkThere(ports: BucketPorts): Promise<void> {
+  try {
+    await epochOf(ports.log)
+  } catch (error) {
+    if (!isBlobsError(error, 'Corrupt')) throw error
+  }
+}
 
 /** Reads the log into the fresh view, and compares that with the kept one on the way; gives the number of entries. */
 async function rebuild(options: BucketCheckOptions, fresh: View, path: string, report: Report): Promise<number> {
@@ -94,11 +106,11 @@ async function rebuild(options: BucketCheckOptions, fresh: View, path: string, r
     }
     if (open) {
       const message = `the view of bucket ${name} has read up to entry ${comparison?.position}, but the log ends at ${fresh.state().position}: entries were lost, or an older store.db was put back`
-      inspection.report({ code: 'view', severity: 'warning', message, remedy: REPAIR, bucket: name })
+      await report({ code: 'view', severity: 'warning', message })
     }
   } catch (error) {
     if (!isBlobsError(error, 'Corrupt')) throw error
-    report('log', `the log of bucket ${name} cannot be read to its end: ${error.message}`)
+    await report({ code: 'log', message: `the log of bucket ${name} cannot be read to its end: ${error.message}` })
   } finally {
     comparison?.close()
   }
@@ -116,7 +128,7 @@ async function hold(
     return await patiently(clock, () => openComparison(kept, path))
   } catch (error) {
     if (sqliteProblem(error) !== 'corrupt') throw error
-    report('view', `the view of bucket ${name} cannot be read`)
+    await report({ code: 'view', message: `the view of bucket ${name} cannot be read` })
     return null
   }
 }
@@ -130,14 +142,18 @@ async function compare(
   if (comparison === null) return
   const { position, entry } = fresh.state()
   if (position !== comparison.position || entry !== comparison.entry) {
-    return report('view', `the view of bucket ${name} has read another log`)
+    return report({ code: 'view', message: `the view of bucket ${name} has read another log` })
   }
   try {
     const difference = await patiently(clock, () => comparison.difference())
-    if (difference !== null) report('view', `the view of bucket ${name} does not say what its log says: ${difference}`)
+    if (difference !== null)
+      await report({
+        code: 'view',
+        message: `the view of bucket ${name} does not say what its log says: ${difference}`,
+      })
   } catch (error) {
     if (sqliteProblem(error) !== 'corrupt') throw error
-    report('view', `the view of bucket ${name} cannot be read`)
+    await report({ code: 'view', message: `the view of bucket ${name} cannot be read` })
   }
 }
 
