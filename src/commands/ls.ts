@@ -5,7 +5,8 @@ import { openPlaces, type Places } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo, BucketInfo } from '../store/contract/types.ts'
-import { folderOf, listPages, lookUp, versionsOf } from '../transfer/listing.ts'
+import { listPages } from '../store/contract/pages.ts'
+import { folderOf, lookUp, versionsOf } from '../transfer/listing.ts'
 
 export default class Ls extends BlobsCommand {
   static override summary = 'List buckets, or what is in a bucket or folder.'
@@ -87,7 +88,7 @@ Names are shown relative to the folder; --json has whole keys.`
     const options = { prefix, ...(flags.recursive ? {} : { delimiter: '/' as const }) }
     const past = flags.versions ? { versions: true, deleted: true } : {}
     let some = folder
-    for await (const page of listPages(context, { ...options, ...past })) {
+    for await (const page of listPages(context.store, { ...options, ...past })) {
       this.signal.throwIfAborted()
       some ||= page.items.length + page.prefixes.length > 0
       this.show(merge(page.items, page.prefixes, prefix))

@@ -1,26 +1,13 @@
 import { BlobsError } from '../store/contract/errors.ts'
-import type { BlobInfo, ListItem, ListOptions, Page } from '../store/contract/types.ts'
+import { listPages } from '../store/contract/pages.ts'
+import type { BlobInfo, ListItem, ListOptions } from '../store/contract/types.ts'
 import type { TransferContext } from './context.ts'
 
 /** A bucket to read from. */
 export type Reading = Pick<TransferContext, 'store' | 'bucket' | 'show'>
 
-/** Pages of a listing, to its end. A listing that is cut short is `Unavailable`, never taken for complete. */
-export async function* listPages(context: Reading, options: ListOptions): AsyncGenerator<Page> {
-  let after = options.after
-  for (;;) {
-    const page = await context.store.list({ ...options, ...(after === undefined ? {} : { after }) })
-    yield page
-    if (page.complete) return
-    if (page.next === undefined || page.next === after) {
-      throw new BlobsError('Unavailable', `the listing of ${context.bucket} was cut short`, { bucket: context.bucket })
-    }
-    after = page.next
-  }
-}
-
 export async function* listAll(context: Reading, options: ListOptions): AsyncGenerator<ListItem> {
-  for await (const page of listPages(context, options)) yield* page.items
+  for await (const page of listPages(context.store, options)) yield* page.items
 }
 
 /** What a key names: a blob (or its tombstone), and whether a folder of that name has live blobs in it. */
@@ -47,7 +34,7 @@ export function folderOf(key: string): string {
 /** The versions of one key, newest first; empty when it never was. */
 export async function versionsOf(context: Reading, key: string): Promise<readonly BlobInfo[]> {
   const versions: BlobInfo[] = []
-  for await (const page of listPages(context, { prefix: key, versions: true, deleted: true, limit: 100 })) {
+  for await (const page of listPages(context.store, { prefix: key, versions: true, deleted: true, limit: 100 })) {
     // The key itself sorts before all the longer ones.
     versions.push(...page.items.filter((item) => item.key === key))
     if (page.items.some((item) => item.key !== key)) break

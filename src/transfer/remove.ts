@@ -1,8 +1,9 @@
 import { BlobsError } from '../store/contract/errors.ts'
+import { listPages } from '../store/contract/pages.ts'
 import type { BlobInfo, DeleteChange } from '../store/contract/types.ts'
 import { commitEach } from './commit.ts'
 import type { TransferContext } from './context.ts'
-import { folderOf, listPages, lookUp, requireBlob } from './listing.ts'
+import { folderOf, lookUp, requireBlob } from './listing.ts'
 
 export interface RemoveOptions {
   readonly recursive: boolean
@@ -33,7 +34,7 @@ export async function* removeTarget(
   if (!live && !folder) await requireBlob(context, key)
   if (live) yield* removeAll(context, [blob], options.dryRun)
   if (!folder) return
-  for await (const page of listPages(context, { prefix: folderOf(key), limit: 1000 })) {
+  for await (const page of listPages(context.store, { prefix: folderOf(key), limit: 1000 })) {
     context.signal.throwIfAborted()
     yield* removeAll(context, page.items, options.dryRun)
   }

@@ -1,6 +1,7 @@
 import type { Database } from '../../platform/sqlite.ts'
 import type { BlobStore } from '../../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import { listPages } from '../../store/contract/pages.ts'
 import type { FeedItem, ListItem } from '../../store/contract/types.ts'
 import type { Path } from '../core/types.ts'
 import { getMeta, setMeta, write } from '../state/open.ts'
@@ -62,34 +63,20 @@ async function link(options: CatchUpOptions): Promise<void> {
   const { bucket, db, ignores } = options
   write(db, () => beginListing(db))
   const prefix = bucket.prefix === '' ? '' : `${bucket.prefix}/`
-  let first: string | null = null
-  for (let after: string | undefined; ;) {
-    const page = await bucket.store.list({
-      prefix,
-      limit: PAGE,
-      digests: true,
-      ...(after === undefined ? {} : { after }),
-    })
+  let cursor = ''
+  for await (const page of listPages(bucket.store, { prefix, limit: PAGE, digests: true })) {
     // What later pages saw and the first did not is told once more by the changes since the first.
-    first ??= page.cursor
+    if (cursor === '') cursor = page.cursor
     write(db, () => addListed(db, listedOf(bucket, page.items), ignores))
-    if (page.complete) break
-    if (page.next === undefined || options.signal?.aborted) throw cutShort(options)
-    after = page.next
+    if (options.signal?.aborted && !page.complete) {
+      throw new BlobsError('Unavailable', 'stopped while listing the bucket')
+    }
   }
-  const cursor = first
   write(db, () => {
     finishListing(db)
     setMeta(db, 'cursor', cursor)
   })
   await follow(options, cursor)
-}
-
-function cutShort(options: CatchUpOptions): Error {
-  if (options.signal?.aborted) return new BlobsError('Unavailable', 'stopped while listing the bucket')
-  return new BlobsError('Unavailable', 'the listing of the bucket was cut short', {
-    hint: 'it proves nothing; try again',
-  })
 }
 
 function listedOf(bucket: Bucket, items: readonly ListItem[]): ListedItem[] {

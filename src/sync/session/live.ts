@@ -25,6 +25,8 @@ const RESCAN = 300_000
 const DEGRADED_RESCAN = 15_000
 const FIRST_RETRY = 250
 const LONGEST_RETRY = 30_000
+/** After so long without trouble, the next trouble is a new one. */
+const CALM = 10_000
 const ROOT_RETRY = 2_000
 const SUSPENDED_RETRY = 30_000
 /** A file that somebody writes to is looked at again so often. */
@@ -36,17 +38,25 @@ export async function keepInSync(options: LiveOptions, signal: AbortSignal): Pro
   const machine = openMachine(options.onState)
   const wants = openWants(session.ports.clock)
   const watching = await openWatching(options, wants)
+  const { clock, onEvent } = session.ports
   let tries = 0
+  let offline = false
+  let proved: number | null = null
   try {
     while (!signal.aborted) {
       try {
         await prove(options, machine, signal)
-        if (tries > 0) session.ports.onEvent({ type: 'online' })
-        tries = 0
+        if (offline) onEvent({ type: 'online' })
+        offline = false
+        proved = clock.elapsed()
         await follow(options, machine, wants, watching, signal)
       } catch (error) {
-        if (!signal.aborted && !(tries === 0 && isAnotherHistory(error))) {
-          await waitOut(options, machine, wants, error, tries++, signal)
+        // Only what went well for a while is tried at once again: else a feed that ends each time would keep us busy.
+        if (proved !== null && clock.elapsed() - proved > CALM) tries = 0
+        proved = null
+        if (!signal.aborted && !(tries++ === 0 && isAnotherHistory(error))) {
+          offline = true
+          await waitOut(options, machine, wants, error, tries - 1, signal)
         }
       }
     }
