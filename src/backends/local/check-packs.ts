@@ -58,9 +58,10 @@ function fault(code: Finding['code'], message: string): Finding {
   return { code, severity: 'damage', message, remedy: REPAIR }
 }
 
+/** True if the pack was dropped while we looked. */
 async function isGone({ store, clock }: PackCheck, pack: number): Promise<boolean> {
-  const row = await patiently(clock, () => store.db.get<PackRow>('SELECT used FROM packs WHERE id = ?', pack))
-  return row?.used === null && packProblem(store, { ...row, id: pack }) === null
+  const row = await patiently(clock, () => store.db.get<PackRow>('SELECT id, used, sum FROM packs WHERE id = ?', pack))
+  return row?.used === null && packProblem(store, row) === null
 }
 
 async function hasRow({ store, clock }: PackCheck, pack: number): Promise<boolean> {
@@ -77,7 +78,9 @@ async function checkPack(check: PackCheck, id: number): Promise<void> {
     named.set(row.place, row)
   }
   // After the rows: what they name is below it.
-  const row = await patiently(clock, () => store.db.get<PackRow>('SELECT used FROM packs WHERE id = ?', id))
+  const row = await patiently(clock, () =>
+    store.db.get<Pick<PackRow, 'used'>>('SELECT used FROM packs WHERE id = ?', id),
+  )
   const used = row?.used ?? 0
   if (used === 0 && named.size === 0) return
   const file = await openPackFile(join(store.packs, packName(id)))
