@@ -260,6 +260,48 @@ test('a path that the token does not allow is listed, and the others go on', asy
   expect(existsSync(join(a.root, 'no/secret.txt'))).toBe(true)
 })
 
+test('a renamed file whose old name may not be deleted arrives at its new one', async () => {
+  a.write('kept.txt', 'the same bytes')
+  await settle(a, b)
+  renameSync(join(a.root, 'kept.txt'), join(a.root, 'named.txt'))
+  const summary = await a.sync({
+    wrap: (store) => ({
+      ...store,
+      commit: async (entries, options) => {
+        const bad = entries.flatMap((entry) => entry.changes).find((change) => change.type === 'delete')
+        if (bad) throw new BlobsError('Forbidden', 'not yours', { key: bad.key })
+        return store.commit(entries, options)
+      },
+    }),
+  })
+  expect(summary.failed).toMatchObject([{ path: 'kept.txt', code: 'forbidden' }])
+  await b.sync()
+  expect(b.tree()).toEqual({ 'kept.txt': 'the same bytes', 'named.txt': 'the same bytes' })
+})
+
+test('a rename of what was edited elsewhere meanwhile keeps both: the edit at its name, the bytes at the new one', async () => {
+  a.write('doc.txt', 'first')
+  await settle(a, b)
+  b.write('doc.txt', 'edited')
+  renameSync(join(a.root, 'doc.txt'), join(a.root, 'moved.txt'))
+  let late = true
+  await a.sync({
+    wrap: (store) => ({
+      ...store,
+      commit: async (entries, options) => {
+        if (late) {
+          late = false
+          await b.sync()
+        }
+        return store.commit(entries, options)
+      },
+    }),
+  })
+  await settle(a, b)
+  expect(a.tree()).toEqual({ 'doc.txt': 'edited', 'moved.txt': 'first' })
+  expect(b.tree()).toEqual(a.tree())
+})
+
 test('one blob that cannot be fetched is listed, and the others come', async () => {
   many(a, 4)
   a.write('bad.txt', 'bad bytes')
