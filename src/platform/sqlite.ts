@@ -50,16 +50,6 @@ export function readDatabase(path: string): Database {
   return wrap(connection)
 }
 
-/**
- * A database in memory that starts as `image` (null: empty). `image()` gives what is committed at that moment, which is what a killed
- * process would leave behind.
- */
-export function openImage(image: Uint8Array | null): { readonly db: Database; image(): Uint8Array } {
-  const connection = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
-  if (image !== null) connection.deserialize(image)
-  return { db: wrap(connection), image: () => connection.serialize() }
-}
-
 function wrap(connection: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {

@@ -1,4 +1,3 @@
-import { openImage } from '../../src/platform/sqlite.ts'
 import type { Clock, Ids } from '../../src/platform/ports.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
@@ -19,6 +18,7 @@ import { openPerson, ROOT, type Person } from './person.ts'
 import { Killed, openProcess, stamp, wallTime, type Process } from './process.ts'
 import { openScheduler, type Scheduler } from './scheduler.ts'
 import { openServer, type Server } from './server.ts'
+import { takeState } from './state-pool.ts'
 
 const STATE = '/home/state'
 
@@ -55,6 +55,8 @@ export interface Device {
   approve(): Promise<number>
   /** Files of the folder without `.blobs`. */
   tree(): Map<string, string>
+  /** Nothing of it is used any more. */
+  close(): void
 }
 
 export interface World {
@@ -67,6 +69,8 @@ export interface World {
   setNetwork(rate: number): void
   /** Resolves when no message is under way any more. */
   calm(): Promise<void>
+  /** Ends it, with whatever is under way. */
+  close(): void
 }
 
 export async function openWorld(options: WorldOptions): Promise<World> {
@@ -100,6 +104,9 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       await scheduler.finish(Promise.all(messages))
       messages = []
     },
+    close: () => {
+      for (const device of devices) device.close()
+    },
   }
 }
 
@@ -122,7 +129,6 @@ interface DeviceOptions extends WorldOptions {
 interface Running {
   readonly process: Process
   readonly agent: Agent
-  readonly image: () => Uint8Array
 }
 
 async function openDevice(options: DeviceOptions): Promise<Device> {
@@ -131,19 +137,18 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
   const disk = openMemoryDisk({ ...options, now: () => stamp(scheduler, skew) })
   await furnish(disk, options)
   const person = openPerson(name, disk, accounts)
-  let image: Uint8Array | null = null
+  const state = takeState()
   let running: Running | null = null
   let work: Promise<void> | null = null
   let unexplained: unknown = null
 
   const start = (): Running => {
-    const opened = openImage(image)
-    const process = openProcess({ fs: disk.fs, db: opened.db, chance, scheduler, coverage, skew: () => skew })
-    return { process, agent: openAgentIn(options, process), image: opened.image }
+    const process = openProcess({ fs: disk.fs, db: state.db, chance, scheduler, coverage, skew: () => skew })
+    return { process, agent: openAgentIn(options, process) }
   }
   const stop = (): void => {
     if (running === null) return
-    image = running.image()
+    state.cut()
     if (running.process.lostPower() && disk.powerLoss(chance) > 0) coverage.count('power: unsynced writes vanished')
     running = null
   }
@@ -184,7 +189,7 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     loseState: async () => {
       running?.process.kill()
       await rest()
-      image = null
+      state.lose()
     },
     stepClock: (milliseconds) => void (skew += milliseconds),
     sync: () => scheduler.finish(once()),
@@ -199,6 +204,11 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
         found.set(path, bytes === null ? '' : `${note}${Buffer.from(bytes).toString('latin1')}`)
       }
       return found
+    },
+    close: () => {
+      running?.process.kill()
+      running = null
+      state.release()
     },
   }
 }
