@@ -25,6 +25,11 @@ export async function authorize(request: IncomingMessage, verify: Verifier): Pro
   if (token === undefined) {
     throw new BlobsError('Unauthenticated', 'the Authorization header is not of the form Bearer TOKEN')
   }
+  return admit(token, verify)
+}
+
+/** The grant of a token, however it came; throws `Unauthenticated`. */
+async function admit(token: string, verify: Verifier): Promise<Grant> {
   const verdict = await verify(token)
   if (verdict.ok) return verdict.grant
   throw new BlobsError('Unauthenticated', REASONS[verdict.reason], { hint: 'ask for a new token' })

@@ -5,6 +5,7 @@ import { BlobsError } from '../store/contract/errors.ts'
 import type { FeedItem } from '../store/contract/types.ts'
 import { type Call, forbid, sendStream, useBucket } from './call.ts'
 import { eventsFormat, feedText, ndjsonFormat } from './feed.ts'
+import { watchGrant } from './grant-end.ts'
 import { problemOf } from './problems.ts'
 import { flagParameter, readQuery, textParameter } from './query.ts'
 
@@ -88,9 +89,7 @@ function feedLifetime({ context, grant, reply }: Call): Lifetime {
   }
   const stop = (): void => end(new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 }))
   const gone = (): void => end(null)
-  const expire = (): void =>
-    end(new BlobsError('Unauthenticated', 'the token has expired', { hint: 'ask for a new token' }))
-  const timer = grant.expires === null ? null : at(grant.expires, context.now, expire)
+  const unwatch = watchGrant(grant, context.now, end)
   context.stopping.addEventListener('abort', stop)
   reply.raw.on('close', gone)
   if (context.stopping.aborted) stop()
@@ -98,18 +97,9 @@ function feedLifetime({ context, grant, reply }: Call): Lifetime {
     signal: controller.signal,
     reason: () => reason,
     end: () => {
-      timer?.()
+      unwatch()
       context.stopping.removeEventListener('abort', stop)
       reply.raw.off('close', gone)
     },
   }
-}
-
-/** Calls at a time that may lie beyond what a timer takes; returns how to cancel it. */
-function at(time: number, now: () => number, fn: () => void): () => void {
-  const longest = 2 ** 31 - 1
-  const step = (): NodeJS.Timeout =>
-    setTimeout(() => (now() >= time ? fn() : (timer = step())), Math.min(Math.max(time - now(), 0), longest))
-  let timer = step()
-  return () => clearTimeout(timer)
 }
