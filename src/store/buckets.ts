@@ -1,4 +1,5 @@
 import type { Clock, Ids } from '../platform/ports.ts'
+import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkOptions } from './accept.ts'
 import type { Buckets } from './contract/blob-store.ts'
 import { BlobsError, isBlobsError } from './contract/errors.ts'
@@ -15,12 +16,14 @@ export interface BucketsOptions {
   readonly backend: Backend
   readonly clock: Clock
   readonly ids: Ids
+  /** Where the backend's views are; this machine's unless given. */
+  readonly disk?: StoreDisk
   /** Short name of this device, for entries that do not name one. */
   readonly device?: string
 }
 
 /** The buckets of a backend. A bucket that is open is opened once, however many callers use it. */
-export function openBuckets({ backend, clock, ids, device }: BucketsOptions): Buckets {
+export function openBuckets({ backend, clock, ids, disk, device }: BucketsOptions): Buckets {
   const stores = openStores(async (name) => {
     const ports = await portsOf(backend, name)
     const { promises, viewDirectory } = backend
@@ -31,6 +34,7 @@ export function openBuckets({ backend, clock, ids, device }: BucketsOptions): Bu
       promises,
       clock,
       ids,
+      ...(disk === undefined ? {} : { disk }),
       ...(device === undefined ? {} : { device }),
     })
   })
@@ -69,7 +73,7 @@ export function openBuckets({ backend, clock, ids, device }: BucketsOptions): Bu
       // Those who have it open learn it from the log.
       stores.forget(name)
       if (!(await backend.remove(name))) throw await notFound(backend, name)
-      if (backend.viewDirectory !== null && epoch !== null) removeView(viewPath(backend.viewDirectory, epoch))
+      if (backend.viewDirectory !== null && epoch !== null) removeView(viewPath(backend.viewDirectory, epoch), disk)
     },
     configure: (name, options) => using(name, (store) => store.configure(options)),
     open: async (name) => {

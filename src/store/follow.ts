@@ -1,6 +1,7 @@
 import { sha256 } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { patiently } from '../platform/sqlite.ts'
+import type { StoreDisk } from '../platform/store-disk.ts'
 import { BlobsError } from './contract/errors.ts'
 import { decodeEntry, type Entry, type EntryPointer } from './entry.ts'
 import type { BucketPorts, Placed, Position } from './ports.ts'
@@ -36,12 +37,14 @@ export interface FollowerOptions {
   readonly epoch: string
   readonly clock: Clock
   readonly ids: Ids
+  /** Where the view is; this machine's unless given. */
+  readonly disk?: StoreDisk
 }
 
 export async function openFollower(options: FollowerOptions): Promise<Follower> {
-  const { ports, clock } = options
+  const { ports, clock, ids, disk } = options
   const path = options.viewDirectory === null ? null : viewPath(options.viewDirectory, options.epoch)
-  const kept = await keepView({ path, bucket: options.name, clock, ids: options.ids })
+  const kept = await keepView({ path, bucket: options.name, clock, ids, ...(disk === undefined ? {} : { disk }) })
   let doubted = true
   let checked = 0
   let failure: unknown = null

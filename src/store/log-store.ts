@@ -1,5 +1,6 @@
 import type { ByteRange } from '../content/body.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
+import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkChunks, checkHashes, readBlob, readMany, refsOf } from './bodies.ts'
 import { openCommitter, type Committer } from './commit.ts'
 import type { BlobStore, GetOptions } from './contract/blob-store.ts'
@@ -24,6 +25,8 @@ export interface LogStoreOptions {
   readonly promises: BackendPromises
   readonly clock: Clock
   readonly ids: Ids
+  /** Where the view is; this machine's unless given. */
+  readonly disk?: StoreDisk
   /** Who writes entries that do not say. */
   readonly author?: string
   readonly device?: string

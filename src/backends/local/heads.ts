@@ -1,9 +1,7 @@
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Database } from '../../platform/sqlite.ts'
 import type { Position } from '../../store/ports.ts'
-import { createPrivate } from '../../platform/private-files.ts'
 import type { StorePaths } from './store-file.ts'
 
 /** The last entry of a bucket that was acknowledged, as far as it was noted. */
@@ -24,15 +22,20 @@ export interface HeadNote {
 
 /** Nothing is opened before the first write. */
 export function openHeadNote(paths: StorePaths, bucket: number): HeadNote {
-  let file: number | null = null
+  const { disk } = paths
+  let file: ReturnType<StorePaths['disk']['openNote']> | null = null
+  const open = (path: string): NonNullable<typeof file> => {
+    disk.create(path)
+    return disk.openNote(path)
+  }
   return {
     write: (head) => {
-      file ??= openFile(headPath(paths, bucket))
+      file ??= open(headPath(paths, bucket))
       // One call, always as long: whoever reads it sees the old line or the new one.
-      writeSync(file, encode(head), 0)
+      file.write(encode(head))
     },
     close: () => {
-      if (file !== null) closeSync(file)
+      file?.close()
       file = null
     },
   }
@@ -40,17 +43,13 @@ export function openHeadNote(paths: StorePaths, bucket: number): HeadNote {
 
 /** What was noted; null for nothing, 'unreadable' for what is no note. */
 export function readHead(paths: StorePaths, bucket: number): Head | null | 'unreadable' {
-  try {
-    return decode(readFileSync(headPath(paths, bucket), 'latin1'))
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
+  const text = paths.disk.readText(headPath(paths, bucket))
+  return text === null ? null : decode(text)
 }
 
 /** What is noted of each bucket; notes that cannot be read are left out. */
 export function readHeads(paths: StorePaths): readonly { readonly bucket: number; readonly head: Head }[] {
-  const buckets = readdirSync(paths.heads).map(Number).filter(Number.isSafeInteger)
+  const buckets = paths.disk.names(paths.heads).map(Number).filter(Number.isSafeInteger)
   return buckets.flatMap((bucket) => {
     const head = readHead(paths, bucket)
     return head === null || head === 'unreadable' ? [] : [{ bucket, head }]
@@ -72,11 +71,6 @@ export function headProblem(db: Database, bucket: number, head: Head): string | 
 
 export function headPath({ heads }: StorePaths, bucket: number): string {
   return join(heads, String(bucket))
-}
-
-function openFile(path: string): number {
-  createPrivate(path)
-  return openSync(path, 'r+')
 }
 
 /** Position, checksum of the row, and CRC-32 of what is before it: 16 digits, 8 and 8 hex digits. */

@@ -1,12 +1,10 @@
-import { rmSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
-import { tryLock, type Database } from '../../platform/sqlite.ts'
+import type { Database } from '../../platform/sqlite.ts'
 import type { Backend } from '../../store/ports.ts'
 import { addBucket, findBucket, type BucketRow } from './bucket.ts'
 import { localContent } from './content.ts'
-import { createPrivate } from '../../platform/private-files.ts'
 import { headPath } from './heads.ts'
 import { checkHead, localLog, MAX_ENTRY_BYTES } from './log.ts'
 import { packName } from './pack-format.ts'
@@ -113,7 +111,7 @@ async function clearRemoved(store: StoreFile, transactions: Transactions): Promi
     // A name that was lost by damage is no order to delete.
     if (sum !== bucketSum(id, null)) continue
     while (!(await transactions.write(0, () => clear(id)))) await setImmediate()
-    rmSync(headPath(store, id), { force: true })
+    store.disk.remove(headPath(store, id))
   }
   if (removed.length > 0) await dropEmptyPacks(store, transactions)
 }
@@ -131,15 +129,15 @@ async function dropEmptyPacks(store: StoreFile, transactions: Transactions): Pro
   const empty = 'used IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.pack = packs.id)'
   const packs = await transactions.read(() => db.all<{ id: number }>(`SELECT id FROM packs WHERE ${empty}`))
   for (const { id } of packs) {
-    createPrivate(lockPath(store, id))
-    const release = tryLock(lockPath(store, id))
+    store.disk.create(lockPath(store, id))
+    const release = store.disk.tryLock(lockPath(store, id))
     if (release === null) continue
     try {
       const dropped = await transactions.write(0, () =>
         db.run(`UPDATE packs SET used = NULL, sum = ? WHERE id = ? AND ${empty}`, packSum(id, null), id),
       )
       if (dropped.changes > 0) {
-        for (const path of [join(store.packs, packName(id)), lockPath(store, id)]) rmSync(path, { force: true })
+        for (const path of [join(store.packs, packName(id)), lockPath(store, id)]) store.disk.remove(path)
       }
     } finally {
       release()

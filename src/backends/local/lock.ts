@@ -1,9 +1,7 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Clock } from '../../platform/ports.ts'
-import { createPrivate } from '../../platform/private-files.ts'
-import { tryLock, tryShare } from '../../platform/sqlite.ts'
+import type { StorePaths } from './store-file.ts'
 import { finishRepair, isRepaired } from './swap.ts'
 
 /** How long, in milliseconds, to wait for someone who is just opening the store; a repair takes longer. */
@@ -19,22 +17,23 @@ function lockPath(directory: string): string {
  * Shares the store with others who use it; gives the function that lets go. A repair that was cut short at its last step is ended
  * first. `first` is run, alone, if nobody else has the store open although it was not closed. Throws `Unavailable` while it is being repaired.
  */
-export async function shareStore(directory: string, clock: Clock, first?: () => Promise<void>): Promise<() => void> {
+export async function shareStore(paths: StorePaths, clock: Clock, first?: () => Promise<void>): Promise<() => void> {
+  const { disk, directory } = paths
   const path = lockPath(directory)
-  createPrivate(path)
+  disk.create(path)
   const start = clock.elapsed()
   while (clock.elapsed() - start < PATIENCE) {
-    if (isRepaired(directory) || wasLeftOpen(directory)) {
-      const alone = tryLock(path)
+    if (isRepaired(paths) || wasLeftOpen(paths)) {
+      const alone = disk.tryLock(path)
       try {
-        if (alone !== null && isRepaired(directory)) finishRepair(directory)
+        if (alone !== null && isRepaired(paths)) finishRepair(directory)
         if (alone !== null) await first?.()
       } finally {
         alone?.()
       }
     }
-    const release = tryShare(path)
-    if (release !== null && !isRepaired(directory)) return release
+    const release = disk.tryShare(path)
+    if (release !== null && !isRepaired(paths)) return release
     release?.()
     await clock.sleep(PAUSE)
   }
@@ -44,9 +43,9 @@ export async function shareStore(directory: string, clock: Clock, first?: () => 
 }
 
 /** Takes the store for oneself; throws `Refused` while others use it. */
-export function takeStore(directory: string): () => void {
-  createPrivate(lockPath(directory))
-  const release = tryLock(lockPath(directory))
+export function takeStore({ disk, directory }: StorePaths): () => void {
+  disk.create(lockPath(directory))
+  const release = disk.tryLock(lockPath(directory))
   if (release !== null) return release
   throw new BlobsError('Refused', `the store in ${directory} is in use by another process`, {
     hint: 'stop every blobs process that uses it: serve, share, sync',
@@ -54,6 +53,6 @@ export function takeStore(directory: string): () => void {
 }
 
 /** Also true while it is open. */
-function wasLeftOpen(directory: string): boolean {
-  return (statSync(join(directory, 'store.db-wal'), { throwIfNoEntry: false })?.size ?? 0) > 0
+function wasLeftOpen({ disk, wal }: StorePaths): boolean {
+  return (disk.size(wal) ?? 0) > 0
 }

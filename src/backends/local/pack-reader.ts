@@ -1,5 +1,5 @@
-import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { StoreHandle } from '../../platform/store-disk.ts'
 import { packName } from './pack-format.ts'
 import { explain } from './problems.ts'
 import type { StoreFile } from './store-file.ts'
@@ -15,7 +15,7 @@ export interface PackReader {
 }
 
 interface Opened {
-  readonly file: Promise<FileHandle | null>
+  readonly file: Promise<StoreHandle | null>
   reading: number
 }
 
@@ -25,7 +25,7 @@ export function openPackReader(store: StoreFile): PackReader {
   const slots = limiter(MAX_READS)
 
   const take = (pack: number): Opened => {
-    const found = files.get(pack) ?? { file: openPack(store, pack), reading: 0 }
+    const found = files.get(pack) ?? { file: store.disk.open(join(store.packs, packName(pack)), 'read'), reading: 0 }
     found.reading++
     files.delete(pack)
     files.set(pack, found)
@@ -63,27 +63,18 @@ export function openPackReader(store: StoreFile): PackReader {
   }
 }
 
-async function openPack(store: StoreFile, pack: number): Promise<FileHandle | null> {
-  try {
-    return await open(join(store.packs, packName(pack)), 'r')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
-}
-
 async function close(opened: Opened): Promise<void> {
   const file = await opened.file.catch(() => null)
   await file?.close()
 }
 
-async function readFully(file: FileHandle, place: number, size: number): Promise<Uint8Array> {
+async function readFully(file: StoreHandle, place: number, size: number): Promise<Uint8Array> {
   const bytes = Buffer.allocUnsafeSlow(size)
   let filled = 0
   while (filled < size) {
-    const { bytesRead } = await file.read(bytes, filled, size - filled, place + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
+    const count = await file.read(bytes.subarray(filled), place + filled)
+    if (count === 0) break
+    filled += count
   }
   return bytes.subarray(0, filled)
 }

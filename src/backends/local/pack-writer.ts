@@ -1,9 +1,8 @@
-import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Addressed } from '../../content/body.ts'
 import type { Hash } from '../../content/hash.ts'
-import { tryLock, type Database } from '../../platform/sqlite.ts'
-import { createPrivate, syncPath } from '../../platform/private-files.ts'
+import type { Database } from '../../platform/sqlite.ts'
+import type { StoreHandle } from '../../platform/store-disk.ts'
 import { groups } from './group.ts'
 import { PACK_HEAD, packName, recordHead, RECORD_HEAD_BYTES } from './pack-format.ts'
 import { explain } from './problems.ts'
@@ -41,7 +40,7 @@ export interface PackWriter {
 
 interface Claim {
   readonly pack: number
-  readonly file: FileHandle
+  readonly file: StoreHandle
   readonly release: () => void
   /** Calls of `index` under way: until they end the next holder of the pack would take their chunks for a torn tail. */
   readonly indexing: Set<Promise<void>>
@@ -115,7 +114,7 @@ async function writeGroup(claim: Claim, jobs: readonly Job[]): Promise<(readonly
     }),
   )
   await writeAll(claim.file, buffers, claim.end)
-  await claim.file.datasync()
+  await claim.file.sync()
   claim.end = end
   return places
 }
@@ -123,13 +122,13 @@ async function writeGroup(claim: Claim, jobs: readonly Job[]): Promise<(readonly
 /** One system call takes at most this many buffers. */
 const MAX_BUFFERS = 512
 
-async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
+async function writeAll(file: StoreHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
   let rest = [...buffers]
   let at = position
   while (rest.length > 0) {
-    const { bytesWritten } = await file.writev(rest.slice(0, MAX_BUFFERS), at)
-    at += bytesWritten
-    rest = without(rest, bytesWritten)
+    const count = await file.write(rest.slice(0, MAX_BUFFERS), at)
+    at += count
+    rest = without(rest, count)
   }
 }
 
@@ -185,10 +184,10 @@ async function tryClaim(
   pack: number,
   limit: number,
 ): Promise<Claim | null> {
-  createPrivate(lockPath(store, pack))
-  const release = tryLock(lockPath(store, pack))
+  store.disk.create(lockPath(store, pack))
+  const release = store.disk.tryLock(lockPath(store, pack))
   if (release === null) return null
-  let file: FileHandle | null = null
+  let file: StoreHandle | null = null
   try {
     // Only now nobody else moves it.
     const row = await transactions.read(() =>
@@ -207,24 +206,20 @@ async function tryClaim(
 }
 
 /** Null if the file is shorter than what the index says is in it: a damaged pack is left as it is. */
-async function openPack(store: StoreFile, pack: number, used: number): Promise<FileHandle | null> {
+async function openPack(store: StoreFile, pack: number, used: number): Promise<StoreHandle | null> {
   const path = join(store.packs, packName(pack))
-  if (used === 0) createPrivate(path)
-  const file = await open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
+  if (used === 0) store.disk.create(path)
+  const file = await store.disk.open(path, 'write')
   if (file === null) return null
   try {
     if (used === 0) await writeAll(file, [PACK_HEAD], 0)
-    const { size } = await file.stat()
-    if (size < used) {
+    if ((await file.size()) < used) {
       await file.close()
       return null
     }
     // What a process that died had not finished.
     await file.truncate(Math.max(used, PACK_HEAD.length))
-    if (used === 0) syncPath(store.packs)
+    if (used === 0) store.disk.sync(store.packs)
     return file
   } catch (error) {
     await file.close()

@@ -54,10 +54,11 @@ export interface Repair {
 /** Takes what can be read out of a store, damaged as it may be. Throws `Refused` while others use it, `QuotaExceeded` for lack of room. */
 export async function openRepair(options: RepairOptions): Promise<Repair> {
   const { directory } = options
-  const release = takeStore(directory)
+  const paths = storePaths(directory)
+  const release = takeStore(paths)
   let site: Site | undefined
   try {
-    if (isRepaired(directory)) finishRepair(directory)
+    if (isRepaired(paths)) finishRepair(directory)
     site = openSite(directory, options.clock, release)
     await fillBuckets(site.db, site.paths.database, { ...options, acknowledged: site.acknowledged })
     await fillPacks({ ...site, pace: options.pace, last: site.last })

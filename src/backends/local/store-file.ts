@@ -1,9 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Clock } from '../../platform/ports.ts'
-import { openDatabase, readDatabase, transact, type Database } from '../../platform/sqlite.ts'
-import { createPrivate, syncPath } from '../../platform/private-files.ts'
+import { transact, type Database } from '../../platform/sqlite.ts'
+import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import { damaged, explain } from './problems.ts'
 import { headProblem, readHeads } from './heads.ts'
 import { shareStore } from './lock.ts'
@@ -35,8 +34,11 @@ const SCHEMA = `${OBJECTS.join(';')}; PRAGMA application_id = ${APPLICATION}; PR
 
 /** Where the parts of a store are. */
 export interface StorePaths {
+  readonly disk: StoreDisk
   readonly directory: string
   readonly database: string
+  /** What SQLite has not yet moved into the database. */
+  readonly wal: string
   readonly packs: string
   readonly views: string
   /** A small file a bucket, see `heads.ts`. */
@@ -57,12 +59,16 @@ export interface OpenStoreOptions {
    * sizes of the packs with the index. Default: quick.
    */
   readonly trust?: 'thorough' | 'quick'
+  /** This machine's unless given. */
+  readonly disk?: StoreDisk
 }
 
-export function storePaths(directory: string): StorePaths {
+export function storePaths(directory: string, disk: StoreDisk = systemStoreDisk): StorePaths {
   return {
+    disk,
     directory,
     database: join(directory, 'store.db'),
+    wal: join(directory, 'store.db-wal'),
     packs: join(directory, 'packs'),
     views: join(directory, 'views'),
     heads: join(directory, 'heads'),
@@ -73,17 +79,17 @@ export function storePaths(directory: string): StorePaths {
  * Opens the store in `directory`, making what is not there (folders 0700, files 0600). Throws `NotSupported`, `Corrupt` for a store
  * that cannot be trusted, `QuotaExceeded`, `Unavailable` while it is being repaired.
  */
-export async function openStoreFile({ directory, clock, trust = 'quick' }: OpenStoreOptions): Promise<StoreFile> {
-  const paths = storePaths(directory)
+export async function openStoreFile(options: OpenStoreOptions): Promise<StoreFile> {
+  const { directory, clock, trust = 'quick', disk = systemStoreDisk } = options
+  const paths = storePaths(directory, disk)
   let db: Database | undefined
   let release: (() => void) | undefined
   try {
-    for (const path of [directory, paths.packs, paths.views, paths.heads])
-      mkdirSync(path, { recursive: true, mode: 0o700 })
-    release = await shareStore(directory, clock, () => checkRecovery(paths))
+    for (const path of [directory, paths.packs, paths.views, paths.heads]) disk.makeFolder(path)
+    release = await shareStore(paths, clock, () => checkRecovery(paths))
     checkPresent(paths)
-    if (createPrivate(paths.database)) syncPath(directory)
-    db = openDatabase(paths.database, { synchronous: 'full' })
+    if (disk.create(paths.database)) disk.sync(directory)
+    db = disk.openDatabase(paths.database, { synchronous: 'full' })
     db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
     await prepare(db, clock, directory)
     await checkTrust(paths, db, clock, trust === 'thorough')
@@ -101,9 +107,9 @@ export async function readStoreFile({ directory, clock }: Omit<OpenStoreOptions,
   let db: Database | undefined
   let release: (() => void) | undefined
   try {
-    release = await shareStore(directory, clock)
+    release = await shareStore(paths, clock)
     checkPresent(paths)
-    db = readDatabase(paths.database)
+    db = paths.disk.readDatabase(paths.database)
     if (!checkFormat(db, directory)) throw damaged(directory, 'its database store.db is empty')
   } catch (error) {
     db?.close()
@@ -125,12 +131,17 @@ function opened(paths: StorePaths, db: Database, unlock: () => void): StoreFile 
 }
 
 /** Packs and heads are made after the database: where they are alone, it was lost, and a new one would hide that. */
-function checkPresent({ directory, packs, heads, database }: StorePaths): void {
-  if (sizeOf(database) > 0 || sizeOf(walOf(database)) > 0) return
-  const pack = existsSync(packs) && readdirSync(packs).find((name) => packOfName(name) !== null)
-  const [head] = existsSync(heads) ? readdirSync(heads) : []
-  if (!pack && head === undefined) return
-  throw damaged(directory, `store.db is missing or empty, though there is ${pack ? `packs/${pack}` : `heads/${head}`}`)
+function checkPresent(paths: StorePaths): void {
+  const { disk, directory, packs, heads, database, wal } = paths
+  if ((disk.size(database) ?? 0) > 0 || (disk.size(wal) ?? 0) > 0) return
+  const namesIn = (folder: string): string[] => (disk.size(folder) === null ? [] : disk.names(folder))
+  const pack = namesIn(packs).find((name) => packOfName(name) !== null)
+  const [head] = namesIn(heads)
+  if (pack === undefined && head === undefined) return
+  throw damaged(
+    directory,
+    `store.db is missing or empty, though there is ${pack !== undefined ? `packs/${pack}` : `heads/${head}`}`,
+  )
 }
 
 /**
@@ -138,10 +149,11 @@ function checkPresent({ directory, packs, heads, database }: StorePaths): void {
  * deletes it when it is closed. So what was acknowledged is looked for before that: if something is missing the WAL stays, for a repair.
  */
 async function checkRecovery(paths: StorePaths): Promise<void> {
-  if (sizeOf(walOf(paths.database)) === 0 || !existsSync(paths.database)) return
-  const db = readDatabase(paths.database)
+  const { disk, database, wal } = paths
+  if ((disk.size(wal) ?? 0) === 0 || disk.size(database) === null) return
+  const db = disk.readDatabase(database)
   try {
-    const heads = existsSync(paths.heads) ? readHeads(paths) : []
+    const heads = disk.size(paths.heads) === null ? [] : readHeads(paths)
     const tables = checkFormat(db, paths.directory)
     if (!tables && heads.length > 0) throw damaged(paths.directory, 'its database store.db lost all that was in it')
     for (const { bucket, head } of tables ? heads : []) {
@@ -151,14 +163,6 @@ async function checkRecovery(paths: StorePaths): Promise<void> {
   } finally {
     db.close()
   }
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
-}
-
-function walOf(database: string): string {
-  return `${database}-wal`
 }
 
 async function prepare(db: Database, clock: Clock, directory: string): Promise<void> {

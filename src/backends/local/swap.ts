@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { syncPath } from '../../platform/private-files.ts'
+import type { StorePaths } from './store-file.ts'
 
 /**
  * What a repair has made: the new store.db, and the plan of how it takes the old one's place. The folder gets its name when all in it is
@@ -29,8 +30,8 @@ interface Plan {
   readonly packs: readonly string[]
 }
 
-export function isRepaired(directory: string): boolean {
-  return existsSync(join(directory, REPAIRED))
+export function isRepaired({ disk, directory }: StorePaths): boolean {
+  return disk.size(join(directory, REPAIRED)) !== null
 }
 
 /** Makes `work`, a folder in the store with a whole new store.db in it, what the store is. */

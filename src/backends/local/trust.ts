@@ -1,4 +1,3 @@
-import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
 import { patiently, type Database } from '../../platform/sqlite.ts'
@@ -27,7 +26,7 @@ interface PackRow {
 export async function checkTrust(paths: StorePaths, db: Database, clock: Clock, thorough: boolean): Promise<void> {
   const look = <T>(act: () => T): Promise<T> => patiently(clock, act)
   if (thorough) {
-    const tables = statSync(paths.database).size <= AFFORDABLE ? [null] : VITAL
+    const tables = (paths.disk.size(paths.database) ?? 0) <= AFFORDABLE ? [null] : VITAL
     for (const table of tables) {
       const problem = await look(() => quickCheck(db, table))
       if (problem !== null) throw damaged(paths.directory, `its database store.db does not pass a check: ${problem}`)
@@ -58,9 +57,9 @@ export function packProblem(paths: StorePaths, { id, used, sum }: PackRow): stri
   if (sum !== packSum(id, used)) return `the row of pack ${id} in the index was altered`
   if (used === null || used === 0) return null
   const path = join(paths.packs, packName(id))
-  const size = statSync(path, { throwIfNoEntry: false })?.size
-  if (size === undefined) return `packs/${packName(id)} is missing`
+  const size = paths.disk.size(path)
+  if (size === null) return `packs/${packName(id)} is missing`
   if (size < used) return `packs/${packName(id)} was cut: it has ${size} bytes, of which the index names ${used}`
-  accessSync(path, constants.R_OK)
+  paths.disk.checkReadable(path)
   return null
 }

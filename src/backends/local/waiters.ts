@@ -1,4 +1,3 @@
-import { watch, type FSWatcher } from 'node:fs'
 import type { Clock } from '../../platform/ports.ts'
 import type { StoreFile } from './store-file.ts'
 import type { Transactions } from './transactions.ts'
@@ -93,7 +92,7 @@ async function watchWrites(
 ): Promise<void> {
   let heard = false
   let nap = new AbortController()
-  const watcher = watchFile(`${store.database}-wal`, () => {
+  const watcher = store.disk.watch(store.wal, () => {
     heard = true
     nap.abort()
   })
@@ -113,14 +112,5 @@ async function watchWrites(
       nap = new AbortController()
       if (!heard && !signal.aborted) await clock.sleep(LOOK_EVERY, nap.signal)
     }
-  }
-}
-
-/** Null where the system cannot watch: looking each second goes on. */
-function watchFile(path: string, changed: () => void): FSWatcher | null {
-  try {
-    return watch(path, { persistent: false }, changed).on('error', () => undefined)
-  } catch {
-    return null
   }
 }

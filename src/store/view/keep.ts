@@ -14,7 +14,7 @@ const FILE_FAILURES = new Set<SqliteProblem | null>(['corrupt', 'full', 'io', 'r
 
 /** Opens the view; where its folder cannot be written or the disk is full, in memory instead. */
 export async function keepView(options: ViewOptions): Promise<KeptView> {
-  const { path } = options
+  const { path, disk } = options
   const inMemory = (): Promise<View> => openView({ ...options, path: null })
   const open = (): Promise<View> =>
     openView(options).catch((error: unknown) => {
@@ -28,7 +28,7 @@ export async function keepView(options: ViewOptions): Promise<KeptView> {
     replace: async (failure) => {
       view.close()
       if (sqliteProblem(failure) === 'corrupt' && path !== null) {
-        removeView(path)
+        removeView(path, disk)
         view = await open()
       } else view = await inMemory()
     },

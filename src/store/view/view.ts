@@ -1,9 +1,8 @@
-import { mkdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Body } from '../../content/body.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
-import { createPrivate } from '../../platform/private-files.ts'
-import { openDatabase, patiently, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
+import { patiently, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
+import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import type { BlobInfo, Conflict, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
 import { NEVER_WAS, type Standing } from '../expectation.ts'
@@ -59,6 +58,8 @@ export interface ViewOptions {
   readonly bucket: string
   readonly clock: Clock
   readonly ids: Ids
+  /** Of the file; this machine's unless given. */
+  readonly disk?: StoreDisk
 }
 
 export async function openView(options: ViewOptions): Promise<View> {
@@ -81,26 +82,26 @@ export function viewPath(directory: string, epoch: string): string {
 }
 
 /** Deletes the file of a view; nothing is lost. */
-export function removeView(path: string): void {
-  for (const suffix of ['-wal', '-shm', '']) rmSync(`${path}${suffix}`, { force: true })
+export function removeView(path: string, disk: StoreDisk = systemStoreDisk): void {
+  for (const suffix of ['-wal', '-shm', '']) disk.remove(`${path}${suffix}`)
 }
 
-async function openFile({ path, clock }: ViewOptions): Promise<Database> {
-  if (path === null) return openDatabase(':memory:', { synchronous: 'normal' })
+async function openFile({ path, clock, disk = systemStoreDisk }: ViewOptions): Promise<Database> {
+  if (path === null) return disk.openDatabase(':memory:', { synchronous: 'normal' })
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    createPrivate(path)
-    return await patiently(clock, () => openChecked(path))
+    disk.makeFolder(dirname(path))
+    disk.create(path)
+    return await patiently(clock, () => openChecked(disk, path))
   } catch (error) {
     if (sqliteProblem(error) !== 'corrupt') throw error
-    removeView(path)
-    createPrivate(path)
-    return patiently(clock, () => openChecked(path))
+    removeView(path, disk)
+    disk.create(path)
+    return patiently(clock, () => openChecked(disk, path))
   }
 }
 
-function openChecked(path: string): Database {
-  const db = openDatabase(path, { synchronous: 'normal' })
+function openChecked(disk: StoreDisk, path: string): Database {
+  const db = disk.openDatabase(path, { synchronous: 'normal' })
   try {
     // A damaged file shows itself only when it is read.
     if (isCurrent(db)) readState(db)
