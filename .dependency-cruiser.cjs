@@ -31,7 +31,7 @@ const layer = Object.entries(rooms).map(([room, allowed]) => ({
     path: `^src/${room}[/.]`,
     ...(room === 'store' ? { pathNot: '^src/store/http/' } : {}),
     ...(room === 'sync' ? { pathNot: '^src/sync/core/' } : {}),
-    ...(room === 'cli' ? { pathNot: '^src/cli/sync/' } : {}),
+    ...(room === 'cli' ? { pathNot: '^src/cli/(sync|transfer)/' } : {}),
   },
   to: {
     path: '^src/',
@@ -60,6 +60,15 @@ module.exports = {
       to: {
         path: '^src/',
         pathNot: ['^src/cli/', '^src/locations/', '^src/sync/agent\\.ts$', '^src/platform/', STORE_CONTRACT],
+      },
+    },
+    {
+      name: 'what-the-copying-commands-share',
+      severity: 'error',
+      from: { path: '^src/cli/transfer/' },
+      to: {
+        path: '^src/',
+        pathNot: ['^src/cli/', '^src/locations/', '^src/transfer/[^/]+\\.ts$', '^src/platform/', STORE_CONTRACT],
       },
     },
     {

@@ -27,8 +27,9 @@ export function viewUnknown(words: string, commands: readonly string[]): ErrorVi
 /** What people type who know other programs. */
 const OTHER_NAMES: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    cp: 'put',
-    copy: 'put',
+    rename: 'mv',
+    copy: 'cp',
+    move: 'mv',
     upload: 'put',
     push: 'put',
     download: 'get',
@@ -43,7 +44,6 @@ const OTHER_NAMES: ReadonlyMap<string, string> = new Map(
     show: 'cat',
     server: 'serve',
     start: 'share',
-    watch: 'sync',
     undelete: 'restore',
     resolve: 'conflicts resolve',
   }),

@@ -41,7 +41,7 @@ export default class Cat extends BlobsCommand {
       store,
       bucket: target.bucket,
       show: (key) => showTarget(target, key),
-      device: '',
+      device: null,
       ids: this.ids,
       signal: this.signal,
     })

@@ -93,7 +93,7 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
           store,
           bucket: target.bucket,
           show: (key) => showTarget(target, key),
-          device: '',
+          device: null,
           ids: this.ids,
           signal: this.signal,
           progress,

@@ -97,7 +97,7 @@ FILE - is stdin, of any length; it needs an exact key.`
         store,
         bucket: target.bucket,
         show: (key) => showTarget(target, key),
-        device: places.device().name,
+        device: places.device(),
         ids: this.ids,
         signal: this.signal,
         progress,

@@ -53,7 +53,7 @@ TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h
     const store = await places.open(target)
     {
       await using progress = this.progress(`restore ${plain(args.target)}`)
-      const device = places.device().name
+      const device = places.device()
       const context = openTransfer({
         store,
         bucket: target.bucket,

@@ -6,7 +6,7 @@ import { openPlaces } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
-import { openTransfer, type TransferContext } from '../transfer/context.ts'
+import { newOperation, openTransfer, type TransferContext } from '../transfer/context.ts'
 import { removeTarget, type RemoveOptions } from '../transfer/remove.ts'
 
 export default class Rm extends BlobsCommand {
@@ -61,13 +61,13 @@ What someone else changes while a folder is being deleted stays, and is named.`
     }
     await using places = openPlaces(this.access(flags))
     const targets = args.target.map((text) => requireTarget(places.target(text)))
-    const operation = this.ids.next()
+    const device = places.device()
+    const operation = newOperation(device, this.ids)
     {
       await using progress = this.progress('rm')
       for (const target of targets) {
         try {
           const store = await places.open(target)
-          const device = places.device().name
           const context = openTransfer({
             store,
             bucket: target.bucket,

@@ -16,10 +16,21 @@ export async function commitEach(
   context: TransferContext,
   changes: readonly ChangeInput[],
 ): Promise<readonly Committed[]> {
+  return commitEntries(
+    context,
+    changes.map((change) => [change]),
+  )
+}
+
+/** The same for entries of several changes each, which happen together or not at all; `info` is that of the first change that made a version. */
+export async function commitEntries(
+  context: TransferContext,
+  entries: readonly (readonly ChangeInput[])[],
+): Promise<readonly Committed[]> {
   const { ids, device, operation } = context
   return commitSome(
     context,
-    changes.map((change) => ({ id: ids.next(), changes: [change], device, operation })),
+    entries.map((changes) => ({ id: ids.next(), changes, device, operation })),
   )
 }
 

@@ -1,4 +1,5 @@
 import { systemFileSystem } from '../platform/file-system.ts'
+import type { Device } from '../platform/device.ts'
 import type { FileSystem, Ids } from '../platform/ports.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 
@@ -26,19 +27,30 @@ export interface TransferProgress {
   add(bytes: number, items: number): void
 }
 
-/** A transfer between this machine's disk and a bucket; `operation` is new unless several transfers belong to one command. */
+/**
+ * A transfer between this machine's disk and a bucket; `operation` is new unless several transfers belong to one command. `device`: who
+ * writes; null for one that only reads.
+ */
 export function openTransfer(
-  options: Omit<TransferContext, 'fs' | 'operation' | 'progress'> & {
+  options: Omit<TransferContext, 'fs' | 'operation' | 'progress' | 'device'> & {
+    readonly device: Device | null
     readonly operation?: string
     readonly progress?: TransferProgress
   },
 ): TransferContext {
+  const { device, ids } = options
   return {
     ...options,
+    device: device?.name ?? '',
     fs: systemFileSystem(),
-    operation: options.operation ?? options.ids.next(),
+    operation: options.operation ?? (device === null ? ids.next() : newOperation(device, ids)),
     progress: options.progress ?? { watched: false, expect: () => undefined, add: () => undefined },
   }
+}
+
+/** The id of one command of a device: by its beginning, `undo` finds the device's own. */
+export function newOperation(device: Pick<Device, 'id'>, ids: Ids): string {
+  return `${device.id}.${ids.next()}`
 }
 
 /** Passes a stream on until the signal aborts: then throws its reason at once, even when the source is silent. */

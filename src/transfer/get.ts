@@ -208,10 +208,13 @@ async function getAlone(context: TransferContext, item: GetItem): Promise<GetRes
   }
 }
 
-// What is left out of the answer is asked for alone afterwards: there it gets its own error.
-async function fetchTogether(context: TransferContext, items: readonly GetItem[]): Promise<Map<GetItem, Uint8Array>> {
+/** The bytes of small blobs. What is left out is to be asked for alone afterwards: there it gets its own error. */
+export async function fetchTogether<T extends { readonly info: BlobInfo }>(
+  context: TransferContext,
+  items: readonly T[],
+): Promise<Map<T, Uint8Array>> {
   const wanted = new Map(items.map((item) => [`${item.info.version}/${item.info.key}`, item]))
-  const found = new Map<GetItem, Uint8Array>()
+  const found = new Map<T, Uint8Array>()
   const wants = items.map(({ info }) => ({ key: info.key, version: info.version }))
   try {
     for await (const one of until(context.store.fetch(wants), context.signal)) {

@@ -39,7 +39,7 @@ export async function openPlace(options: BucketOptions = {}): Promise<Place> {
         bucket: 'team',
         show: (key) => `team/${key}`,
         ids: systemIds,
-        device: 'laptop',
+        device: { id: '1'.repeat(32), name: 'laptop' },
         signal: new AbortController().signal,
       }),
       ...over,
