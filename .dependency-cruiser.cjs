@@ -21,7 +21,7 @@ const rooms = {
   start: ['^src/cli/main\\.ts$'],
   protocol: [],
   content: [],
-  access: [],
+  access: [STORE_CONTRACT],
   platform: [],
 }
 const layer = Object.entries(rooms).map(([room, allowed]) => ({

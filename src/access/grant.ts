@@ -15,6 +15,14 @@ export interface Grant {
   readonly can: readonly Capability[]
   /** Milliseconds since 1970, or null for never. */
   readonly expires: number | null
+  /** Milliseconds since 1970, or null when the token does not say. */
+  readonly issued: number | null
+  /** Names the secret that it was signed with. */
+  readonly key: string
+}
+
+export function isCapabilities(value: unknown): value is readonly Capability[] {
+  return Array.isArray(value) && value.every((one) => CAPABILITIES.some((known) => known === one))
 }
 
 /** Whether the grant is about this bucket at all. */

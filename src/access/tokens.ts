@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
-import { CAPABILITIES, type Capability, type Grant } from './grant.ts'
+import { type Capability, type Grant, isCapabilities } from './grant.ts'
+import { SYSTEM_BUCKET } from '../store/contract/keys.ts'
 import type { Secrets } from './secrets.ts'
 
 /** What a new token shall allow. */
@@ -16,7 +17,14 @@ export interface TokenRequest {
 }
 
 /** Why a token is not taken. */
-export type Rejection = 'malformed' | 'wrong-algorithm' | 'wrong-signature' | 'expired' | 'not-yet-valid' | 'bad-claims'
+export type Rejection =
+  | 'malformed'
+  | 'wrong-algorithm'
+  | 'wrong-signature'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'bad-claims'
+  | 'revoked'
 export type Verdict = { readonly ok: true; readonly grant: Grant } | { readonly ok: false; readonly reason: Rejection }
 
 /** What a token without a `can` claim may do. */
@@ -42,7 +50,8 @@ export async function mintToken(
   const token = new SignJWT(claims)
     .setProtectedHeader({ alg: ALGORITHM, typ: 'JWT', kid: keyId(secrets.current) })
     .setJti(id)
-    .setIssuedAt(Math.floor(now / 1000))
+    // To the millisecond: one made right after all older ones were revoked is not among them.
+    .setIssuedAt(now / 1000)
   if (request.expires !== undefined) token.setExpirationTime(Math.floor(request.expires / 1000))
   return token.sign(bytesOf(secrets.current))
 }
@@ -55,7 +64,7 @@ export async function verifyToken(token: string, secrets: Secrets, now: number):
   for (const key of keys) {
     const read = await readClaims(token, key, now)
     if (typeof read === 'object') {
-      const grant = grantOf(token, read)
+      const grant = grantOf(token, read, keyId(key))
       return grant === null ? { ok: false, reason: 'bad-claims' } : { ok: true, grant }
     }
     reason = read
@@ -81,9 +90,9 @@ async function readClaims(token: string, secret: string, now: number): Promise<C
 }
 
 /** Null unless every claim that we know has its form: a scope that cannot be read must not become a wider one. */
-function grantOf(token: string, claims: Claims): Grant | null {
-  const { bucket, jti, name, prefixes, can, exp } = claims
-  if (typeof bucket !== 'string' || bucket === '') return null
+function grantOf(token: string, claims: Claims, key: string): Grant | null {
+  const { bucket, jti, name, prefixes, can, exp, iat } = claims
+  if (typeof bucket !== 'string' || bucket === '' || bucket === SYSTEM_BUCKET) return null
   if (jti !== undefined && typeof jti !== 'string') return null
   if (name !== undefined && !isName(name)) return null
   if (prefixes !== undefined && !isPrefixes(prefixes)) return null
@@ -95,6 +104,8 @@ function grantOf(token: string, claims: Claims): Grant | null {
     prefixes: prefixes === undefined ? null : prefixes.map(trimmed),
     can: can ?? DEFAULT,
     expires: typeof exp === 'number' ? exp * 1000 : null,
+    issued: typeof iat === 'number' ? Math.round(iat * 1000) : null,
+    key,
   }
 }
 
@@ -106,10 +117,6 @@ function isPrefixes(value: unknown): value is readonly string[] {
   return (
     Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string' && trimmed(one) !== '')
   )
-}
-
-function isCapabilities(value: unknown): value is readonly Capability[] {
-  return Array.isArray(value) && value.every((one) => CAPABILITIES.some((known) => known === one))
 }
 
 function trimmed(prefix: string): string {

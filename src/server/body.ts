@@ -20,6 +20,8 @@ export interface BodyRules {
   readonly total?: number
   /** A piece is to be used before the next is asked for: its memory is then given back at once. */
   readonly lent?: boolean
+  /** Ends the reading with its reason. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -36,10 +38,12 @@ export async function* readBody(
   let wake: () => void = () => undefined
   const onSignal = (): void => wake()
   for (const signal of signals) request.on(signal, onSignal)
+  rules.signal?.addEventListener('abort', onSignal)
   let bytes = 0
   let waited = 0
   try {
     for (;;) {
+      rules.signal?.throwIfAborted()
       const piece: Buffer | null = request.read()
       if (piece !== null) {
         bytes += piece.length
@@ -61,11 +65,13 @@ export async function* readBody(
       })
       const took = performance.now() - started
       waited += took
+      rules.signal?.throwIfAborted()
       refuseSlow({ took, left, waited, bytes }, bounds)
     }
     if (!request.complete) throw new BodyBroken('cut', 'the body is shorter than it was said to be')
   } finally {
     for (const signal of signals) request.off(signal, onSignal)
+    rules.signal?.removeEventListener('abort', onSignal)
   }
 }
 

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { covers, type Grant } from '../access/grant.ts'
-import type { Verifier } from '../access/verifier.ts'
+import type { Gate } from '../access/gate.ts'
+import type { Lease } from '../access/leases.ts'
 import { limits } from '../protocol/limits.ts'
 import { type JsonBounds, parseJson } from '../protocol/json.ts'
 import type { Target } from '../protocol/routes.ts'
@@ -26,7 +27,7 @@ import type { Bounds } from './times.ts'
 export interface Context {
   readonly buckets: Buckets
   readonly pool: Pool
-  readonly verify: Verifier
+  readonly gate: Gate
   readonly staged: StagedMemory
   readonly budget: Budget
   /** Memory for chunks that wait to be stored. */
@@ -46,6 +47,8 @@ export interface Call {
   readonly request: IncomingMessage
   readonly reply: FastifyReply
   readonly grant: Grant
+  /** Of the grant, until the request is done. */
+  readonly lease: Lease
   /** '' for requests about no bucket. */
   readonly bucket: string
   /** '' for requests about no key. */
@@ -76,10 +79,10 @@ type Use<T> = (store: BlobStore, trusted: BlobStore) => Promise<T>
 
 /** Runs with the bucket as the token may see it. */
 export async function useBucket<T>(call: Call, fn: Use<T>): Promise<T> {
-  const { context, grant, bucket } = call
+  const { context, grant, bucket, lease } = call
   try {
     return await context.pool.use(bucket, (store) => {
-      const trusted = watched(context, store)
+      const trusted = watched(context, lease, store)
       return fn(scoped(call, trusted), trusted)
     })
   } catch (error) {
@@ -110,11 +113,18 @@ export function isMissing(error: unknown): boolean {
   return isBlobsError(error, 'NotFound') && error.key === undefined
 }
 
-function watched({ health }: Context, store: BlobStore): BlobStore {
+/** Nothing is written for one whose token has ended while his bytes came. */
+function watched({ health }: Context, { signal }: Lease, store: BlobStore): BlobStore {
   return {
     ...store,
-    commit: (entries, options) => health.write(() => store.commit(entries, options)),
-    stage: (chunks) => health.write(() => store.stage(chunks)),
+    commit: async (entries, options) => {
+      signal.throwIfAborted()
+      return health.write(() => store.commit(entries, options))
+    },
+    stage: async (chunks) => {
+      signal.throwIfAborted()
+      return health.write(() => store.stage(chunks))
+    },
   }
 }
 
@@ -138,7 +148,7 @@ export async function withBody<T>(
     Math.min(declaredLength(call.request) ?? rules.held, rules.held),
   )
   try {
-    return await fn(readBody(call.request, rules, call.context.bounds))
+    return await fn(readBody(call.request, { ...rules, signal: call.lease.signal }, call.context.bounds))
   } finally {
     release()
   }
@@ -246,13 +256,16 @@ export async function withinReason<T>(call: Call, act: (signal: AbortSignal) => 
         hint: 'send such blobs by PUT, one by one',
       }),
     )
+  const ended = (): void => ending.abort(call.lease.signal.reason)
   const timer = setTimeout(late, verify)
   call.reply.raw.once('close', gone)
+  call.lease.signal.addEventListener('abort', ended)
   try {
     return await act(ending.signal)
   } finally {
     clearTimeout(timer)
     call.reply.raw.off('close', gone)
+    call.lease.signal.removeEventListener('abort', ended)
   }
 }
 

@@ -5,7 +5,6 @@ import { BlobsError } from '../store/contract/errors.ts'
 import type { FeedItem } from '../store/contract/types.ts'
 import { type Call, forbid, sendStream, useBucket } from './call.ts'
 import { eventsFormat, feedText, ndjsonFormat } from './feed.ts'
-import { watchGrant } from './grant-end.ts'
 import { problemOf } from './problems.ts'
 import { flagParameter, readQuery, textParameter } from './query.ts'
 
@@ -80,7 +79,7 @@ interface Lifetime {
 }
 
 /** A feed ends with its connection, with its token, and when the server stops. */
-function feedLifetime({ context, grant, reply }: Call): Lifetime {
+function feedLifetime({ context, lease, reply }: Call): Lifetime {
   const controller = new AbortController()
   let reason: BlobsError | null = null
   const end = (why: BlobsError | null): void => {
@@ -89,16 +88,21 @@ function feedLifetime({ context, grant, reply }: Call): Lifetime {
   }
   const stop = (): void => end(new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 }))
   const gone = (): void => end(null)
-  const unwatch = watchGrant(grant, context.now, end)
-  context.stopping.addEventListener('abort', stop)
+  const leave = (): void => end(lease.signal.reason as BlobsError)
+  const ends = [
+    [context.stopping, stop],
+    [lease.signal, leave],
+  ] as const
+  for (const [signal, act] of ends) {
+    signal.addEventListener('abort', act)
+    if (signal.aborted) act()
+  }
   reply.raw.on('close', gone)
-  if (context.stopping.aborted) stop()
   return {
     signal: controller.signal,
     reason: () => reason,
     end: () => {
-      unwatch()
-      context.stopping.removeEventListener('abort', stop)
+      for (const [signal, act] of ends) signal.removeEventListener('abort', act)
       reply.raw.off('close', gone)
     },
   }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Secrets } from '../access/secrets.ts'
-import { openVerifier } from '../access/verifier.ts'
+import { type Gate, openGate } from '../access/gate.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { openBudget } from './budget.ts'
@@ -62,7 +62,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const stopping = new AbortController()
   const sockets = new Set<Socket>()
   const log = openLog(options.log ?? (() => undefined), now)
-  const context = openContext(options, bounds, stopping.signal)
+  const gate = await openGate(options)
+  const context = openContext(options, gate, bounds, stopping.signal)
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from) }),
@@ -77,7 +78,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   })
   const work = shape(app, context, log)
   await app.ready()
-  const actual = await listen(app.server, host, port)
+  const actual = await listen(app.server, host, port).catch(async (error: unknown) => {
+    await gate.close()
+    throw error
+  })
   const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
   log.event('listening', { url })
   let closing: Promise<void> | null = null
@@ -89,17 +93,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await stopListening(app.server, sockets, bounds.stop)
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
+    await gate.close()
     await context.pool.close()
     await app.close()
     log.event('stopped')
   }
 }
 
-function openContext({ buckets, secrets, now, newId }: ServerOptions, bounds: Bounds, stopping: AbortSignal): Context {
+function openContext(
+  { buckets, now, newId }: ServerOptions,
+  gate: Gate,
+  bounds: Bounds,
+  stopping: AbortSignal,
+): Context {
   return {
     buckets,
     pool: openPool(buckets),
-    verify: openVerifier(secrets, now),
+    gate,
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
     memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait }),

@@ -1,4 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Grant } from '../access/grant.ts'
+import type { Lease } from '../access/leases.ts'
 import { parsePath, parseTarget, ROOT } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { authorize } from './authorize.ts'
@@ -59,7 +61,7 @@ export function registerV1(
       method: [...ALL],
       url,
       handler: async (request, reply) => {
-        const grant = await authorize(request.raw, context.verify)
+        const grant = await authorize(request.raw, context.gate)
         seen(request, { token: grant.id })
         // Fastify has only the methods of ALL here.
         const handler = methods[request.method as Method]
@@ -71,15 +73,38 @@ export function registerV1(
         }
         if (below !== null) checkBucket(grant, place.bucket)
         if (place.bucket !== '') seen(request, { bucket: place.bucket })
-        const leave = context.shares.enter(grant.id)
         const note = (error: unknown): void => seen(request, { error })
-        try {
-          return await handler({ context, request: request.raw, reply, grant, query, note, ...place })
-        } finally {
-          leave()
-        }
+        return underGrant(context, grant, reply, (lease) =>
+          handler({ context, request: request.raw, reply, grant, lease, query, note, ...place }),
+        )
       },
     })
+  }
+}
+
+/** Milliseconds in which a request whose grant has ended may still tell so; then its connection is cut. */
+const LAST_WORDS = 500
+
+/** Does what a request asks for as long as its grant lasts. */
+async function underGrant(
+  { gate, shares }: Context,
+  grant: Grant,
+  { raw }: FastifyReply,
+  act: (lease: Lease) => Promise<FastifyReply>,
+): Promise<FastifyReply> {
+  const leave = shares.enter(grant.id)
+  const lease = gate.lease(grant)
+  let cutting: NodeJS.Timeout | undefined
+  lease.signal.addEventListener('abort', () => {
+    cutting = setTimeout(() => raw.destroy(), LAST_WORDS)
+  })
+  try {
+    lease.signal.throwIfAborted()
+    return await act(lease)
+  } finally {
+    clearTimeout(cutting)
+    lease.release()
+    leave()
   }
 }
 
@@ -96,7 +121,7 @@ export async function refuseUnknown(
   reply: FastifyReply,
   context: Context,
 ): Promise<FastifyReply> {
-  if (request.raw.url?.startsWith('/v1')) await authorize(request.raw, context.verify)
+  if (request.raw.url?.startsWith('/v1')) await authorize(request.raw, context.gate)
   return sendProblem(
     reply,
     problemOf(new BlobsError('NotFound', 'there is nothing at this path', { hint: 'see docs/protocol.md' })),

@@ -3,7 +3,7 @@ import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkOptions } from './accept.ts'
 import type { Buckets } from './contract/blob-store.ts'
 import { BlobsError, isBlobsError } from './contract/errors.ts'
-import { checkBucketName } from './contract/keys.ts'
+import { checkHeldName, SYSTEM_BUCKET } from './contract/keys.ts'
 import { epochOf, openLogStore, startLog, type LogStore } from './log-store.ts'
 import { handle } from './handle.ts'
 import { nearNames } from './near-names.ts'
@@ -48,7 +48,7 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
   }
   return {
     create: async (name, options = {}) => {
-      checkBucketName(name)
+      checkHeldName(name)
       checkOptions(options)
       if (!(await backend.create(name)))
         throw new BlobsError('AlreadyExists', `there is a bucket ${name} already`, { bucket: name })
@@ -61,7 +61,7 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
       return using(name, (store) => store.info())
     },
     list: async function* () {
-      for (const name of await backend.names()) {
+      for (const name of await publicNames(backend)) {
         const info = await using(name, (store) => store.info()).catch(unlessGone)
         if (info !== null) yield info
       }
@@ -77,7 +77,7 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
     },
     configure: (name, options) => using(name, (store) => store.configure(options)),
     open: async (name) => {
-      const { store, release } = await stores.take(checkBucketName(name))
+      const { store, release } = await stores.take(checkHeldName(name))
       let closed: Promise<void> | null = null
       return handle(store, () => (closed ??= release()))
     },
@@ -88,6 +88,10 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
   }
 }
 
+async function publicNames(backend: Backend): Promise<readonly string[]> {
+  return (await backend.names()).filter((name) => name !== SYSTEM_BUCKET)
+}
+
 async function portsOf(backend: Backend, name: string): Promise<BucketPorts> {
   const ports = await backend.open(name)
   if (ports === null) throw await notFound(backend, name)
@@ -95,7 +99,7 @@ async function portsOf(backend: Backend, name: string): Promise<BucketPorts> {
 }
 
 async function notFound(backend: Backend, name: string): Promise<BlobsError> {
-  const near = nearNames(name, await backend.names())
+  const near = nearNames(name, await publicNames(backend))
   const hint =
     near.length > 0
       ? `did you mean ${near.join(' or ')}? A new one is made by: blobs bucket create ${name}`

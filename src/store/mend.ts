@@ -1,7 +1,7 @@
 import { sha256 } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { isBlobsError } from './contract/errors.ts'
-import { checkBucketName } from './contract/keys.ts'
+import { checkHeldName } from './contract/keys.ts'
 import { encodeEntry, keyOf, type Entry, type EntryChange } from './entry.ts'
 import { decodeBatch } from './follow.ts'
 import type { BucketPorts, Placed, Position } from './ports.ts'
@@ -175,7 +175,7 @@ export function bucketNameIn(data: Uint8Array): string | null {
     const { bucket } = JSON.parse(Buffer.from(data).toString('utf8')) as {
       readonly bucket?: { readonly name?: unknown }
     }
-    return typeof bucket?.name === 'string' ? checkBucketName(bucket.name) : null
+    return typeof bucket?.name === 'string' ? checkHeldName(bucket.name) : null
   } catch {
     return null
   }

@@ -41,6 +41,8 @@ describe('a token', () => {
         can: ['read', 'admin'],
         prefixes: ['docs', 'a/b'],
         expires: NOW + 60_000,
+        issued: NOW,
+        key: expect.stringMatching(/^[0-9a-f]{8}$/),
       },
     })
   })
@@ -133,7 +135,16 @@ describe('a verifier', () => {
 })
 
 describe('a grant', () => {
-  const base: Grant = { id, name: '', bucket: 'team', prefixes: ['docs', 'a/b'], can: ['read', 'write'], expires: null }
+  const base: Grant = {
+    id,
+    name: '',
+    bucket: 'team',
+    prefixes: ['docs', 'a/b'],
+    can: ['read', 'write'],
+    expires: null,
+    issued: null,
+    key: '',
+  }
 
   it.each([
     ['docs', true],

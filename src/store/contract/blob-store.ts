@@ -88,8 +88,9 @@ export interface Fetched extends Want {
 }
 /** A place that holds buckets. */
 export interface Buckets {
-  /** Throws `AlreadyExists`. */
+  /** Throws `AlreadyExists`. An embedded place also makes and opens `SYSTEM_BUCKET`. */
   create(name: string, options?: BucketOptions): Promise<BucketInfo>
+  /** Without `SYSTEM_BUCKET`. */
   list(): AsyncIterable<BucketInfo>
   /** Removes the bucket with its history. Throws `NotFound`. */
   remove(name: string): Promise<void>

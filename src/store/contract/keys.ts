@@ -2,15 +2,22 @@ import { BlobsError } from './errors.ts'
 
 const BUCKET = /^[a-z0-9][a-z0-9._-]{1,62}$/
 const MAX_KEY_BYTES = 1024
+/** Holds what all who serve a place must know of tokens. It is no bucket of anybody's: its name is not a bucket name. */
+export const SYSTEM_BUCKET = '_system'
 /** Content type of the key `path/` that stands for an empty folder. */
 export const FOLDER_TYPE = 'application/x-directory'
 
-/** Throws `InvalidRequest` unless `name` is a bucket name: 2–63 of a–z 0–9 . _ - starting with a letter or digit; `_system` is reserved. */
+/** Throws `InvalidRequest` unless `name` is a bucket name: 2–63 of a–z 0–9 . _ - starting with a letter or digit. */
 export function checkBucketName(name: string): string {
   if (BUCKET.test(name)) return name
   throw new BlobsError('InvalidRequest', `${JSON.stringify(name)} is not a bucket name`, {
     hint: 'a bucket name has 2 to 63 of a-z 0-9 . _ - and starts with a letter or a digit',
   })
+}
+
+/** The name of a bucket that a place may hold: a bucket name, or `SYSTEM_BUCKET`. Throws as `checkBucketName`. */
+export function checkHeldName(name: string): string {
+  return name === SYSTEM_BUCKET ? name : checkBucketName(name)
 }
 
 /** The reason why `key` is not a key, or null if it is one: UTF-8, NFC, 1–1024 bytes, no NUL, no empty segment; one trailing `/` marks an empty folder. */
