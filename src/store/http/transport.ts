@@ -179,11 +179,14 @@ function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: 
       socket.once('connect', () => clearTimeout(connecting))
     })
     request.setTimeout(patience, () => request.destroy(new TimedOut('no answer', patience)))
-    request.on('error', (error) => {
+    const fail = (error: Error): void => {
       clearTimeout(connecting)
       clearTimeout(answering)
       reject(error)
-    })
+    }
+    request.on('error', fail)
+    // After an answer that is none, as the switch to another protocol, there is no error and no response.
+    request.on('close', () => fail(new Error('the connection was closed without an answer')))
     request.on('response', (response) => {
       clearTimeout(answering)
       // From here on only the time counts in which somebody waits for a piece.
