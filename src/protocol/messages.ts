@@ -145,7 +145,10 @@ export const chunksLine = object(
   { refs: list(object({ hash, size: integer(0) }), 1_000_000), complete: literal(true) },
 )
 
-const changeLine = object({ type: literal('put', 'delete'), ...infoShape })
+const changeLine = object(
+  { type: literal('put', 'delete'), ...infoShape },
+  { operation: text(Number.MAX_SAFE_INTEGER) },
+)
 const bookmarkLine = object({ type: literal('bookmark'), cursor })
 /** A line of `GET …/changes`, other than a problem. */
 export const feedLine: Check<ReturnType<typeof changeLine> | ReturnType<typeof bookmarkLine>> = (value, path) =>

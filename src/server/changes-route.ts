@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { mayIn } from '../access/grant.ts'
 import { EVENTS_TYPE, NDJSON_TYPE } from '../protocol/routes.ts'
+import { Malformed } from '../protocol/schema.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { FeedItem } from '../store/contract/types.ts'
 import { type Call, forbid, sendStream, useBucket } from './call.ts'
@@ -13,7 +14,14 @@ const AHEAD = 32 * 1024
 
 /** `GET …/changes`: what happened after a cursor; live, what happens from then on. */
 export async function followChanges(call: Call): Promise<FastifyReply> {
-  const { since, live } = readQuery(call.query, { since: textParameter, live: flagParameter })
+  const { since, live, lastOf } = readQuery(call.query, {
+    since: textParameter,
+    live: flagParameter,
+    lastOf: textParameter,
+  })
+  if (lastOf !== undefined && (since !== undefined || live === true)) {
+    throw new Malformed('lastOf', 'not to be combined with since and live')
+  }
   if (!mayIn(call.grant, 'read', call.bucket)) forbid(call, `read the changes of ${call.bucket}`)
   const events = call.request.headers.accept?.includes(EVENTS_TYPE) ?? false
   // A browser's EventSource names the last bookmark it saw when it connects again.
@@ -23,7 +31,8 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
     return await useBucket(call, async (store) => {
       const source = store.changes({
         ...(from === undefined ? {} : { since: from }),
-        live: live ?? events,
+        live: lastOf === undefined && (live ?? events),
+        ...(lastOf === undefined ? {} : { lastOf }),
         signal: lifetime.signal,
       })
       const items = source[Symbol.asyncIterator]()

@@ -3,6 +3,7 @@ import { BlobsError } from './contract/errors.ts'
 import type { Cursor, FeedItem } from './contract/types.ts'
 import { parseCursor } from './cursor.ts'
 import type { Follower } from './follow.ts'
+import type { Position } from './ports.ts'
 import type { Mark, View } from './view/view.ts'
 
 /** Versions read from the view at once: a feed that nobody reads holds them. */
@@ -11,11 +12,15 @@ const PAGE = 100
 /** See `BlobStore.changes`; `closing` ends it as the caller's signal does. */
 export async function* readChanges(
   follower: Follower,
-  { since, live = false, signal }: ChangesOptions,
+  { since, live = false, lastOf, signal }: ChangesOptions,
   closing: AbortSignal,
 ): AsyncGenerator<FeedItem, void> {
   const ending = signal === undefined ? closing : AbortSignal.any([signal, closing])
   if (ending.aborted) return
+  if (lastOf !== undefined) {
+    yield* readLast(follower, lastOf, ending)
+    return
+  }
   let mark = await follower.read((view) => startMark(view, since))
   let bookmark: Cursor | null = null
   while (!ending.aborted) {
@@ -30,6 +35,32 @@ export async function* readChanges(
     if (page.head !== bookmark && !ending.aborted) yield { type: 'bookmark', cursor: (bookmark = page.head) }
     if (!live) return
     await follower.passed(parseCursor(page.head).position, ending)
+  }
+}
+
+/** What the newest operation made whose id begins with the device's. */
+async function* readLast(follower: Follower, device: string, ending: AbortSignal): AsyncGenerator<FeedItem, void> {
+  const start = `${device}.`
+  const head = await follower.read((view) => view.head())
+  let found = await follower.peek((view) => view.operation(start, Number.MAX_SAFE_INTEGER))
+  while (found.operation === null && found.before > 0 && !ending.aborted) {
+    const { before } = found
+    found = await follower.peek((view) => view.operation(start, before))
+  }
+  if (found.operation !== null) yield* madeBy(follower, found.operation, ending)
+  if (!ending.aborted) yield { type: 'bookmark', cursor: head }
+}
+
+async function* madeBy(follower: Follower, operation: string, ending: AbortSignal): AsyncGenerator<FeedItem, void> {
+  let after: Position | null = 0
+  while (after !== null) {
+    const from: Position = after
+    const page = await follower.peek((view) => view.operationItems(operation, from))
+    for (const info of page.items) {
+      if (ending.aborted) return
+      yield { type: info.deleted ? 'delete' : 'put', ...info, operation }
+    }
+    after = page.after
   }
 }
 

@@ -155,7 +155,8 @@ async function leave(stream: AsyncIterable<unknown>): Promise<void> {
 
 /** Items of one entry share a cursor, and a feed starts behind entries: so it starts again before the entry that was being told, and what was told of it is passed over. */
 async function* resumedChanges(parts: Parts, options: ChangesOptions): AsyncGenerator<FeedItem, void> {
-  const { signal } = options
+  const { signal, lastOf } = options
+  if (lastOf !== undefined) return yield* await parts.again(() => collect(parts.store.changes(options)))
   const ending = signal === undefined ? parts.closing : AbortSignal.any([signal, parts.closing])
   const calm = parts.patience()
   let since = options.since
@@ -186,6 +187,12 @@ async function* resumedChanges(parts: Parts, options: ChangesOptions): AsyncGene
       await calm.pause(error, ending)
     }
   }
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<readonly T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
 }
 
 async function* resumedFetch(parts: Parts, wants: readonly Want[]): AsyncGenerator<Fetched, void> {

@@ -2,8 +2,10 @@ import { BlobsError, isBlobsError, type ErrorCode } from '../store/contract/erro
 import type { BlobInfo, ChangeInput, Conflict, EntryInput, Outcome } from '../store/contract/types.ts'
 import type { TransferContext } from './context.ts'
 
-/** What became of one change. */
-export type Committed = { readonly info: BlobInfo | null } | { readonly error: unknown }
+/** What became of one change, or of several that belong together: the version that the first made, and all. */
+export type Committed =
+  | { readonly info: BlobInfo | null; readonly all: readonly BlobInfo[] }
+  | { readonly error: unknown }
 
 // Errors of one entry that say nothing about its neighbours.
 const OF_ONE: ReadonlySet<ErrorCode> = new Set(['TooLarge', 'InvalidKey', 'InvalidRequest', 'Forbidden'])
@@ -49,7 +51,7 @@ async function commitSome(context: TransferContext, entries: readonly EntryInput
 }
 
 function toCommitted(outcome: Outcome, context: TransferContext): Committed {
-  if (outcome.ok) return { info: outcome.blobs[0] ?? null }
+  if (outcome.ok) return { info: outcome.blobs[0] ?? null, all: outcome.blobs }
   const { bucket } = context
   const { conflicts } = outcome
   const [first] = conflicts

@@ -77,6 +77,11 @@ export interface CommitOptions {
 export interface ChangesOptions {
   readonly since?: Cursor
   readonly live?: boolean
+  /**
+   * Only the versions that the last command of a device made, each with its `operation`: the newest one whose id begins with this text and
+   * a dot. Not to be combined with `since` and `live`.
+   */
+  readonly lastOf?: string
   readonly signal?: AbortSignal
 }
 export interface Want {

@@ -68,7 +68,7 @@ export interface EntryInput {
   readonly changes: readonly ChangeInput[]
   readonly author?: string
   readonly device?: string
-  /** Groups the entries of one command, for `undo`. */
+  /** Groups the entries of one command, for `undo`: the device's id, a dot, and something unique. */
   readonly operation?: string
 }
 
@@ -129,7 +129,11 @@ export interface Page {
 
 /** Something in a bucket's history, in order. A bookmark says: everything up to `cursor` has been told. */
 export type FeedItem =
-  | ({ readonly type: 'put' | 'delete' } & BlobInfo)
+  | ({
+      readonly type: 'put' | 'delete'
+      /** Told when the last operation was asked for. */
+      readonly operation?: string
+    } & BlobInfo)
   | { readonly type: 'bookmark'; readonly cursor: Cursor }
 
 export interface BucketOptions {

@@ -16,12 +16,16 @@ import type { Answer } from './transport.ts'
 /** See `BlobStore.changes`. A live feed that was silent for 45 s, or that the server ended, throws `Unavailable`. */
 export async function* followChanges(
   place: Place,
-  { since, live = false, signal }: ChangesOptions,
+  { since, live = false, lastOf, signal }: ChangesOptions,
   closing: AbortSignal,
 ): AsyncGenerator<FeedItem, void, undefined> {
   const ending = signal === undefined ? closing : AbortSignal.any([signal, closing])
   if (ending.aborted) return
-  const query = new URLSearchParams({ ...(since === undefined ? {} : { since }), ...(live ? { live: 'true' } : {}) })
+  const query = new URLSearchParams({
+    ...(since === undefined ? {} : { since }),
+    ...(live ? { live: 'true' } : {}),
+    ...(lastOf === undefined ? {} : { lastOf }),
+  })
   const path = `${bucketPath(place.bucket, 'changes')}${query.size === 0 ? '' : `?${query.toString()}`}`
   const outgoing = { method: 'GET' as const, path, headers: { accept: NDJSON_TYPE }, signal: ending }
   try {

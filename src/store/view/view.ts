@@ -6,8 +6,10 @@ import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import type { BlobInfo, Conflict, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
 import { NEVER_WAS, type Standing } from '../expectation.ts'
+import type { Position } from '../ports.ts'
 import { applyEntries, type PlacedEntry, type Refusal } from './apply.ts'
 import { listPage, type Query } from './list.ts'
+import { findOperation, madeBy } from './operations.ts'
 import { INFO_COLUMNS, toBody, toInfo, type InfoRow } from './rows.ts'
 import { APPLIED, isCurrent, readState, REPEATED, reset, type State } from './schema.ts'
 
@@ -44,6 +46,13 @@ export interface View {
   mark(place: Place | null): Mark | null
   /** At most `limit` versions behind the mark; null if the history before it is another one. */
   history(mark: Mark, limit: number): HistoryPage | null
+  /** Looks for the newest operation whose id begins with `start` among some of the entries before a position; see `findOperation`. */
+  operation(start: string, before: Position): ReturnType<typeof findOperation>
+  /** The versions that an operation made with some of the entries behind a position, in order; `after` null: there are no more. */
+  operationItems(
+    operation: string,
+    after: Position,
+  ): { readonly items: readonly BlobInfo[]; readonly after: Position | null }
   apply(entries: readonly PlacedEntry[]): Promise<void>
   /** Forgets everything. */
   reset(): Promise<void>
@@ -149,6 +158,12 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
     outcomes: (ids) => atOnce((info, state) => ids.map((id) => findOutcome(db, id, info, state))),
     mark: (place) => atOnce((_, state) => findMark(db, place, state)),
     history: (mark, limit) => atOnce((info, state) => readHistory(db, { mark, limit }, info, state)),
+    operation: (start, before) => atOnce(() => findOperation(db, start, before)),
+    operationItems: (operation, position) =>
+      atOnce((info) => {
+        const { entries, after } = madeBy(db, operation, position)
+        return { items: entries.flatMap(({ first, made }) => versionsFrom(db, first, first + made).map(info)), after }
+      }),
     apply: (entries) => transact(db, clock, () => applyEntries(db, entries)),
     reset: () => transact(db, clock, () => reset(db, ids.next())),
     close: () => {

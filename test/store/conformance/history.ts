@@ -57,6 +57,27 @@ export function historyLaws({ open }: Laws): void {
     expect(items.slice(0, -1).map((item) => item.type === 'put' && item.key)).toEqual(keys)
   })
 
+  it('tells what the last command of a device made, and nothing else', async () => {
+    const { store, writer } = await open()
+    const put1 = async (key: string) => putChange(writer, key, 'bytes')
+    const entries = [
+      { ...entry(await put1('a'), await put1('b')), operation: 'laptop.1' },
+      { ...entry(await put1('a')), operation: 'laptop.2' },
+      { ...entry(await put1('c')), operation: 'laptop2.3' },
+      { ...entry(await put1('c')), operation: 'laptop' },
+      entry(await put1('d')),
+      { ...entry(deleteChange('b')), operation: 'laptop.2' },
+      { ...entry({ ...(await put1('a')), expect: 'absent' }), operation: 'laptop.4' },
+    ]
+    await writer.commit(entries)
+    const { head } = await store.info()
+    const items = await collect(store.changes({ lastOf: 'laptop' }))
+    expect(items.map(told)).toEqual(['put a 2', 'delete b 2', 'bookmark'])
+    expect(items.map((item) => item.type !== 'bookmark' && item.operation)).toEqual(['laptop.2', 'laptop.2', false])
+    expect(await collect(store.changes({ lastOf: 'nobody' }))).toEqual([{ type: 'bookmark', cursor: head }])
+    expect(await collect(store.changes({ lastOf: '%' }))).toEqual([{ type: 'bookmark', cursor: head }])
+  })
+
   it('tells who waits of what another one writes, at once', async () => {
     const { store, writer } = await open()
     const stop = new AbortController()

@@ -1,0 +1,56 @@
+import type { Database } from '../../platform/sqlite.ts'
+import type { Position } from '../ports.ts'
+import { APPLIED } from './schema.ts'
+
+/** Entries that are looked at in one go: longer looks would keep others waiting. */
+const SCANNED = 20_000
+
+interface Search {
+  /** Null: it is before `before`, if anywhere. */
+  readonly operation: string | null
+  readonly before: Position
+}
+
+/** The newest operation with an effect whose id begins with `start`, among some of the entries before a position; `before` 0: there are no others. */
+export function findOperation(db: Database, start: string, before: Position): Search {
+  const oldest = db.get<{ position: number }>(
+    'SELECT position FROM entries WHERE position < ? ORDER BY position DESC LIMIT 1 OFFSET ?',
+    before,
+    SCANNED,
+  )
+  const from = oldest?.position ?? 0
+  const found = db.get<{ operation: string }>(
+    `SELECT operation FROM entries WHERE position >= ? AND position < ? AND outcome = ${APPLIED} AND made > 0
+       AND substr(operation, 1, ?) = ? ORDER BY position DESC LIMIT 1`,
+    from,
+    before,
+    start.length,
+    start,
+  )
+  return { operation: found?.operation ?? null, before: from }
+}
+
+interface Made {
+  readonly first: number
+  readonly made: number
+}
+interface MadePage {
+  readonly entries: readonly Made[]
+  /** Where to go on; null: these were the last. */
+  readonly after: Position | null
+}
+
+/** Which versions the entries of an operation made, of some of the entries behind a position. */
+export function madeBy(db: Database, operation: string, after: Position): MadePage {
+  const sql = 'SELECT position FROM entries WHERE position > ? ORDER BY position LIMIT 1 OFFSET ?'
+  const next = db.get<{ position: number }>(sql, after, SCANNED)
+  const last = next?.position ?? Number.MAX_SAFE_INTEGER
+  const entries = db.all<Made>(
+    `SELECT first, made FROM entries WHERE position > ? AND position <= ? AND outcome = ${APPLIED} AND made > 0
+       AND operation = ? ORDER BY position`,
+    after,
+    last,
+    operation,
+  )
+  return { entries, after: next?.position ?? null }
+}
