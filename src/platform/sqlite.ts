@@ -50,6 +50,16 @@ export function readDatabase(path: string): Database {
   return wrap(connection)
 }
 
+/**
+ * A database in memory that starts as `image` (null: empty); `image()` gives one of what is committed. To keep, copy and bring back what a
+ * simulated disk holds.
+ */
+export function openImage(image: Uint8Array | null): { readonly db: Database; image(): Uint8Array } {
+  const connection = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
+  if (image !== null) connection.deserialize(image)
+  return { db: wrap(connection), image: () => connection.serialize() }
+}
+
 function wrap(connection: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {

@@ -22,6 +22,7 @@ import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openLocal } from '../../src/backends/local/local.ts'
 import { sha256 } from '../../src/content/hash.ts'
+import { systemStoreDisk } from '../../src/platform/store-disk.ts'
 import { systemClock as clock } from '../../src/platform/system.ts'
 import type { Backend, BucketPorts } from '../../src/store/ports.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
@@ -43,6 +44,19 @@ async function openStore(packBytes?: number): Promise<Backend> {
   opened.push(backend)
   return backend
 }
+
+describe('the note of the last entry', () => {
+  test('cannot make an append fail that is durable', async () => {
+    const openNote = (): never => {
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    }
+    const backend = await openLocal({ directory, clock, disk: { ...systemStoreDisk, openNote } })
+    opened.push(backend)
+    const { log } = await openBucket(backend)
+    expect(await log.append(entries(2))).toEqual([1, 2])
+    expect(await readAll(log)).toHaveLength(2)
+  })
+})
 
 async function openBucket(backend: Backend): Promise<BucketPorts> {
   await backend.create('one')

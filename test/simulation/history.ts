@@ -1,6 +1,6 @@
 import { chanceOf, type Chance } from './chance.ts'
 import type { Deed } from './person.ts'
-import type { Among } from './process.ts'
+import type { Among } from './life.ts'
 
 /** One thing that happens in a world, whoever does it. */
 export type Action =
@@ -27,7 +27,9 @@ export type Action =
   | { readonly type: 'step clock'; readonly device: number; readonly by: number }
   | { readonly type: 'fill disk'; readonly device: number; readonly room: number }
   | { readonly type: 'network'; readonly rate: number }
-  | { readonly type: 'kill server'; readonly at: number; readonly done: boolean }
+  | { readonly type: 'kill server'; readonly at: number; readonly done: boolean; readonly power?: boolean }
+  | { readonly type: 'server error'; readonly at: number }
+  | { readonly type: 'fill server disk'; readonly room: number }
   | { readonly type: 'start server' }
   | { readonly type: 'back up server' }
   | { readonly type: 'restore server' }
@@ -41,11 +43,15 @@ export interface History {
   readonly caseBlind: boolean
   readonly canExchange: boolean
   readonly retries: boolean
+  /** What the server keeps its buckets in: memory unless given. */
+  readonly backend?: 'memory' | 'local'
   readonly actions: readonly Action[]
 }
 
 const PATHS = ['x', 'y', 'd/x', 'd/y', 'd/e/z', 'f/1', 'f/2', 'x/inner', 'd', 'f']
 const FOLDERS = ['d', 'f', 'd/e', 'g']
+/** Of all texts, how many are longer than what a store keeps in its database. */
+const LARGE = 0.06
 const YEAR = 365 * 24 * 3_600_000
 
 export function historyOf(seed: number): History {
@@ -63,6 +69,7 @@ export function historyOf(seed: number): History {
     caseBlind: false,
     canExchange: chance.often(0.7),
     retries: chance.often(0.5),
+    backend: chance.often(0.5) ? 'local' : 'memory',
     actions,
   }
 }
@@ -98,7 +105,9 @@ function chooseKinds(chance: Chance, alone: boolean): Kinds {
     ['step clock', some(0.2, 1)],
     ['fill disk', some(0.2, 1)],
     ['network', some(0.4, 2)],
-    ['kill server', some(0.3, 1)],
+    ['kill server', some(0.4, 2)],
+    ['server error', some(0.4, 2)],
+    ['fill server disk', some(0.1, 0.5)],
     ['start server', 1],
     ['back up server', 0.5],
     ['restore server', some(alone ? 0 : 0.15, 1)],
@@ -134,7 +143,11 @@ function actionOf(chance: Chance, frame: Frame): Action {
     case 'network':
       return { type, rate: chance.pick([0, 0.02, 0.1, 0.3]) }
     case 'kill server':
-      return { type, at: 1 + chance.below(4), done: chance.often(0.5) }
+      return { type, at: 1 + chance.below(8), done: chance.often(0.5), power: chance.often(0.5) }
+    case 'server error':
+      return { type, at: 1 + chance.below(8) }
+    case 'fill server disk':
+      return { type, room: chance.below(2000) }
     case 'run':
       return { type, steps: chance.below(60) }
     case 'sync':
@@ -172,6 +185,6 @@ function deedOf(chance: Chance, n: number): Deed {
 
 function textOf(chance: Chance, n: number): string {
   if (chance.often(0.1)) return chance.pick(['', 'the same', 'another same'])
-  const size = chance.often(0.02) ? 150_000 : chance.below(40)
+  const size = chance.often(LARGE) ? 60_000 + chance.below(90_000) : chance.below(40)
   return `text ${n} ${chance.below(1e6)} ${'.'.repeat(size)}`
 }

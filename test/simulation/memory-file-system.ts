@@ -22,12 +22,22 @@ export interface MemoryDisk {
   writeInPlace(path: string, bytes: Uint8Array): void
   /** Opens for writing in place; `write` goes to this very file, wherever it is by then. */
   openForWriting(path: string): { write(bytes: Uint8Array): void; close(): void }
+  /** Opens a file that is there, to read and write it at places; null if it is not there. */
+  openInPlace(path: string): PlaceFile | null
   /** What `act` does is durable when it returns, and what it builds on. */
   durably<T>(act: () => T): T
   /** Everything that was not made durable happened or not, in any subset; nothing is open any more. Gives how much vanished. */
   powerLoss(chance: Chance): number
   /** Every file below a folder: its bytes by path; folders end in `/`, links read `-> target`. */
   tree(folder: string): Map<string, { readonly bytes: Uint8Array | null; readonly note: string }>
+}
+
+interface PlaceFile {
+  size(): number
+  read(buffer: Uint8Array, place: number): number
+  write(bytes: Uint8Array, place: number): void
+  truncate(size: number): void
+  sync(): void
 }
 
 const HANDLES = '.fd'
@@ -183,6 +193,22 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
     },
     close: async () => undefined,
   })
+  const inPlace = (inode: Inode, path: string): PlaceFile => ({
+    size: () => inode.data.byteLength,
+    read: (buffer, place) => {
+      const part = inode.data.subarray(place, place + buffer.byteLength)
+      buffer.set(part)
+      return part.byteLength
+    },
+    write: (bytes, place) => {
+      const whole = new Uint8Array(Math.max(inode.data.byteLength, place + bytes.byteLength))
+      whole.set(inode.data)
+      whole.set(bytes, place)
+      write(inode, whole, path)
+    },
+    truncate: (size) => write(inode, inode.data.subarray(0, size), path),
+    sync: () => settle(inode),
+  })
   const writer = (inode: Inode, path: string): WriteFile => ({
     write: async (bytes) => write(inode, Buffer.concat([inode.data, bytes]), path),
     sync: async () => settle(inode),
@@ -327,6 +353,7 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
         close: () => void (inode.writers = Math.max(0, inode.writers - 1)),
       }
     },
+    openInPlace: (path) => (fs.lstat(path) === null ? null : inPlace(openInode(path), path)),
     durably: (act) => {
       const from = inodes.length
       const result = journal.durably(act)

@@ -94,11 +94,10 @@ export function openJournal(): NameJournal {
       for (const inode of inodes) {
         inode.entries = new Map(inode.lasting)
         if (inode.kind !== 'file' || inode.durable?.data === inode.data) continue
-        const how = chance.below(3)
+        const how = chance.below(4)
         if (how === 0) continue
         torn++
-        if (how === 1 && inode.durable) inode.data = inode.durable.data
-        else inode.data = inode.data.slice(0, Math.floor(inode.data.byteLength / 2))
+        inode.data = how === 1 && inode.durable ? inode.durable.data : tornOf(inode, how === 2, chance)
         if (inode.durable) inode.mtimeNs = inode.durable.mtimeNs
       }
       for (const inode of inodes)
@@ -106,4 +105,14 @@ export function openJournal(): NameJournal {
       return lost + torn
     },
   }
+}
+
+/** Some of what was written after the last sync is not there: the file ends before it, or has a hole there. */
+function tornOf({ data, durable }: Inode, ends: boolean, chance: Chance): Uint8Array {
+  const differs = durable ? data.findIndex((byte, i) => byte !== durable.data[i]) : 0
+  const start = differs === -1 ? data.byteLength : differs
+  const at = start + chance.below(data.byteLength - start + 1)
+  if (ends) return data.slice(0, at)
+  const torn = new Uint8Array(data)
+  return torn.fill(0, start, at)
 }

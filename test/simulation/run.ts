@@ -4,7 +4,7 @@ import { openCoverage, type Coverage } from './coverage.ts'
 import type { Action, History } from './history.ts'
 import { checkLaws, checkTidiness, findPlaces, isFindable, Violation } from './laws.ts'
 import { ROOT } from './person.ts'
-import type { Among, Trap } from './process.ts'
+import type { Among, Trap } from './life.ts'
 import { openWorld, type Device, type World } from './world.ts'
 
 const MOST_TURNS = 12
@@ -78,7 +78,11 @@ async function befall(world: World, action: Action, past: Past): Promise<void> {
     case 'network':
       return world.setNetwork(action.rate)
     case 'kill server':
-      return world.server.killAt(action.at, action.done)
+      return world.server.arm(action.at, { type: 'kill', done: action.done, power: action.power ?? false })
+    case 'server error':
+      return world.server.arm(action.at, { type: 'error' })
+    case 'fill server disk':
+      return world.server.setRoom(action.room)
     case 'start server':
       return world.scheduler.finish(world.server.start())
     case 'back up server':
@@ -102,6 +106,7 @@ async function forgetWhatTheServerLost(world: World): Promise<void> {
 /** All faults end; what was to happen during a sync happens now. */
 async function calmDown(world: World): Promise<void> {
   world.setNetwork(0)
+  world.server.calm()
   await world.scheduler.finish(world.server.start())
   for (const device of world.devices) {
     device.disk.setRoom(Number.POSITIVE_INFINITY)

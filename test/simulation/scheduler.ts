@@ -5,10 +5,10 @@ import type { Chance } from './chance.ts'
 export interface Scheduler {
   /** Milliseconds since the world began. */
   elapsed(): number
-  /** Resolves when it is this caller's turn: in any order among those who wait. */
-  turn(): Promise<void>
-  /** Resolves early, without an error, when the signal aborts. */
-  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
+  /** Resolves when it is this caller's turn: in any order among those who wait. Never, once `alive` says no. */
+  turn(alive?: () => boolean): Promise<void>
+  /** Resolves early, without an error, when the signal aborts. Never, once `alive` says no. */
+  sleep(milliseconds: number, signal?: AbortSignal, alive?: () => boolean): Promise<void>
   /** Lets `steps` callers have their turn, or fewer when nobody waits. */
   run(steps: number): Promise<void>
   /** Runs until the work is done; gives what it gives. Throws when nobody waits and it is not. */
@@ -17,24 +17,29 @@ export interface Scheduler {
 
 interface Waiter {
   readonly at: number
+  readonly alive: () => boolean
   readonly wake: () => void
 }
 
 /** Steps after which a world that does not come to rest is given up. */
 const MOST_STEPS = 400_000
+/** Turns of the loop in which something may go on of itself, without anybody who waits for the scheduler. */
+const MOST_IDLE = 2000
+
+const always = (): boolean => true
 
 export function openScheduler(chance: Chance): Scheduler {
   let now = 0
   let steps = 0
-  const waiting: Waiter[] = []
+  let waiting: Waiter[] = []
 
-  const wait = (at: number, signal?: AbortSignal): Promise<void> =>
+  const wait = (at: number, signal?: AbortSignal, alive: () => boolean = always): Promise<void> =>
     new Promise((resolve) => {
       const wake = (): void => {
         signal?.removeEventListener('abort', abort)
-        resolve()
+        if (alive()) resolve()
       }
-      const waiter = { at, wake }
+      const waiter = { at, alive, wake }
       const abort = (): void => {
         const index = waiting.indexOf(waiter)
         if (index >= 0) waiting.splice(index, 1)
@@ -48,6 +53,7 @@ export function openScheduler(chance: Chance): Scheduler {
   /** One caller has its turn; time goes on only when nobody could go on without it. False: nobody waits. */
   const step = async (): Promise<boolean> => {
     await nextTurn()
+    if (!waiting.every(({ alive }) => alive())) waiting = waiting.filter(({ alive }) => alive())
     if (waiting.length === 0) return false
     if (++steps > MOST_STEPS) throw new Error(`the world does not come to rest in ${MOST_STEPS} steps`)
     let ready = waiting.filter(({ at }) => at <= now)
@@ -63,8 +69,8 @@ export function openScheduler(chance: Chance): Scheduler {
 
   return {
     elapsed: () => now,
-    turn: () => wait(now),
-    sleep: (milliseconds, signal) => wait(now + Math.max(0, milliseconds), signal),
+    turn: (alive) => wait(now, undefined, alive),
+    sleep: (milliseconds, signal, alive) => wait(now + Math.max(0, milliseconds), signal, alive),
     run: async (count) => {
       for (let i = 0; i < count && (await step()); i++);
       await nextTurn()
@@ -75,7 +81,7 @@ export function openScheduler(chance: Chance): Scheduler {
       work.then(settled, settled)
       for (let idle = 0; !state.done;) {
         if (await step()) idle = 0
-        else if (++idle > 20) throw new Error('everybody waits for something that never comes')
+        else if (++idle > MOST_IDLE) throw new Error('everybody waits for something that never comes')
       }
       return work
     },

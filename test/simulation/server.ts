@@ -1,126 +1,156 @@
-import { openMemory } from '../../src/backends/memory/memory.ts'
-import type { Hash } from '../../src/content/hash.ts'
-import type { Clock, Ids } from '../../src/platform/ports.ts'
+import type { Ids } from '../../src/platform/ports.ts'
+import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
-import { BlobsError } from '../../src/store/contract/errors.ts'
-import { openLogStore } from '../../src/store/log-store.ts'
-import type { Backend, BucketPorts, Placed } from '../../src/store/ports.ts'
+import { BlobsError, isBlobsError } from '../../src/store/contract/errors.ts'
+import type { Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
+import { openLife, stamp, type Life, type Trap } from './life.ts'
+import { localPlace, memoryPlace, type Place } from './places.ts'
+import type { Scheduler } from './scheduler.ts'
 
-/** The place that holds the bucket: a store over a backend in memory, which can die, come back, and go back in time. */
+/** The place that holds the bucket: a server that can die, come back, and go back in time. */
 export interface Server {
   /** Throws `Unavailable` while it is down. */
   store(): BlobStore
   up(): boolean
-  /** Dies before or after its `at`th write from now. */
-  killAt(at: number, done: boolean): void
-  kill(): void
-  /** Starts it from what was durable. */
+  /** Something happens at its `at`th write from now; nothing while it is down. */
+  arm(at: number, trap: Trap): void
+  /** No faults come any more. */
+  calm(): void
+  /** Bytes that still fit on its disk. */
+  setRoom(bytes: number): void
+  /** Starts it from what was durable. It may stay down while its disk is full; throws what nothing explains. */
   start(): Promise<void>
-  /** Keeps a copy of what is durable now. */
+  /** Keeps a copy of what is there now. */
   backup(): void
   /** Brings the kept copy back; false if there is none. */
   restore(): Promise<boolean>
 }
 
-interface Copy {
-  readonly entries: readonly Placed[]
-  readonly chunks: ReadonlyMap<Hash, Uint8Array>
+export interface ServerOptions {
+  readonly backend?: 'memory' | 'local'
+  readonly ids: Ids
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly coverage: Coverage
 }
 
-export async function openServer(options: { clock: Clock; ids: Ids; coverage: Coverage }): Promise<Server> {
-  const { clock, ids, coverage } = options
-  let chunks = new Map<Hash, Uint8Array>()
-  let entries: Placed[] = []
-  let backend: Backend = openMemory()
-  await backend.create('team')
-  let life = 0
+export async function openServer(options: ServerOptions): Promise<Server> {
+  const { ids, chance, scheduler, coverage } = options
+  const place: Place = options.backend === 'local' ? localPlace(() => stamp(scheduler, 0)) : memoryPlace()
+  let life: Life | null = null
   let current: BlobStore | null = null
-  let copy: Copy | null = null
-  let trap: { left: number; done: boolean } | null = null
+  let copy: (() => Promise<void>) | null = null
 
-  const down = (): BlobsError => new BlobsError('Unavailable', 'the server is down (injected)')
-  const ports = (inner: BucketPorts, own: number): BucketPorts => {
-    const writing = async <T>(name: string, act: () => Promise<T>): Promise<T> => {
-      if (life !== own) throw down()
-      if (trap !== null && --trap.left <= 0) {
-        const { done } = trap
-        trap = null
-        if (done) await act()
-        coverage.count(`kill: server ${done ? 'after' : 'before'} ${name}`)
-        life++
-        current = null
-        throw down()
-      }
-      return act()
-    }
-    return {
-      log: {
-        ...inner.log,
-        append: (added) =>
-          writing('append', async () => {
-            const positions = await inner.log.append(added)
-            positions.forEach((position, i) => {
-              const entry = added[i]
-              if (entry) entries.push({ ...entry, data: new Uint8Array(entry.data), position })
-            })
-            return positions
-          }),
-      },
-      content: {
-        ...inner.content,
-        put: (added) =>
-          writing('put', async () => {
-            await inner.content.put(added)
-            for (const { hash, bytes } of added) chunks.set(hash, new Uint8Array(bytes))
-          }),
-      },
-    }
+  /** What a death left is on the disk. */
+  const cut = (): void => {
+    if (life === null || life.alive()) return
+    if (place.cut(life.lostPower(), chance) > 0) coverage.count('power: unsynced writes of the server vanished')
+    life = current = null
+  }
+  const begin = async (own: Life): Promise<BlobStore> => {
+    const buckets = openBuckets({ ...(await place.open(own)), clock: own.clock, ids })
+    await buckets.create('team').catch((error: unknown) => {
+      if (!isBlobsError(error, 'AlreadyExists')) throw error
+    })
+    return buckets.open('team')
   }
   const start = async (): Promise<void> => {
-    trap = null
+    cut()
     if (current !== null) return
-    const own = ++life
-    const inner = await backend.open('team')
-    if (inner === null) throw new Error('the backend lost its bucket')
-    const opened = await openLogStore({
-      name: 'team',
-      ports: ports(inner, own),
-      viewDirectory: null,
-      promises: backend.promises,
-      clock,
-      ids,
-    })
-    if (life === own) current = opened
+    const own = openLife({ chance, scheduler, coverage, skew: () => 0, whose: 'server: ' })
+    life = own
+    try {
+      current = mortal(await begin(own), own)
+    } catch (error) {
+      own.kill()
+      cut()
+      if (!isFull(error)) throw error
+      coverage.count('server: no start with a full disk')
+    }
+  }
+  const stop = (): void => {
+    life?.kill()
+    cut()
   }
   await start()
   return {
     store: () => {
-      if (current === null) throw down()
+      if (current === null || life?.alive() !== true) throw down()
       return current
     },
-    up: () => current !== null,
-    killAt: (at, done) => void (trap = { left: at, done }),
-    kill: () => {
-      life++
-      current = null
+    up: () => life?.alive() === true,
+    arm: (at, trap) => life?.arm(at, 'writes', trap),
+    calm: () => {
+      life?.disarm()
+      place.setRoom(Number.POSITIVE_INFINITY)
     },
+    setRoom: place.setRoom,
     start,
-    backup: () => void (copy = { entries: [...entries], chunks: new Map(chunks) }),
+    backup: () => {
+      cut()
+      copy = place.copy()
+    },
     restore: async () => {
       if (copy === null) return false
-      life++
-      current = null
-      trap = null
-      backend = openMemory()
-      await backend.create('team')
-      const inner = await backend.open('team')
-      await inner?.log.append(copy.entries)
-      await inner?.content.put([...copy.chunks].map(([hash, bytes]) => ({ hash, bytes })))
-      entries = [...copy.entries]
-      chunks = new Map(copy.chunks)
+      stop()
+      await copy()
       await start()
       return true
     },
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return isBlobsError(error, 'QuotaExceeded') || (error as NodeJS.ErrnoException).code === 'ENOSPC'
+}
+
+function down(): BlobsError {
+  return new BlobsError('Unavailable', 'the server is down (injected)')
+}
+
+/** A store whose callers learn that its process is dead, and nothing else from then on. */
+function mortal(store: BlobStore, life: Life): BlobStore {
+  const gone = life.death.then((): never => {
+    throw down()
+  })
+  gone.catch(() => undefined)
+  const call = async <T>(act: () => Promise<T>): Promise<T> => {
+    try {
+      return await Promise.race([act(), gone])
+    } catch (error) {
+      throw life.alive() ? error : down()
+    }
+  }
+  const stream = async function* <T>(items: AsyncIterable<T>): AsyncGenerator<T, void> {
+    const iterator = items[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const next = await call(() => iterator.next())
+        if (next.done === true) return
+        yield next.value
+      }
+    } finally {
+      if (life.alive()) await iterator.return?.()
+    }
+  }
+  return {
+    info: () => call(() => store.info()),
+    head: (key, settings) => call(() => store.head(key, settings)),
+    get: async (key, settings) => {
+      const blob = await call(() => store.get(key, settings))
+      return blob && { ...blob, stream: stream(blob.stream) }
+    },
+    commit: (entries, settings) => call(() => store.commit(entries, settings)),
+    list: (settings) => call(() => store.list(settings)),
+    changes: (settings) => stream(store.changes(settings)),
+    missing: (hashes) => call(() => store.missing(hashes)),
+    stage: (chunks) => call(() => store.stage(chunks)),
+    fetch: (wants) => stream(store.fetch(wants)),
+    chunksOf: async (key, version) => {
+      const pages = await call(() => store.chunksOf(key, version))
+      return pages && stream(pages)
+    },
+    close: async () => undefined,
   }
 }

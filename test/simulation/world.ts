@@ -15,7 +15,8 @@ import type { Coverage } from './coverage.ts'
 import { openMemoryDisk, type MemoryDisk } from './memory-file-system.ts'
 import { networked } from './network.ts'
 import { openPerson, ROOT, type Person } from './person.ts'
-import { Killed, openProcess, stamp, wallTime, type Process } from './process.ts'
+import { Killed, stamp, wallTime } from './life.ts'
+import { openProcess, type Process } from './process.ts'
 import { openScheduler, type Scheduler } from './scheduler.ts'
 import { openServer, type Server } from './server.ts'
 import { takeState } from './state-pool.ts'
@@ -31,6 +32,7 @@ export interface WorldOptions {
   readonly canExchange: boolean
   /** Whether calls are repeated below the session, as a client of a server does. */
   readonly retries: boolean
+  readonly backend?: 'memory' | 'local'
   readonly maxDelete: { readonly percent: number } | null
 }
 
@@ -74,17 +76,11 @@ export interface World {
 }
 
 export async function openWorld(options: WorldOptions): Promise<World> {
-  const { coverage } = options
   const chance = chanceOf(options.seed)
   const scheduler = openScheduler(chance)
   const ids = idsOf(chance)
   const accounts = openAccounts()
-  const serverClock: Clock = {
-    now: () => wallTime(scheduler, 0),
-    elapsed: scheduler.elapsed,
-    sleep: scheduler.sleep,
-  }
-  const server = await scheduler.finish(openServer({ clock: serverClock, ids, coverage }))
+  const server = await scheduler.finish(openServer({ ...options, chance, scheduler, ids }))
   let rate = 0
   let messages: Promise<unknown>[] = []
   const later = (work: Promise<unknown>): void => void messages.push(work.catch(() => undefined))
@@ -158,7 +154,8 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
   }
   const attempt = async (): Promise<void> => {
     try {
-      await once()
+      running ??= start()
+      await Promise.race([once(), running.process.death])
     } catch (error) {
       if (!isExplained(error)) unexplained = error
     }

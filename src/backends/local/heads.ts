@@ -16,6 +16,7 @@ export interface Head {
  * that ends there. The file is not synced: after a power cut it may be old, never ahead of the log.
  */
 export interface HeadNote {
+  /** Does nothing where the disk does not let it: the entry is durable all the same. */
   write(head: Head): void
   close(): void
 }
@@ -30,9 +31,13 @@ export function openHeadNote(paths: StorePaths, bucket: number): HeadNote {
   }
   return {
     write: (head) => {
-      file ??= open(headPath(paths, bucket))
-      // One call, always as long: whoever reads it sees the old line or the new one.
-      file.write(encode(head))
+      try {
+        file ??= open(headPath(paths, bucket))
+        // One call, always as long: whoever reads it sees the old line or the new one.
+        file.write(encode(head))
+      } catch {
+        // The older note stays, and is true.
+      }
     },
     close: () => {
       file?.close()

@@ -1,0 +1,196 @@
+import { openImage, type Database } from '../../src/platform/sqlite.ts'
+import type { StoreDisk, StoreHandle } from '../../src/platform/store-disk.ts'
+import { systemError } from '../../src/platform/native.ts'
+import type { Chance } from './chance.ts'
+import { openMemoryDisk } from './memory-file-system.ts'
+import { watchedDatabase } from './process.ts'
+import type { Life } from './life.ts'
+
+/** The disk of a server: files in memory that know what of them is durable, and databases that are cut where their transactions end. */
+export interface ServerDisk {
+  /** As a process sees it, for as long as it lives. */
+  of(life: Life): StoreDisk
+  /** The process that used it is dead, with the power or without. Gives how much vanished. */
+  cut(power: boolean, chance: Chance): number
+  /** All that is on it now; what it gives is put in the place of everything by `restore`. */
+  copy(): ServerCopy
+  restore(copy: ServerCopy): void
+  /** Bytes that still fit. */
+  setRoom(bytes: number): void
+}
+interface Kept {
+  readonly db: Database
+  readonly image: () => Uint8Array
+  /** It was not closed: what is in its WAL is yet to be moved. */
+  open: boolean
+}
+interface ServerCopy {
+  readonly folders: readonly string[]
+  readonly files: readonly { readonly path: string; readonly bytes: Uint8Array; readonly image: Uint8Array | null }[]
+}
+
+export const DATA = '/data'
+/** A database has some bytes, however many. */
+const PAGE = 4096
+
+export function openServerDisk(now: () => bigint): ServerDisk {
+  const disk = openMemoryDisk({ now, caseBlind: false, canExchange: true })
+  const { fs } = disk
+  /** By the inode of its file: a name that vanished took it along. */
+  const databases = new Map<bigint, Kept>()
+  const locks = new Map<string, number>()
+
+  const inoOf = (path: string): bigint | null => fs.lstat(path)?.ino ?? null
+  const find = (path: string): Kept | undefined => {
+    const ino = inoOf(path)
+    return ino === null ? undefined : databases.get(ino)
+  }
+  const take = (path: string): Kept => {
+    const ino = inoOf(path)
+    if (ino === null) throw systemError('ENOENT', 'open', path)
+    const kept = databases.get(ino) ?? { ...openImage(null), open: false }
+    databases.set(ino, kept)
+    return kept
+  }
+  const makeFolder = (path: string): void => {
+    if (fs.lstat(path)?.kind === 'folder') return
+    const above = path.slice(0, path.lastIndexOf('/'))
+    if (above !== '') makeFolder(above)
+    fs.mkdir(path, 0o700)
+  }
+  const create = (path: string): boolean => {
+    if (fs.lstat(path) !== null) return false
+    disk.makeFile(path, new Uint8Array())
+    return true
+  }
+  const size = (path: string): number | null => {
+    if (path.endsWith('-wal')) return find(path.slice(0, -4))?.open ? PAGE : null
+    return find(path) ? PAGE : (fs.lstat(path)?.size ?? null)
+  }
+  const of = (life: Life): StoreDisk => {
+    const { check, effect } = life
+    const soon = async <T>(name: string, act: () => T): Promise<T> => {
+      await life.turn()
+      return effect(name, act)
+    }
+    const open = async (path: string): Promise<StoreHandle | null> => {
+      const file = await soon('open pack', () => disk.openInPlace(path))
+      if (file === null) return null
+      return {
+        size: async () => (check(), file.size()),
+        read: (buffer, place) => soon('read pack', () => file.read(buffer, place)),
+        // Each buffer by itself: what was written before a death is there, what was not is not.
+        write: async ([first, ...rest], place) => {
+          let written = 0
+          for (const buffer of first === undefined ? [] : [first, ...rest.slice(0, 1)]) {
+            await soon('write pack', () => file.write(buffer, place + written))
+            written += buffer.byteLength
+          }
+          return written
+        },
+        truncate: (length) => soon('truncate pack', () => file.truncate(length)),
+        sync: () => soon('sync pack', () => file.sync()),
+        close: async () => undefined,
+      }
+    }
+    /** As SQLite's locks are: held until they are let go, or their process is dead. */
+    const lock = (path: string, alone: boolean): (() => void) | null => {
+      check()
+      const held = locks.get(path) ?? 0
+      if (alone ? held !== 0 : held < 0) return null
+      locks.set(path, alone ? -1 : held + 1)
+      return () => {
+        if (life.alive()) locks.set(path, alone ? 0 : (locks.get(path) ?? 1) - 1)
+      }
+    }
+    const openDatabase = (path: string): Database => {
+      check()
+      const kept = take(path)
+      kept.open = true
+      const close = (): void => {
+        if (life.alive()) kept.open = false
+      }
+      return { ...watchedDatabase(kept.db, life), close }
+    }
+    return {
+      makeFolder: (path) => effect('make folder', () => makeFolder(path)),
+      names: (folder) => (check(), fs.list(folder).map(({ shown }) => shown)),
+      size: (path) => (check(), size(path)),
+      checkReadable: check,
+      create: (path) => effect('make file', () => create(path)),
+      readText: (path) => {
+        check()
+        const bytes = fs.readSmall(path, 4096)
+        return bytes && Buffer.from(bytes).toString('latin1')
+      },
+      remove: (path) =>
+        effect('remove', () => {
+          const ino = inoOf(path)
+          if (ino === null) return
+          databases.delete(ino)
+          fs.unlink(path)
+        }),
+      sync: (path) => effect('sync', () => fs.syncFolder(path)),
+      open,
+      openNote: (path) => {
+        const file = effect('open note', () => disk.openInPlace(path)) ?? missing(path)
+        return { write: (text) => effect('write note', () => file.write(Buffer.from(text), 0)), close: () => undefined }
+      },
+      // It looks each second anyway.
+      watch: () => null,
+      openDatabase: (path) => (path === ':memory:' ? openImage(null).db : openDatabase(path)),
+      readDatabase: (path) => ({ ...watchedDatabase((check(), take(path)).db, life), close: () => undefined }),
+      tryLock: (path) => lock(path, true),
+      tryShare: (path) => lock(path, false),
+    }
+  }
+  const cutDatabases = (): void => {
+    locks.clear()
+    for (const { db } of databases.values()) if (db.inTransaction()) db.exec('ROLLBACK')
+  }
+  return {
+    of,
+    cut: (power, chance) => {
+      cutDatabases()
+      return power ? disk.powerLoss(chance) : 0
+    },
+    copy: () => {
+      const tree = [...disk.tree(DATA)]
+      return {
+        folders: tree.flatMap(([path, { bytes }]) => (bytes === null ? [path.slice(0, -1)] : [])),
+        files: tree.flatMap(([path, { bytes }]) => {
+          const image = find(`${DATA}/${path}`)?.image() ?? null
+          return bytes === null ? [] : [{ path, bytes: new Uint8Array(bytes), image }]
+        }),
+      }
+    },
+    restore: ({ folders, files }) => {
+      cutDatabases()
+      disk.durably(() => {
+        clear(DATA)
+        for (const folder of folders) makeFolder(`${DATA}/${folder}`)
+        for (const { path, bytes, image } of files) {
+          disk.makeFile(`${DATA}/${path}`, bytes)
+          const ino = inoOf(`${DATA}/${path}`)
+          // As it is after a copy of a running store: with what is in its WAL.
+          if (image !== null && ino !== null) databases.set(ino, { ...openImage(image), open: true })
+        }
+      })
+    },
+    setRoom: disk.setRoom,
+  }
+
+  function clear(path: string): void {
+    for (const { shown, kind } of fs.list(path)) {
+      const inside = `${path}/${shown}`
+      if (kind === 'folder') {
+        clear(inside)
+        fs.rmdir(inside)
+      } else fs.unlink(inside)
+    }
+  }
+}
+
+function missing(path: string): never {
+  throw systemError('ENOENT', 'open', path)
+}
