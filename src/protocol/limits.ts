@@ -87,6 +87,10 @@ export const bounds = {
   stagingWait: 30_000,
   /** Requests of one token under way, live feeds among them. */
   requestsPerToken: 1024,
+  /** Requests of one token a second, over time. */
+  requestsPerSecond: 1000,
+  /** Requests of one token that may come at once after a while without any. */
+  requestBurst: 10_000,
   connections: 4096,
   /** From one address. */
   connectionsPerAddress: 2048,

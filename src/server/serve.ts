@@ -113,7 +113,12 @@ function openContext(
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
     memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait }),
-    shares: openShares(bounds.requestsPerToken),
+    shares: openShares({
+      most: bounds.requestsPerToken,
+      perSecond: bounds.requestsPerSecond,
+      burst: bounds.requestBurst,
+      now,
+    }),
     health: openHealth(buckets, now, stopping),
     bounds,
     now,

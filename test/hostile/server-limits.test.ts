@@ -248,6 +248,7 @@ describe('docs/protocol.md', () => {
       both(bytes(bounds.staging), bytes(bounds.stagingPerToken), seconds(bounds.stagingWait)),
     ],
     ['requests of one token', String(bounds.requestsPerToken)],
+    ['more of one token', both(count(bounds.requestsPerSecond), count(bounds.requestBurst))],
     ['connections', both(String(bounds.connections), String(bounds.connectionsPerAddress))],
   ]
   const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'protocol.md'), 'utf8')

@@ -152,6 +152,21 @@ describe('requests', () => {
     await expect.poll(async () => (await ask(at.url, B, { token: at.bearer })).status).toBe(200)
   })
 
+  it('of one token that come too fast are told to wait, and others are not', async () => {
+    const at = await start({ bounds: { requestsPerSecond: 50, requestBurst: 20 } })
+    const asked = async (count: number, token: string): Promise<number[]> => {
+      const replies = await Promise.all(Array.from({ length: count }, () => ask(at.url, B, { token })))
+      return replies.map(({ status }) => status)
+    }
+    const statuses = await asked(500, at.bearer)
+    const taken = statuses.filter((status) => status === 200).length
+    expect(taken).toBeGreaterThanOrEqual(20)
+    expect(statuses.filter((status) => status === 503)).toHaveLength(500 - taken)
+    expect(taken).toBeLessThan(500)
+    expect(await asked(10, await at.token({}))).toEqual(Array.from({ length: 10 }, () => 200))
+    await expect.poll(() => asked(1, at.bearer), { interval: 200, timeout: 10_000 }).toEqual([200])
+  })
+
   it('that upload slowly do not keep others from it', async () => {
     const at = await start({
       bounds: {
