@@ -23,7 +23,8 @@ interface Route {
 
 const BUCKET = `${ROOT}/:bucket`
 const ALL: readonly Method[] = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']
-const ROUTES: readonly Route[] = [
+/** Every route of the face. */
+export const ROUTES: readonly Route[] = [
   { url: ROOT, below: null, methods: { GET: listBuckets } },
   {
     url: BUCKET,

@@ -5,7 +5,9 @@ import { CAPABILITIES } from '../../src/access/grant.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import { SECRETS } from '../server/running.ts'
 import { type Fortress, openFortress, type TokenName } from './fortress.ts'
-import { cunning, frames, headers, methods, mutated, rightRequests, target, textOf } from './generators.ts'
+import { frames } from './frames-cases.ts'
+import { headers, methods, mutated, target, textOf } from './generators.ts'
+import { cunning, rightRequests } from './requests.ts'
 import { requestBytes, send, type WireAnswer } from './wire.ts'
 
 /** How many requests each property sends: more by `BLOBS_FUZZ_RUNS=10000`. */

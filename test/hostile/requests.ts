@@ -1,0 +1,166 @@
+/**
+ * What a right request of each route is, and requests without a fault that name what is not theirs.
+ *
+ * A new route, or a face with routes of its own: add a right request of each method to `rightRequests` (`server-routes.test.ts` fails until every
+ * route of `src/server/v1.ts` has one); it is then sent with anything in its body, at any path, with any query, method and headers, and spoiled byte
+ * by byte, by `server-fuzz.test.ts`. If it names buckets, keys, ids or chunks, add it to `cunning` too. If it shows or keeps something of
+ * its own, plant a canary of that in `fortress.ts` and read it again in `outOfReach`. What does not speak HTTP (events of a socket) takes
+ * `mutated` of `generators.ts` for its arguments and `Fortress.checkAll` after each property.
+ */
+import * as fc from 'fast-check'
+import { newId } from '../server/running.ts'
+import { type Fortress, sha } from './fortress.ts'
+
+type Json = unknown
+const chunk = Buffer.from('a chunk that everybody may stage')
+
+/** Requests that are right, one of every route and method: what the others are made of. */
+export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' | 'foreignCursor'>, bucket: string) {
+  const B = `/v1/buckets/${bucket}`
+  const put = (key: string, more: object = {}): Json => ({
+    type: 'put',
+    key,
+    expect: 'any',
+    hash: known.hash,
+    size: known.size,
+    body: { copy: { key: 'docs/a', version: 1 } },
+    contentType: 'text/plain',
+    meta: { mtime: '1', note: 'x' },
+    ...more,
+  })
+  const ref = { hash: sha(chunk), size: chunk.length }
+  const json = (method: string, target: string, value: Json) => ({ method, target, json: value })
+  return [
+    json('GET', '/live', null),
+    json('GET', '/ready', null),
+    json('GET', '/v1/buckets', null),
+    json('GET', '/v1/buckets?after=a&limit=10', null),
+    json('PUT', B, { options: {} }),
+    json('GET', B, null),
+    json('PATCH', B, { options: { maxBlobSize: 1_000_000 } }),
+    json('DELETE', B, null),
+    json('GET', `${B}/blobs?prefix=docs/&delimiter=/&limit=5&deleted&versions&digests`, null),
+    json('GET', `${B}/blobs?at=2030-01-01T00:00:00Z&after=docs/a`, null),
+    json('GET', `${B}/blobs/docs/a?version=1`, null),
+    json('HEAD', `${B}/blobs/docs/a`, null),
+    json('PUT', `${B}/blobs/docs/new`, 'bytes'),
+    json('DELETE', `${B}/blobs/docs/a`, null),
+    json('POST', `${B}/commit`, {
+      entries: [
+        { id: newId(), changes: [put('docs/x'), { type: 'delete', key: 'docs/a', expect: { version: 1 } }] },
+        {
+          id: newId(),
+          device: 'd',
+          operation: 'o',
+          changes: [put('docs/y', { hash: ref.hash, size: ref.size, body: { depth: 0, refs: [ref] } })],
+        },
+      ],
+    }),
+    json('POST', `${B}/chunks/missing`, { hashes: [known.hash, sha('x')] }),
+    json('POST', `${B}/fetch`, { wants: [{ key: 'docs/a', version: 1 }] }),
+    json('GET', `${B}/chunks-of/docs/a?version=1`, null),
+    json('GET', `${B}/changes`, null),
+    json('GET', `${B}/changes?since=${known.cursor}`, null),
+    json('GET', `${B}/changes?since=${foreignCursor}&live`, null),
+  ] as const
+}
+
+/** Keys that an attacker knows of, in reach and out of it, and ways to write them. */
+const KEYS = [
+  'docs/a',
+  'docs/x',
+  'docs',
+  'docs/',
+  'docs2/named',
+  'private/named',
+  'docs/../private/named',
+  'docs/./a',
+  'private/named/',
+  'Docs/a',
+]
+
+/** Requests without a fault, that name what is not theirs: ids of others' entries, chunks and blobs of others, cursors from elsewhere. */
+export function cunning(
+  fortress: Pick<Fortress, 'known' | 'named' | 'foreignCursor' | 'ids'>,
+  bucket: string,
+): fc.Arbitrary<{ readonly method: string; readonly target: string; readonly json: Json }> {
+  const B = `/v1/buckets/${bucket}`
+  const { known, named, foreignCursor } = fortress
+  const key = fc.constantFrom(...KEYS)
+  const path = key.map((one) => one.split('/').map(encodeURIComponent).join('/'))
+  const version = fc.integer({ min: 1, max: 3 })
+  const id = fc.oneof(
+    fc.constantFrom(...fortress.ids.filter((one) => one.length === 32)),
+    fc.nat().map(() => newId()),
+  )
+  const own = fc.oneof({ weight: 4, arbitrary: fc.constant('docs/x') }, { weight: 1, arbitrary: key })
+  const body = fc.oneof(
+    fc.record({ key, version }).map((copy) => ({ copy })),
+    fc.constantFrom('private/named', 'docs2/named').map((one) => ({ copy: { key: one, version: 1 } })),
+    fc.constantFrom(known, named).map(({ hash, size }) => ({ depth: 0, refs: [{ hash, size }] })),
+  )
+  const expect = fc.oneof(fc.constantFrom<Json>('any', 'absent'), fc.record({ version }))
+  const put = fc.record({ key: own, expect, body, of: fc.constantFrom(known, named) }).map(({ of, ...rest }) => ({
+    type: 'put',
+    hash: of.hash,
+    size: of.size,
+    contentType: 'a/b',
+    meta: {},
+    ...rest,
+  }))
+  // Right in all but one thing.
+  const theft = fc
+    .constantFrom<Json>(...['private/named', 'docs2/named'].map((one) => ({ copy: { key: one, version: 1 } })), {
+      depth: 0,
+      refs: [{ hash: named.hash, size: named.size }],
+    })
+    .map((from) => ({
+      type: 'put',
+      key: 'docs/x',
+      expect: 'any',
+      hash: named.hash,
+      size: named.size,
+      body: from,
+      contentType: 'a/b',
+      meta: {},
+    }))
+  const change = fc.oneof<fc.Arbitrary<Json>[]>(
+    put,
+    theft,
+    put,
+    fc.record({ type: fc.constant('delete'), key: own, expect }),
+  )
+  const entry = fc.record({ id, changes: fc.array(change, { minLength: 1, maxLength: 2 }) })
+  const entries = fc.array(entry, { minLength: 1, maxLength: 2 })
+  const get = (target: fc.Arbitrary<string>) => target.map((one) => ({ method: 'GET', target: one, json: null }))
+  const post = (route: string, value: fc.Arbitrary<Json>) =>
+    value.map((json) => ({ method: 'POST', target: `${B}/${route}`, json }))
+  return fc.oneof(
+    { weight: 6, arbitrary: post('commit', fc.record({ entries })) },
+    {
+      weight: 1,
+      arbitrary: post('fetch', fc.record({ wants: fc.array(fc.record({ key, version }), { maxLength: 3 }) })),
+    },
+    { weight: 1, arbitrary: post('chunks/missing', fc.constant({ hashes: [known.hash, named.hash] })) },
+    { weight: 1, arbitrary: get(path.map((one) => `${B}/blobs/${one}`)) },
+    {
+      weight: 1,
+      arbitrary: get(fc.tuple(path, version).map(([one, number]) => `${B}/chunks-of/${one}?version=${number}`)),
+    },
+    {
+      weight: 1,
+      arbitrary: get(key.map((one) => `${B}/blobs?prefix=${encodeURIComponent(one)}&deleted&versions&digests`)),
+    },
+    { weight: 1, arbitrary: get(key.map((one) => `${B}/blobs?after=${encodeURIComponent(one)}&delimiter=/`)) },
+    {
+      weight: 1,
+      arbitrary: get(
+        fc.constantFrom('', known.cursor, foreignCursor).map((one) => `${B}/changes${one && `?since=${one}`}`),
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: get(fc.constantFrom(B, '/v1/buckets', '/v1/buckets/other', '/v1/buckets/other/blobs/docs/named')),
+    },
+  )
+}

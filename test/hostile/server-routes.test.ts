@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest'
+import { ROUTES } from '../../src/server/v1.ts'
+import { openFortress } from './fortress.ts'
+import { rightRequests } from './requests.ts'
+import { requestBytes, send } from './wire.ts'
+
+/** Routes outside of `/v1`. */
+const OTHERS = [
+  { url: '/live', methods: { GET: true } },
+  { url: '/ready', methods: { GET: true } },
+]
+/** Fuzzed by a property of its own, since its body is no JSON. */
+const FRAMES = 'POST /v1/buckets/:bucket/chunks'
+
+it(
+  'the fuzzing has a right request of every route and method, and each is taken for one',
+  { timeout: 60_000 },
+  async () => {
+    await using fortress = await openFortress()
+    const requests = rightRequests(fortress, 'scratch')
+    const served = [...ROUTES, ...OTHERS].flatMap(({ url, methods }) =>
+      Object.keys(methods).map((method) => ({ method, url, path: pattern(url) })),
+    )
+    const lacking = served.filter(
+      ({ method, path }) => !requests.some((one) => one.method === method && path.test(one.target.split('?')[0] ?? '')),
+    )
+    expect(lacking.map(({ method, url }) => `${method} ${url}`)).toEqual([FRAMES])
+    for (const { method, target, json } of requests) {
+      const body = Buffer.from(json === null ? '' : typeof json === 'string' ? json : JSON.stringify(json))
+      const fields = [
+        ['Host', 'h'],
+        ['Connection', 'close'],
+        ['Authorization', `Bearer ${fortress.tokens.scratch}`],
+        ['Content-Length', String(body.length)],
+      ] as const
+      const answer = await send(fortress.at.url, requestBytes(`${method} ${target} HTTP/1.1`, fields, body))
+      // What is not there, or has another history, is a right question nevertheless.
+      const code = answer?.headers.get('x-blobs-code')
+      const text = `${method} ${target}: ${answer?.status} ${String(answer?.body).slice(0, 300)}`
+      expect(['NotFound', 'AlreadyExists', 'CursorForked', undefined], text).toContain(code)
+      expect(text).not.toContain('nothing at this path')
+    }
+    await fortress.checkAll()
+  },
+)
+
+function pattern(url: string): RegExp {
+  return new RegExp(`^${url.replaceAll(':bucket', '[^/]+').replaceAll('*', '.+')}$`)
+}
