@@ -40,7 +40,8 @@ export interface Machine {
 }
 export interface Place {
   readonly folder: string
-  machine(name: string, env?: Record<string, string>): Machine
+  /** `via` is a command that the program is run by, as `ip netns exec NAME`. */
+  machine(name: string, env?: Record<string, string>, via?: readonly string[]): Machine
   /** Ends every process that was started here and removes the folder. */
   dispose(): Promise<void>
 }
@@ -51,7 +52,7 @@ export function openPlace(prefix: string): Place {
   const running = new Set<Running>()
   return {
     folder,
-    machine: (name, env = {}) => {
+    machine: (name, env = {}, via = []) => {
       const home = join(folder, name)
       const state = join(home, '.local', 'state', 'blobs')
       mkdirSync(state, { recursive: true, mode: 0o700 })
@@ -62,6 +63,7 @@ export function openPlace(prefix: string): Place {
         home,
         { PATH: process.env['PATH'] ?? '', HOME: home, XDG_RUNTIME_DIR: home, TMPDIR: home, NO_COLOR: '1', ...env },
         running,
+        via,
       )
     },
     dispose: async () => {
@@ -71,9 +73,15 @@ export function openPlace(prefix: string): Place {
   }
 }
 
-function openMachine(home: string, env: Record<string, string>, running: Set<Running>): Machine {
+function openMachine(
+  home: string,
+  env: Record<string, string>,
+  running: Set<Running>,
+  via: readonly string[],
+): Machine {
   const start: Machine['start'] = (args, options = {}) => {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: options.cwd ?? home, env, stdio: 'pipe' })
+    const [command = process.execPath, ...rest] = [...via, process.execPath, PROGRAM, ...args]
+    const child = spawn(command, rest, { cwd: options.cwd ?? home, env, stdio: 'pipe' })
     child.stdin.on('error', () => {})
     child.stdin.end(options.input)
     const process_ = follow(child)

@@ -212,10 +212,10 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   }
 }
 
-// What a server advises on tokens is for those who write requests themselves.
+// What a server advises on tokens is for those who write requests themselves; what was thought of it on this side is for people.
 function hintOf(error: BlobsError): string {
   const own = HINT[error.code] ?? ''
-  return error.code === 'Unauthenticated' ? own : (error.hint ?? own)
+  return error.code === 'Unauthenticated' && !isBlobsError(error.cause) ? own : (error.hint ?? own)
 }
 
 function viewPartial(error: PartialFailure, now: number, command: string): ErrorView {

@@ -1,29 +1,53 @@
 import { hostname } from 'node:os'
-import { basename, relative, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { plain } from '../cli/format.ts'
+import type { CertifiedKey } from '../access/certificate.ts'
+import { CODE_LASTS, openInvitations, type Invitations } from '../access/invitations.ts'
+import { duration, localTime, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
+import { programName, shellWord } from '../cli/program-name.ts'
+import { qrCode } from '../cli/qr.ts'
 import { bucketNameFor } from '../cli/sync/bucket-name.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
+import { parseDuration } from '../cli/values.ts'
+import { isAny, isLoopback, ownAddresses } from '../locations/addresses.ts'
+import { formatLink } from '../locations/link.ts'
 import type { Places } from '../locations/places.ts'
 import { openSecrets } from '../locations/secrets.ts'
-import { readTls } from '../locations/tls.ts'
-import { startServer, type RunningServer, type ServerOptions } from '../server/serve.ts'
+import { nameIn, openTls, ownFingerprint, readTls } from '../locations/tls.ts'
+import { startServer, type Joined, type RunningServer, type ServerOptions } from '../server/serve.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
-import { pair, readPairing } from '../sync/agent.ts'
+import { pair, readPairing, type Invitation } from '../sync/agent.ts'
 
 const USUAL_PORT = 7420
 
-export default class Share extends FolderCommand {
-  static override summary = 'Serve a folder: a server and an agent that keeps the folder in sync, in one.'
-  static override description = `Keeps FOLDER and a bucket of this machine's embedded store the same, and serves the store, so that other machines can sync with the same bucket. Prints the address and what to run on the other machine. The bucket has the folder's name; folder and bucket are made where they are missing. Runs until Ctrl-C.
+type ShareFlags = {
+  readonly host: string
+  readonly port?: number | undefined
+  readonly 'tls-cert'?: string | undefined
+  readonly 'tls-key'?: string | undefined
+  readonly 'code-lasts'?: string | undefined
+}
+/** How others get at this machine's server. */
+interface Door {
+  readonly tls: CertifiedKey | null
+  readonly given: boolean
+  readonly host: string
+}
 
-It listens on this machine alone: others come in through an ssh tunnel, or directly when --host is given with a TLS certificate. Each needs a token (blobs token create); none is printed here.`
-  static override usage = 'share FOLDER [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
+export default class Share extends FolderCommand {
+  static override summary = 'Share a folder: a server and an agent that keeps the folder in sync, in one.'
+  static override description = `Keeps FOLDER and a bucket of this machine's embedded store the same, serves the store, and prints the line that lets one more machine join (see blobs join). The bucket has the folder's name; folder and bucket are made where they are missing. Runs until Ctrl-C.
+
+The code in the link works once, for 10 minutes; it becomes a token for this bucket. For one more machine, run the same command again while it shares.
+
+It listens on this machine alone, where others come in through an ssh tunnel, unless --host names an address. Beyond this machine it speaks TLS, with a certificate of its own whose fingerprint is in the link, or with a given one. Come back with the same --port: machines that joined look for it there.`
+  static override usage = 'share FOLDER [--host ADDRESS] [--port PORT] [--tls-cert FILE --tls-key FILE]'
   static override examples = [
-    { description: 'Share a folder', command: '<%= config.bin %> share ~/notes' },
+    { description: 'Share a folder with the network', command: '<%= config.bin %> share ~/notes --host 0.0.0.0' },
+    { description: 'On this machine alone', command: '<%= config.bin %> share ~/notes' },
     {
-      description: 'Share it with the network',
+      description: 'With a certificate that others trust already',
       command: '<%= config.bin %> share ~/notes --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem',
     },
   ]
@@ -31,7 +55,11 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     folder: Args.string({ description: 'folder to share', required: true, ignoreStdin: true }),
   }
   static override flags = {
-    host: Flags.string({ description: 'address to listen on', default: '127.0.0.1', helpValue: 'ADDRESS' }),
+    host: Flags.string({
+      description: "address to listen on; 0.0.0.0 for all of this machine's",
+      default: '127.0.0.1',
+      helpValue: 'ADDRESS',
+    }),
     port: Flags.integer({
       description: `port to listen on; 0 takes a free one; by default ${USUAL_PORT}, or a free one when it is taken`,
       min: 0,
@@ -44,6 +72,7 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
       helpValue: 'FILE',
       dependsOn: ['tls-cert'],
     }),
+    'code-lasts': Flags.string({ description: 'how long the code works, up to 10m', helpValue: 'SPAN' }),
   }
   static override stream = true
   static override service = true
@@ -53,15 +82,65 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     const started = this.clock.elapsed()
     await using places = this.places(this.access(flags))
     const folder = await this.sharedFolder(places, args.folder)
-    const agent = await this.takeFolder(places, folder, { onEvent: (event) => this.tellEvent(event) })
+    const lasts = lastsOf(flags['code-lasts'])
+    const running = await this.runningAgent(places, folder.pairing)
     try {
-      const server = await this.startServer(await this.serverOptions(places, flags), flags.port)
-      try {
-        this.introduce(folder, server, flags.host)
-        this.tellSummary(folder, await agent.watch(this.signal), started, 0)
-      } finally {
-        await server.close()
-      }
+      const invitation = await running?.invite(lasts).catch(unlessElse)
+      if (invitation) return await this.introduceAgain(folder, invitation, flags)
+      if (running) this.output.message(`an agent (pid ${running.pid}) keeps ${folder.shown} in sync; this serves it`)
+    } finally {
+      await running?.close()
+    }
+    const door = openDoor(flags, places, this.ids)
+    const invitations = openInvitations(this.clock)
+    const server = await this.startServer(await this.serverOptions(places, door, invitations), flags.port)
+    const { bucket, prefix } = folder.pairing
+    const invite = async (lasts: number): Promise<Invitation> => {
+      const { code, expires } = invitations.issue({ bucket, prefix }, lasts)
+      return { link: linkTo(door, server.port, bucket, code), expires: new Date(expires).toISOString() }
+    }
+    try {
+      await this.introduce(folder, server, door, await invite(lasts))
+      if (running) await this.serveAlone(folder, started)
+      else await this.keepInSync(places, folder, invite, started)
+    } finally {
+      await server.close()
+    }
+  }
+
+  private async serverOptions(places: Places, { host, tls }: Door, invitations: Invitations): Promise<ServerOptions> {
+    return {
+      buckets: await places.buckets(''),
+      secrets: await openSecrets(process.env, places.directories.data),
+      host,
+      ...(tls === null ? {} : { tls }),
+      join: { invitations, onJoined: (joined) => this.tellJoined(joined) },
+      now: () => this.clock.now(),
+      newId: () => this.ids.next(),
+    }
+  }
+
+  private tellJoined(joined: Joined): void {
+    this.output.item('joined', joined)
+    if (this.output.json) return
+    this.output.message(`${plain(joined.name)} joined from ${joined.address}; its token is ${joined.id}`)
+  }
+
+  private async serveAlone(folder: SyncedFolder, started: number): Promise<void> {
+    await this.untilStopped()
+    const seconds = (this.clock.elapsed() - started) / 1000
+    this.output.summary({ root: folder.root, seconds: Math.round(seconds) }, `stopped after ${duration(seconds)}`)
+  }
+
+  private async keepInSync(
+    places: Places,
+    folder: SyncedFolder,
+    invite: (lasts: number) => Promise<Invitation>,
+    started: number,
+  ): Promise<void> {
+    const agent = await this.takeFolder(places, folder, { onEvent: (event) => this.tellEvent(event), invite })
+    try {
+      this.tellSummary(folder, await agent.watch(this.signal), started, 0)
     } finally {
       await agent.close()
     }
@@ -70,32 +149,18 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
   private async sharedFolder(places: Places, path: string): Promise<SyncedFolder> {
     const root = resolve(path)
     const shown = plain(path)
-    this.makeFolder(root, shown)
     const known = readPairing(this.fs, root)
     if (known && known.location !== '') {
       throw new BlobsError('Refused', `${shown} is in sync with ${showPairing(known)}, which another server holds`, {
         hint: `keep it so: blobs sync ${shown} --watch · or share another folder`,
       })
     }
+    if (!known) this.checkRoot(root, shown)
+    this.makeFolder(root, shown)
     const bucket = known?.bucket ?? bucketNameFor(basename(root))
     await this.openOrMake(places, { location: '', bucket })
     const to = { location: '', bucket, prefix: known?.prefix ?? '' }
     return { root, shown, pairing: await pair(root, to, { fs: this.fs, clock: this.clock, ids: this.ids }) }
-  }
-
-  private async serverOptions(
-    places: Places,
-    flags: { host: string; 'tls-cert'?: string | undefined; 'tls-key'?: string | undefined },
-  ): Promise<ServerOptions> {
-    const [cert, key] = [flags['tls-cert'], flags['tls-key']]
-    return {
-      buckets: await places.buckets(''),
-      secrets: await openSecrets(process.env, places.directories.data),
-      host: flags.host,
-      ...(cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }),
-      now: () => this.clock.now(),
-      newId: () => this.ids.next(),
-    }
   }
 
   private async startServer(options: ServerOptions, port: number | undefined): Promise<RunningServer> {
@@ -109,32 +174,73 @@ It listens on this machine alone: others come in through an ssh tunnel, or direc
     }
   }
 
-  private introduce({ root, shown, pairing }: SyncedFolder, server: RunningServer, host: string): void {
+  private async introduce(
+    folder: SyncedFolder,
+    server: RunningServer,
+    door: Door,
+    invitation: Invitation,
+  ): Promise<void> {
+    const { root, shown, pairing } = folder
     const { url, port } = server
-    const { bucket } = pairing
-    this.output.item(
-      'listening',
-      { url, port, root, bucket, pid: process.pid },
-      `sharing ${shown} as the bucket ${bucket} at ${url}`,
-    )
-    const program = programName()
-    const local = host === '127.0.0.1' || host === 'localhost'
-    const remote = local ? `http://127.0.0.1:${port}` : `https://${hostname()}:${port}`
-    const steps = [
-      `here:   ${program} token create ${bucket} > ${bucket}.token    (hand the file on like a password)`,
-      ...(local
-        ? [`there:  ssh -N -L ${port}:127.0.0.1:${port} ${hostname()}    (or share with --host and a TLS certificate)`]
-        : []),
-      `there:  BLOBS_TOKEN_FILE=${bucket}.token blobs sync FOLDER ${remote}/${bucket} --watch`,
-    ]
-    this.output.message(
-      `\nto join from a second machine\n${steps.map((step, i) => `  ${i + 1}  ${step}`).join('\n')}\n\nCtrl-C stops`,
-    )
+    this.output.item('listening', { url, port, root, bucket: pairing.bucket, pid: process.pid })
+    this.output.message(`sharing ${shown} as the bucket ${pairing.bucket} at ${url}; Ctrl-C stops`)
+    if (isLoopback(door.host)) {
+      this.output.message(
+        `only this machine can join: for another one, share with --host 0.0.0.0, or run there first: ssh -N -L ${port}:127.0.0.1:${port} ${hostname()}`,
+      )
+    }
+    await this.invite(folder, invitation)
+  }
+
+  private async introduceAgain(folder: SyncedFolder, invitation: Invitation, flags: ShareFlags): Promise<void> {
+    const unused = (['port', 'tls-cert', 'tls-key'] as const).filter((name) => flags[name] !== undefined)
+    this.output.message(`${folder.shown} is shared already; this is a link for one more machine`)
+    if (unused.length > 0) this.output.message(`it goes by its own --${unused.join(' and --')}`)
+    await this.invite(folder, invitation)
+    this.output.summary({ root: folder.root, bucket: folder.pairing.bucket, exitCode: 0 })
+  }
+
+  /** The line to run on the other machine, alone on stdout. */
+  private async invite({ root }: SyncedFolder, { link, expires }: Invitation): Promise<void> {
+    const line = `${programName()} join '${link}' ${shellWord(basename(root))}`
+    const until = localTime(Date.parse(expires)).slice(-5)
+    this.output.message(`to join, run this on the other machine; it works once, until ${until}:\n`)
+    this.output.item('invitation', { link, expires, line }, line)
+    this.output.message('')
+    if (!process.stderr.isTTY || this.output.json) return
+    const code = await qrCode(link, process.stderr.columns)
+    if (code !== null) this.output.message(`${code}\n`)
   }
 }
 
-/** How to run this program again: by its name when it is installed, else the file. */
-function programName(): string {
-  const script = process.argv[1] ?? 'blobs'
-  return basename(script) === 'run.js' ? `node ${relative(process.cwd(), script) || script}` : 'blobs'
+function unlessElse(error: unknown): null {
+  if (isBlobsError(error, 'NotSupported')) return null
+  throw error
+}
+
+function lastsOf(span: string | undefined): number {
+  if (span === undefined) return CODE_LASTS
+  const lasts = parseDuration(span)
+  if (lasts <= CODE_LASTS) return lasts
+  throw new BlobsError('InvalidRequest', `--code-lasts: ${plain(span)} is longer than a code may work`, {
+    hint: 'it is 10m at most; the same command again makes another code',
+  })
+}
+
+function openDoor(flags: ShareFlags, places: Places, ids: Parameters<typeof openTls>[2]): Door {
+  const { host } = flags
+  const [cert, key] = [flags['tls-cert'], flags['tls-key']]
+  if (cert !== undefined && key !== undefined) return { host, tls: readTls(cert, key), given: true }
+  if (isLoopback(host)) return { host, tls: null, given: false }
+  return { host, tls: openTls(places.directories.data, ['localhost', hostname()], ids), given: false }
+}
+
+function linkTo({ tls, given, host }: Door, port: number, bucket: string, code: string): string {
+  const fingerprint = tls === null ? null : ownFingerprint(tls)
+  // Where authorities vouch for the certificate, they do so for a name.
+  const named = tls !== null && given && fingerprint === null ? nameIn(tls) : null
+  const reached = isAny(host) ? (ownAddresses()[0] ?? hostname()) : host
+  const address = named ?? (reached.includes(':') ? `[${reached}]` : reached)
+  const origin = new URL(`${tls === null ? 'http' : 'https'}://${address}:${port}`).origin
+  return formatLink({ origin, bucket, code, fingerprint })
 }

@@ -2,15 +2,14 @@ import { dirname, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { limitRate } from '../cli/flags.ts'
 import { plain } from '../cli/format.ts'
-import type { Progress } from '../cli/progress.ts'
-import { FolderCommand, notFolder, showPairing, type SyncedFolder } from '../cli/sync/folder-command.ts'
+import { notThere, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../cli/sync/max-delete.ts'
-import { brakeText, planLine } from '../cli/sync/present.ts'
+import { SyncingCommand } from '../cli/sync/syncing-command.ts'
 import type { Places } from '../locations/places.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import { pair, readPairing, type Brake, type DryRun, type SyncEvent, type SyncSummary } from '../sync/agent.ts'
+import { pair, readPairing } from '../sync/agent.ts'
 
-export default class Sync extends FolderCommand {
+export default class Sync extends SyncingCommand {
   static override summary = 'Keep a folder and a bucket the same.'
   static override description = `Makes both sides the same once, or with --watch until it is stopped. The pairing is remembered in FOLDER/.blobs/root.json: later, "blobs sync FOLDER" is enough. A bucket or folder that is missing is made.
 
@@ -56,9 +55,6 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   static override stream = true
   static override service = true
 
-  /** Failures that were told. One of an earlier sync is not told by the agent again, but whoever runs this one should hear of it. */
-  private readonly told = new Set<string>()
-
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Sync)
     const started = this.clock.elapsed()
@@ -76,44 +72,11 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       }
     }
     await running?.close()
-    await this.syncHere(places, folder, flags, started)
-  }
-
-  private async syncHere(
-    places: Places,
-    folder: SyncedFolder,
-    flags: { watch: boolean; 'dry-run': boolean; exclude?: string[] | undefined; 'max-delete'?: string | undefined },
-    started: number,
-  ): Promise<void> {
-    const { watch, exclude, 'max-delete': maxDelete } = flags
-    // A progress owns the terminal until it ends: none for what goes on for days.
-    await using progress = watch ? null : this.progress(`sync ${folder.shown}`)
-    const agent = await this.takeFolder(places, folder, {
-      onEvent: (event) => this.follow(event, progress),
+    const { exclude, 'max-delete': maxDelete } = flags
+    await this.syncHere(places, folder, flags['dry-run'] ? 'dry-run' : flags.watch ? 'watch' : 'once', started, {
       ...(exclude === undefined ? {} : { exclude }),
       ...(maxDelete === undefined ? {} : { maxDelete: parseMaxDelete(maxDelete) }),
     })
-    try {
-      if (flags['dry-run']) return this.presentPlan(await agent.dryRun(this.signal))
-      if (watch)
-        this.output.message(`keeping ${folder.shown} and ${showPairing(folder.pairing)} the same; Ctrl-C stops`)
-      const summary = await (watch ? agent.watch(this.signal) : agent.syncOnce(this.signal))
-      if (!watch) this.signal.throwIfAborted()
-      await progress?.end()
-      this.present(folder, summary, started, watch)
-    } finally {
-      await agent.close()
-    }
-  }
-
-  private follow(event: SyncEvent, progress: Progress | null): void {
-    if (event.type === 'progress') {
-      progress?.expect({ bytes: event.totalBytes, items: event.totalFiles })
-      progress?.set(event.bytes, event.files)
-    }
-    if (event.type === 'failed') this.told.add(event.path)
-    // A sync that ends tells of a brake at its end.
-    if (event.type !== 'brake' || progress === null || this.output.json) this.tellEvent(event)
   }
 
   private async pairedFolder(
@@ -146,15 +109,8 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
   }
 
   private checkNewRoot(root: string, shown: string, bucket: string, dryRun: boolean): void {
-    const outer = this.folderAround(dirname(root))
-    if (outer !== null) {
-      throw new BlobsError('Refused', `${shown} lies in ${plain(outer)}, which is synced as a whole`, {
-        hint: `sync that: blobs sync ${plain(outer)} · or take a folder outside of it`,
-      })
-    }
-    const stat = this.fs.lstat(root)
-    if (!stat && (dryRun || !this.fs.lstat(dirname(root)))) throw notThere(dryRun ? shown : dirname(root))
-    if (stat && stat.kind !== 'folder') throw notFolder(shown)
+    if (dryRun && !this.fs.lstat(root)) throw notThere(shown)
+    this.checkRoot(root, shown)
     if (dryRun) {
       throw new BlobsError('NotFound', `${shown} is not paired with a bucket yet, so there is nothing to compare`, {
         hint: `a first sync deletes and replaces nothing: blobs sync ${shown} ${plain(bucket)}`,
@@ -171,36 +127,4 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
           : `it lies in ${plain(outer)}, which is: blobs sync ${plain(outer)}`,
     })
   }
-
-  private presentPlan(plan: DryRun): void {
-    for (const line of plan.lines) this.output.item('plan', line, planLine(line))
-    const text =
-      plan.lines.length === 0
-        ? 'nothing to do'
-        : `${plan.lines.length.toLocaleString('en-US')} to do; nothing was changed`
-    this.output.summary(
-      { planned: plan.lines.length, brake: plan.brake },
-      plan.brake ? `${text}\nit would stop: ${brakeText(plan.brake)}` : text,
-    )
-  }
-
-  private present(folder: SyncedFolder, summary: SyncSummary, started: number, stopped = false): void {
-    const exitCode = stopped ? 0 : summary.brake ? 12 : summary.failed.length > 0 ? 3 : 0
-    for (const { path, code, reason, remedy } of summary.failed) {
-      if (!this.told.has(path)) this.tellEvent({ type: 'failed', path, reason: code, message: reason, remedy })
-    }
-    this.tellSummary(folder, summary, started, exitCode)
-    if (exitCode === 12 && summary.brake && !this.output.json) throw braked(summary.brake, folder.shown)
-    if (exitCode !== 0) this.exit(exitCode)
-  }
-}
-
-function notThere(path: string): Error {
-  return Object.assign(new Error(`${path} does not exist`), { code: 'ENOENT', path })
-}
-
-function braked(brake: Brake, folder: string): BlobsError {
-  return new BlobsError('Refused', `${brakeText(brake)}; they wait for your word`, {
-    hint: `see them: blobs status ${folder} · let it happen: blobs approve ${folder} · bring them back: blobs reject ${folder}`,
-  })
 }

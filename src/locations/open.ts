@@ -12,6 +12,8 @@ export interface OpenOptions {
   readonly token?: string
   /** Certificate authorities to trust besides the usual, PEM. */
   readonly ca?: string
+  /** PEM: the server is trusted with this very certificate only. */
+  readonly certificate?: string
   /** Bytes a second, up and down each. */
   readonly limitRate?: number
   /** Told before a server is asked again, in so many milliseconds. */
@@ -39,12 +41,13 @@ async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions)
 }
 
 async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {
-  const { token, ca, clock, ids, onRetry } = options
+  const { token, ca, certificate, clock, ids, onRetry } = options
   const [http, { retrying }] = await Promise.all([import('../store/http/buckets.ts'), import('../store/retry.ts')])
   const buckets = await http.openHttpBuckets({
     origin,
     ...(token === undefined ? {} : { token }),
     ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined ? {} : { certificate }),
   })
   const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
   return wrapped(buckets, (store) => retrying(store, { clock, chance, ...(onRetry ? { onRetry } : {}) }))

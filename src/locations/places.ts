@@ -8,6 +8,7 @@ import { BlobsError } from '../store/contract/errors.ts'
 import { lazily } from '../store/lazy.ts'
 import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
+import { knownServer } from './servers.ts'
 import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
 import { givenToken, readTokenFile, tokenIsGiven, type TokenSources } from './token.ts'
 
@@ -117,7 +118,9 @@ async function openOne(
   if (location === '') return openBuckets('', { data: where.data, clock, ids, ...limit })
   const ofProfile = location === profile.server ? profile : null
   const token = await givenToken(tokenSources(options))
-  const stored = token === null && ofProfile?.tokenFile !== undefined ? readTokenFile(ofProfile.tokenFile) : token
+  const known = knownServer(where.state, location)
+  const ofFile = ofProfile?.tokenFile === undefined ? null : readTokenFile(ofProfile.tokenFile)
+  const stored = token ?? ofFile ?? known?.token ?? null
   const caCert = options.caCert ?? ofProfile?.caCert
   return openBuckets(location, {
     data: where.data,
@@ -125,6 +128,7 @@ async function openOne(
     ids,
     ...limit,
     ...(stored === null ? {} : { token: stored }),
+    ...(known?.certificate === undefined ? {} : { certificate: known.certificate }),
     ...(caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }),
   })
 }

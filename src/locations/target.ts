@@ -59,7 +59,9 @@ function fromUrl(text: string, scheme: string): Target {
   if (extra !== undefined) {
     throw usage(
       `${withoutSecrets(text)} has a part that starts with ${extra[0]}`,
-      'in a key, write ? as %3F and # as %23',
+      /^#[\w-]{22}(\.|$)/.test(extra)
+        ? 'it looks like a link of blobs share: blobs join LINK FOLDER'
+        : 'in a key, write ? as %3F and # as %23',
     )
   }
   const url = URL.canParse(origin) ? new URL(origin) : null

@@ -32,5 +32,5 @@ function checked(text: string, source: string): string {
   const token = text.trim()
   if (/^[\w.~+/=-]+$/.test(token)) return token
   const what = token === '' ? `${source} holds no token` : `what ${source} holds is not a token`
-  throw new BlobsError('Unauthenticated', what, { hint: 'make one: blobs token create BUCKET' })
+  throw new BlobsError('Unauthenticated', what)
 }

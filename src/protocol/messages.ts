@@ -153,3 +153,13 @@ const bookmarkLine = object({ type: literal('bookmark'), cursor })
 /** A line of `GET …/changes`, other than a problem. */
 export const feedLine: Check<ReturnType<typeof changeLine> | ReturnType<typeof bookmarkLine>> = (value, path) =>
   record(value, path)['type'] === 'bookmark' ? bookmarkLine(value, path) : changeLine(value, path)
+
+/** Body of `POST /v1/join`: `name` becomes the name of the token. */
+export const joinRequest = object({ code: text(64), name: text(64, /^[\x20-\x7e]+$/, 'printable ASCII') }, {}, 'closed')
+/** Its answer. */
+export const joinAnswer = object({
+  token: text(8192, /^[\w.~+/=-]+$/, 'a token'),
+  id: text(64),
+  bucket: text(63),
+  prefix: text(1024),
+})

@@ -1,5 +1,7 @@
-/** Everything of the `/v1` face begins with this path. */
+/** Everything about buckets begins with this path. */
 export const ROOT = '/v1/buckets'
+/** Where a one-time code becomes a token. */
+export const JOIN_PATH = '/v1/join'
 
 export const FRAMES_TYPE = 'application/vnd.blobs.frames'
 export const NDJSON_TYPE = 'application/x-ndjson'

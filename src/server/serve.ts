@@ -8,6 +8,7 @@ import { openBudget } from './budget.ts'
 import type { Context } from './call.ts'
 import { checkHead } from './head.ts'
 import { openHealth } from './health.ts'
+import { type JoinOptions, registerJoin } from './join-route.ts'
 import {
   checkExposure,
   createListener,
@@ -36,12 +37,16 @@ export interface ServerOptions {
   readonly port?: number
   readonly tls?: Tls
   readonly log?: LogWriter
+  /** Lets who has a one-time code have a token. */
+  readonly join?: JoinOptions
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** 32 lower-case hex digits, never the same twice. */
   readonly newId: () => string
   readonly bounds?: Partial<Bounds>
 }
+
+export type { Joined } from './join-route.ts'
 
 export interface RunningServer {
   /** Origin for clients, as `http://127.0.0.1:7420`. */
@@ -77,6 +82,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   })
   const work = shape(app, context, log)
+  if (options.join) registerJoin(app, options.join, { secrets: options.secrets, bounds, now, newId: options.newId })
   await app.ready()
   const actual = await listen(app.server, host, port).catch(async (error: unknown) => {
     await gate.close()

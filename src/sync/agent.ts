@@ -8,6 +8,7 @@ import type {
   AgentOptions,
   AgentStatus,
   ConflictItem,
+  Invitation,
   Pairing,
   ResolveResult,
   SyncSummary,
@@ -34,6 +35,7 @@ export type {
   Brake,
   ConflictItem,
   DryRun,
+  Invitation,
   Keep,
   MaxDelete,
   Pairing,
@@ -119,7 +121,7 @@ async function tryOpen(options: AgentOptions, pairing: Pairing): Promise<Opened>
     }
     try {
       const agent = assemble(options, pairing, root, stateDirectory, state, taken)
-      handle = handler(agent)
+      handle = handler(agent, options.invite)
       return { agent }
     } catch (error) {
       state.db.close()
@@ -182,7 +184,7 @@ function assemble(
 }
 
 /** What others may ask over the control socket. */
-function handler(agent: Agent): Handler {
+function handler(agent: Agent, invite: AgentOptions['invite']): Handler {
   return async (method, params) => {
     const path = String(params['path'] ?? '')
     switch (method) {
@@ -203,6 +205,9 @@ function handler(agent: Agent): Handler {
         if (keep === 'mine' || keep === 'theirs' || keep === 'both') return agent.resolveConflict(path, keep)
         throw new BlobsError('InvalidRequest', `${JSON.stringify(keep)} is none of mine, theirs, both`)
       }
+      case 'invite':
+        if (invite) return invite(Number(params['lasts']))
+        throw new BlobsError('NotSupported', 'the agent that runs does not share this folder')
       default:
         throw new BlobsError('NotSupported', `the agent that runs does not know ${method}`, {
           hint: 'it may be of another version: restart it',
@@ -230,6 +235,7 @@ export async function askAgent(options: {
     reject: () => call<{ count: number }>('reject'),
     conflicts: () => call<readonly ConflictItem[]>('conflicts'),
     resolve: (path, keep) => call<ResolveResult>('resolve', { path, keep }),
+    invite: (lasts) => call<Invitation>('invite', { lasts }),
     close: () => control.close(),
   }
 }

@@ -36,6 +36,14 @@ export interface AgentOptions {
   readonly maxDelete?: MaxDelete
   /** Called synchronously with what happened; must not throw. */
   readonly onEvent?: (event: SyncEvent) => void
+  /** Where the folder is shared by the same process: makes a link for one more machine, good for so many milliseconds. */
+  readonly invite?: (lasts: number) => Promise<Invitation>
+}
+/** What lets one more machine join a shared folder. */
+export interface Invitation {
+  readonly link: string
+  /** RFC 3339. */
+  readonly expires: string
 }
 export type MaxDelete = { readonly count: number } | { readonly percent: number }
 
@@ -72,6 +80,8 @@ export interface AgentClient {
   reject(): Promise<{ readonly count: number }>
   conflicts(): Promise<readonly ConflictItem[]>
   resolve(path: Path, keep: Keep): Promise<ResolveResult>
+  /** Throws `NotSupported` when the agent does not share the folder. */
+  invite(lasts: number): Promise<Invitation>
   close(): Promise<void>
 }
 

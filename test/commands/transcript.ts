@@ -60,6 +60,9 @@ function normalise(text: string, machine: Machine, env: Record<string, string>):
     .replaceAll(/ · [\d.]+ s$/gm, ' · 0.1 s')
     .replaceAll(/"seconds":[\d.]+/g, '"seconds":0.1')
     .replaceAll(/\bpid \d+/g, 'pid 4711')
+    .replaceAll(/\b127\.0\.0\.1:\d+\/notes\b/g, '127.0.0.1:7420/notes')
+    .replaceAll(/#[\w-]{22}(?=')/g, '#Zk3nYw0q0u9yqvVjJpX0Bg')
+    .replaceAll(/servers\/[0-9a-f]{32}/g, 'servers/0123456789abcdef0123456789abcdef')
     .replaceAll(/\.conflict-\d{8}T\d{6}Z-/g, '.conflict-20260728T140200Z-')
     .replaceAll(/\(laptop \d{4}-\d\d-\d\d\)/g, '(laptop 2026-07-28)')
 }

@@ -28,7 +28,7 @@ export interface SyncedFolder {
   readonly pairing: Pairing
 }
 /** What can be asked about a synced folder, whoever answers: the agent that runs for it, or this process. */
-export type Control = Omit<AgentClient, 'wait' | 'pid'>
+export type Control = Omit<AgentClient, 'wait' | 'pid' | 'invite'>
 
 /** What the commands about synced folders share: finding the folder, and the one that answers for it. */
 export abstract class FolderCommand extends BlobsCommand {
@@ -97,6 +97,22 @@ export abstract class FolderCommand extends BlobsCommand {
     }
   }
 
+  /**
+   * Throws unless the folder can be synced: `Refused` when it lies in one that is, `InvalidRequest` for what is no folder, ENOENT when
+   * neither it nor what should hold it is there.
+   */
+  protected checkRoot(root: string, shown: string): void {
+    const outer = this.folderAround(dirname(root))
+    if (outer !== null) {
+      throw new BlobsError('Refused', `${shown} lies in ${plain(outer)}, which is synced as a whole`, {
+        hint: `sync that: blobs sync ${plain(outer)} · or take a folder outside of it`,
+      })
+    }
+    const stat = this.fs.lstat(root)
+    if (!stat && !this.fs.lstat(dirname(root))) throw notThere(dirname(root))
+    if (stat && stat.kind !== 'folder') throw notFolder(shown)
+  }
+
   /** Makes the folder, and says so, unless it is there. Throws `InvalidRequest`, or ENOENT when what should hold it is missing. */
   protected makeFolder(root: string, shown: string): void {
     const stat = this.fs.lstat(root)
@@ -148,7 +164,7 @@ export abstract class FolderCommand extends BlobsCommand {
   protected async takeFolder(
     places: Places,
     { root, pairing }: SyncedFolder,
-    options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent'> = {},
+    options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent' | 'invite'> = {},
   ): Promise<Agent> {
     return await openAgent({
       folder: root,
@@ -166,7 +182,11 @@ export abstract class FolderCommand extends BlobsCommand {
   }
 }
 
-export function notFolder(shown: string): BlobsError {
+export function notThere(path: string): Error {
+  return Object.assign(new Error(`${path} does not exist`), { code: 'ENOENT', path })
+}
+
+function notFolder(shown: string): BlobsError {
   return new BlobsError('InvalidRequest', `${shown} is not a folder`, { hint: 'give the folder that holds it' })
 }
 

@@ -23,11 +23,21 @@ const REASONS: Readonly<Record<string, string>> = {
   ENETUNREACH: 'no network',
 }
 
-/** An error of the network as `Unavailable`; one of trust as `Refused`. Ours stay as they are. */
-export function unreachable(cause: unknown, origin: string): BlobsError {
+/** An error of the network as `Unavailable`; one of trust as `Refused`; `pinned`: only one certificate was good. Ours stay as they are. */
+export function unreachable(cause: unknown, origin: string, pinned = false): BlobsError {
   if (isBlobsError(cause)) return cause
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
+  if (CERTIFICATE.test(code) && pinned) {
+    return new BlobsError(
+      'Refused',
+      `${origin} is not the server that this machine joined: its certificate is another`,
+      {
+        cause,
+        hint: 'nothing was sent to it; if its owner made it anew, take a new link from there: blobs join LINK FOLDER',
+      },
+    )
+  }
   if (CERTIFICATE.test(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${reason}`, {
       cause,

@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { ConnectionOptions, SecureContextOptions } from 'node:tls'
 import { limits } from '../../protocol/limits.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
@@ -30,6 +31,8 @@ export interface TransportOptions {
   readonly token?: string
   /** PEM of authorities to trust besides the usual ones. */
   readonly ca?: string
+  /** PEM: the server is trusted with this very certificate and with no other, whatever name and authority it has. */
+  readonly certificate?: string
   readonly waits?: Partial<Waits>
 }
 
@@ -65,10 +68,11 @@ export interface Transport {
   close(): void
 }
 
-export async function openTransport({ origin, token, ca, waits }: TransportOptions): Promise<Transport> {
+export async function openTransport(options: TransportOptions): Promise<Transport> {
+  const { origin, token, waits } = options
   const url = checkOrigin(origin)
   const { Agent, request } = httpModule(url.protocol)
-  const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
+  const trusted = await trustOf(options)
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
   if (url.protocol === 'http:') agent.createConnection = connectLean
   const open: Opener = (outgoing, fresh) =>
@@ -106,11 +110,30 @@ export async function openTransport({ origin, token, ca, waits }: TransportOptio
             piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace }, url.origin),
         }
       } catch (error) {
-        throw unreachable(error, url.origin)
+        throw unreachable(error, url.origin, options.certificate !== undefined)
       }
     },
     close: () => agent.destroy(),
   }
+}
+
+/** What makes a certificate good. */
+async function trustOf({
+  ca,
+  certificate,
+}: TransportOptions): Promise<Pick<SecureContextOptions, 'ca'> & Pick<ConnectionOptions, 'checkServerIdentity'>> {
+  if (certificate !== undefined) {
+    const { fingerprint256 } = new (process.getBuiltinModule('node:crypto').X509Certificate)(certificate)
+    return {
+      ca: [certificate],
+      // It could have signed others.
+      checkServerIdentity: (_host, peer) =>
+        peer.fingerprint256 === fingerprint256
+          ? undefined
+          : Object.assign(new Error('it is another certificate'), { code: 'ERR_TLS_CERT_OTHER' }),
+    }
+  }
+  return ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
 }
 
 /** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */
