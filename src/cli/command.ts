@@ -1,4 +1,4 @@
-import { Command, Errors, Flags } from '@oclif/core'
+import { Command, Errors, Flags, type Config } from '@oclif/core'
 import type { Interfaces } from '@oclif/core'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { systemClock, systemIds } from '../platform/system.ts'
@@ -26,6 +26,12 @@ export interface Access {
   readonly onRetry: (error: Error, pause: number) => void
   readonly clock: Clock
   readonly ids: Ids
+}
+
+/** What a command gives to those it runs. */
+interface Inherited {
+  readonly access: Access
+  readonly quiet: boolean
 }
 
 /**
@@ -64,7 +70,8 @@ export abstract class BlobsCommand extends Command {
   protected readonly ids: Ids = systemIds
   private signals!: Signals
   private readonly failures: Failure[] = []
-  private mode = { json: false, quiet: false }
+  private mode = { json: false, quiet: false, lines: false }
+  private inherited: Inherited | null = null
 
   /** Aborts when the command should stop. */
   protected get signal(): AbortSignal {
@@ -80,7 +87,7 @@ export abstract class BlobsCommand extends Command {
       // oxlint-disable-next-line unicorn/no-process-exit
       process.exit(interrupted.exitCode)
     })
-    this.mode.json = this.jsonEnabled()
+    this.mode.json ||= this.jsonEnabled()
     this.output = openOutput(this.mode, process, () => this.signals.stop())
   }
 
@@ -89,7 +96,7 @@ export abstract class BlobsCommand extends Command {
     argv = this.argv,
   ): Promise<Interfaces.ParserOutput<F, B, A>> {
     const parsed = await super.parse<F, B, A>(options, argv)
-    this.mode.quiet = (parsed.flags as { quiet?: boolean }).quiet === true
+    this.mode.quiet = this.inherited?.quiet === true || (parsed.flags as { quiet?: boolean }).quiet === true
     return parsed
   }
 
@@ -103,6 +110,7 @@ export abstract class BlobsCommand extends Command {
   }): Access {
     let token: Promise<string> | null = null
     return {
+      ...this.inherited?.access,
       env: process.env,
       clock: this.clock,
       ids: this.ids,
@@ -113,6 +121,24 @@ export abstract class BlobsCommand extends Command {
       ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),
       ...(flags['token-stdin'] ? { tokenFromStdin: () => (token ??= readAll(process.stdin)) } : {}),
       ...(flags['ca-cert'] === undefined ? {} : { caCert: flags['ca-cert'] }),
+    }
+  }
+
+  /** Runs another command in this process, with its results among this one's, as lines under --json; gives its exit code. */
+  protected async runOther(id: string, argv: readonly string[], inherited: Inherited): Promise<number> {
+    const found = this.config.findCommand(id, { must: true })
+    const Other = (await found.load()) as unknown as new (argv: string[], config: Config) => Command
+    const command = new Other([...argv], this.config)
+    if (!(command instanceof BlobsCommand)) throw new Error(`${id} is no command of ours`)
+    command.id = id
+    command.inherited = inherited
+    command.mode = { ...this.mode, lines: true }
+    try {
+      await command._run()
+      return 0
+    } catch (error) {
+      if (error instanceof Errors.ExitError) return error.oclif.exit ?? 1
+      throw error
     }
   }
 
@@ -178,7 +204,7 @@ export abstract class BlobsCommand extends Command {
     if (process.env['BLOBS_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
     const document = { error: errorJson(view) }
     if (!this.output.json || this.output.streamed) this.printError(view)
-    else if (!(this.ctor as typeof BlobsCommand).stream) this.output.document(document, '')
+    else if (!(this.ctor as typeof BlobsCommand).stream && !this.mode.lines) this.output.document(document, '')
     // Of a partial failure, the lines before have told everything, the exit code too.
     else if (!(error instanceof PartialFailure)) this.output.item('error', document)
     return view.exitCode

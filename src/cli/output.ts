@@ -36,9 +36,9 @@ interface Streams {
   readonly stderr: NodeJS.WriteStream
 }
 
-/** `mode` may change later: `--quiet` is known only once the flags are parsed. */
+/** `mode` may change later: `--quiet` is known only once the flags are parsed. `lines`: a document, too, is one line with a type. */
 export function openOutput(
-  mode: { readonly json: boolean; readonly quiet: boolean },
+  mode: { readonly json: boolean; readonly quiet: boolean; readonly lines?: boolean },
   streams: Streams,
   onClosed: () => void,
 ): Output {
@@ -78,7 +78,10 @@ export function openOutput(
       if (mode.json) out(JSON.stringify({ type, ...fields }))
       else if (text !== undefined) out(text)
     },
-    document: (value, text) => out(mode.json ? JSON.stringify(value, null, 2) : text),
+    document: (value, text) => {
+      if (mode.json && mode.lines) out(JSON.stringify({ type: 'result', ...value }))
+      else out(mode.json ? JSON.stringify(value, null, 2) : text)
+    },
     summary: (fields, text) => {
       if (mode.json) out(JSON.stringify({ type: 'summary', ...fields }))
       else if (text !== undefined) output.message(text)
@@ -89,12 +92,7 @@ export function openOutput(
     alert: (text) => write(streams.stderr, text),
     bytes: async (chunk) => {
       streamed = true
-      if (closed || streams.stdout.write(chunk)) return
-      await new Promise<void>((resolve) => {
-        streams.stdout.once('drain', resolve)
-        streams.stdout.once('error', () => resolve())
-        streams.stdout.once('close', resolve)
-      })
+      if (!closed) await writeTo(streams.stdout, chunk)
     },
     hold: () => {
       held ??= []
@@ -115,6 +113,16 @@ export function openOutput(
     },
   }
   return output
+}
+
+/** Resolves when more are welcome, or nobody reads any more. */
+async function writeTo(stream: NodeJS.WriteStream, chunk: Uint8Array): Promise<void> {
+  if (stream.write(chunk)) return
+  await new Promise<void>((resolve) => {
+    stream.once('drain', resolve)
+    stream.once('error', () => resolve())
+    stream.once('close', resolve)
+  })
 }
 
 /** Bold red on a terminal that shows colours (NO_COLOR and friends respected), else as it is. */
