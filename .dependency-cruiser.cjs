@@ -17,7 +17,7 @@ const rooms = {
   sync: [STORE_CONTRACT, '^src/content/', '^src/platform/'],
   store: ['^src/content/', '^src/platform/'],
   backends: ['^src/store/ports\\.ts$', STORE_CONTRACT, '^src/content/', '^src/platform/'],
-  server: [STORE_CONTRACT, '^src/protocol/', '^src/access/'],
+  server: [STORE_CONTRACT, '^src/protocol/', '^src/access/', '^src/platform/(ports|timer|system)\\.ts$'],
   start: ['^src/cli/main\\.ts$'],
   protocol: [],
   content: [],

@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import type { Clock } from '../platform/ports.ts'
+import { after } from '../platform/timer.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { free } from '../store/contract/slabs.ts'
 import type { Bounds } from './times.ts'
@@ -24,6 +26,11 @@ export interface BodyRules {
   readonly signal?: AbortSignal
 }
 
+interface Patience {
+  readonly bounds: Pick<Bounds, 'bodyIdle' | 'bodyGrace' | 'slowest'>
+  readonly clock: Clock
+}
+
 /**
  * The bytes of a request as they come. Only time spent waiting for the other side counts against it. Throws `TooLarge` (before
  * reading, where the length is declared), and `BodyBroken` when it is silent, too slow, or cut before its declared end.
@@ -31,7 +38,7 @@ export interface BodyRules {
 export async function* readBody(
   request: IncomingMessage,
   rules: BodyRules,
-  bounds: Pick<Bounds, 'bodyIdle' | 'bodyGrace' | 'slowest'>,
+  { bounds, clock }: Patience,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   refuseLarger(declaredLength(request) ?? 0, rules.maxBytes)
   const signals = ['readable', 'end', 'close', 'error'] as const
@@ -54,16 +61,16 @@ export async function* readBody(
       }
       if (request.readableEnded) break
       if (request.destroyed) throw new BodyBroken('cut', 'the connection ended in the middle of the body')
-      const started = performance.now()
+      const started = clock.elapsed()
       const left = Math.min(bounds.bodyIdle, (rules.total ?? Number.POSITIVE_INFINITY) - waited)
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.max(left, 0))
+        const cancel = after(clock, Math.max(left, 0), resolve)
         wake = () => {
-          clearTimeout(timer)
+          cancel()
           resolve()
         }
       })
-      const took = performance.now() - started
+      const took = clock.elapsed() - started
       waited += took
       rules.signal?.throwIfAborted()
       refuseSlow({ took, left, waited, bytes }, bounds)

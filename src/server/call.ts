@@ -8,6 +8,8 @@ import type { Lease } from '../access/leases.ts'
 import { limits } from '../protocol/limits.ts'
 import { type JsonBounds, parseJson } from '../protocol/json.ts'
 import type { Target } from '../protocol/routes.ts'
+import type { Clock } from '../platform/ports.ts'
+import { after } from '../platform/timer.ts'
 import type { Check } from '../protocol/schema.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
@@ -35,6 +37,7 @@ export interface Context {
   readonly shares: Shares
   readonly health: Health
   readonly bounds: Bounds
+  readonly clock: Clock
   readonly now: () => number
   readonly newId: () => string
   /** Aborted when the server begins to stop. */
@@ -148,7 +151,7 @@ export async function withBody<T>(
     Math.min(declaredLength(call.request) ?? rules.held, rules.held),
   )
   try {
-    return await fn(readBody(call.request, { ...rules, signal: call.lease.signal }, call.context.bounds))
+    return await fn(readBody(call.request, { ...rules, signal: call.lease.signal }, call.context))
   } finally {
     release()
   }
@@ -257,13 +260,13 @@ export async function withinReason<T>(call: Call, act: (signal: AbortSignal) => 
       }),
     )
   const ended = (): void => ending.abort(call.lease.signal.reason)
-  const timer = setTimeout(late, verify)
+  const cancel = after(call.context.clock, verify, late)
   call.reply.raw.once('close', gone)
   call.lease.signal.addEventListener('abort', ended)
   try {
     return await act(ending.signal)
   } finally {
-    clearTimeout(timer)
+    cancel()
     call.reply.raw.off('close', gone)
     call.lease.signal.removeEventListener('abort', ended)
   }

@@ -42,6 +42,7 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
       const text = feedText(after(first, items), {
         format: events ? eventsFormat : ndjsonFormat,
         heartbeat: call.context.bounds.heartbeat,
+        clock: call.context.clock,
         end: (error) => {
           const reason = error ?? lifetime.reason()
           if (reason === null) return null

@@ -1,3 +1,5 @@
+import type { Clock } from '../platform/ports.ts'
+import { after } from '../platform/timer.ts'
 import type { Problem } from '../protocol/problems.ts'
 import type { FeedItem } from '../store/contract/types.ts'
 
@@ -30,6 +32,7 @@ interface FeedOptions {
   readonly format: FeedFormat
   /** After so many milliseconds without text, the last bookmark is repeated, or a pulse sent. */
   readonly heartbeat: number
+  readonly clock: Clock
   /** Called when the source ended or failed; what it gives is the last line. */
   readonly end: (error: unknown) => Problem | null
 }
@@ -37,11 +40,11 @@ interface FeedOptions {
 /** A feed as text, in pieces that are worth sending. Ends with the source; its errors become the last line. */
 export async function* feedText(
   source: AsyncIterator<FeedItem, unknown>,
-  { format, heartbeat, end }: FeedOptions,
+  { format, heartbeat, clock, end }: FeedOptions,
 ): AsyncGenerator<string, void, undefined> {
   let text = ''
   let last: FeedItem | null = null
-  const items = ticking(source, heartbeat)
+  const items = ticking(source, heartbeat, clock)
   try {
     for await (const item of items) {
       if (item === null) {
@@ -67,6 +70,7 @@ export async function* feedText(
 async function* ticking<T>(
   source: AsyncIterator<T, unknown>,
   interval: number,
+  clock: Clock,
 ): AsyncGenerator<T | null, void, undefined> {
   type Step = IteratorResult<T, unknown> | { readonly failed: unknown }
   try {
@@ -90,9 +94,9 @@ async function* ticking<T>(
       async function waitFor(): Promise<Step | null> {
         if (step === null) {
           await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, interval)
+            const cancel = after(clock, interval, resolve)
             wake = () => {
-              clearTimeout(timer)
+              cancel()
               resolve()
             }
           })

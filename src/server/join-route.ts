@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../platform/ports.ts'
 import type { Invitations, Redeemed } from '../access/invitations.ts'
 import type { Secrets } from '../access/secrets.ts'
 import { mintToken } from '../access/tokens.ts'
@@ -35,13 +36,14 @@ export function registerJoin(
   server: {
     readonly secrets: Secrets
     readonly bounds: Bounds
+    readonly clock: Clock
     readonly now: () => number
     readonly newId: () => string
   },
 ): void {
   app.post(JOIN_PATH, async (request, reply) => {
     const rules = { maxBytes: MAX_BODY, total: server.bounds.headers }
-    const text = await readText(readBody(request.raw, rules, server.bounds))
+    const text = await readText(readBody(request.raw, rules, server))
     const { code, name } = parseJson(text, joinRequest, JSON_BOUNDS)
     const address = request.raw.socket.remoteAddress ?? ''
     const redeemed = invitations.redeem(code, address)

@@ -1,6 +1,8 @@
-import type { RequestListener, Server as HttpServer } from 'node:http'
+import type { IncomingMessage, RequestListener, Server as HttpServer } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Clock } from '../platform/ports.ts'
+import { after } from '../platform/timer.ts'
 import { limits } from '../protocol/limits.ts'
 import { PROBLEM_TYPE } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -146,10 +148,9 @@ export async function stopListening(server: HttpServer, sockets: ReadonlySet<Soc
 /** How long the rest of a body is read for which the answer is out already, so that its sender sees the answer and not a reset. */
 const LINGER = 2000
 
-export function lingerAfter(request: { readonly complete: boolean; resume(): unknown; readonly socket: Socket }): void {
+export function lingerAfter(request: IncomingMessage, clock: Clock): void {
   if (request.complete) return
   request.resume()
-  setTimeout(() => {
-    if (!request.complete) request.socket.destroy()
-  }, LINGER).unref()
+  const cancel = after(clock, LINGER, () => request.socket.destroy())
+  request.once('end', cancel).once('close', cancel)
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../platform/ports.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Seen } from './v1.ts'
 
@@ -17,24 +18,24 @@ export interface Log {
 
 const QUIET = 1000
 
-export function openLog(write: LogWriter, now: () => number): Log {
+export function openLog(write: LogWriter, clock: Pick<Clock, 'now' | 'elapsed'>): Log {
   const known = new WeakMap<FastifyRequest, Record<string, unknown>>()
   let told = Number.NEGATIVE_INFINITY
   let refused = 0
   const event: Log['event'] = (name, fields = {}) => {
-    write(`${JSON.stringify({ time: new Date(now()).toISOString(), event: name, ...fields })}\n`)
+    write(`${JSON.stringify({ time: new Date(clock.now()).toISOString(), event: name, ...fields })}\n`)
   }
   return {
     event,
     full: (from) => {
       refused += 1
-      if (now() - told < QUIET) return
+      if (clock.now() - told < QUIET) return
       event('full', { from, refused })
-      told = now()
+      told = clock.now()
       refused = 0
     },
     request: (request, reply) => {
-      const started = performance.now()
+      const started = clock.elapsed()
       const facts: Record<string, unknown> = {}
       known.set(request, facts)
       const { method, socket } = request.raw
@@ -46,7 +47,7 @@ export function openLog(write: LogWriter, now: () => number): Log {
           path: request.raw.url?.split('?', 1)[0],
           status: reply.raw.headersSent ? reply.raw.statusCode : 0,
           whole: reply.raw.writableFinished,
-          ms: Math.round(performance.now() - started),
+          ms: Math.round(clock.elapsed() - started),
           bytes: socket.bytesWritten - before,
           from: socket.remoteAddress ?? '',
           ...facts,

@@ -1,3 +1,5 @@
+import type { Clock } from '../platform/ports.ts'
+import { after } from '../platform/timer.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { openSlabs, SLAB_BYTES, type Slabs } from '../store/contract/slabs.ts'
 
@@ -15,9 +17,10 @@ interface MemoryOptions {
   readonly share: number
   /** Milliseconds. */
   readonly patience: number
+  readonly clock: Clock
 }
 
-export function openMemory({ total, share, patience }: MemoryOptions): Memory {
+export function openMemory({ total, share, patience, clock }: MemoryOptions): Memory {
   const slabs = openSlabs({ most: Math.floor(total / SLAB_BYTES), kept: KEPT })
   const most = Math.max(1, Math.floor(share / SLAB_BYTES))
   const accounts = new Map<string, Account>()
@@ -55,7 +58,7 @@ export function openMemory({ total, share, patience }: MemoryOptions): Memory {
         return slab
       },
       borrow: () =>
-        within(patience, async (signal) => {
+        within(clock, patience, async (signal) => {
           const account = accountOf(name)
           while (account.held >= most) await room(account, signal)
           account.held += 1
@@ -83,13 +86,13 @@ interface Account {
   readonly line: (() => void)[]
 }
 
-async function within<T>(patience: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function within<T>(clock: Clock, patience: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const waiting = new AbortController()
-  const timer = setTimeout(() => waiting.abort(tooMany()), patience)
+  const cancel = after(clock, patience, () => waiting.abort(tooMany()))
   try {
     return await act(waiting.signal)
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Clock } from '../platform/ports.ts'
+import { systemClock } from '../platform/system.ts'
 import type { Secrets } from '../access/secrets.ts'
 import { type Gate, openGate } from '../access/gate.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
@@ -44,6 +46,8 @@ export interface ServerOptions {
   /** 32 lower-case hex digits, never the same twice. */
   readonly newId: () => string
   readonly bounds?: Partial<Bounds>
+  /** By which it waits; this machine's unless given. */
+  readonly clock?: Clock
 }
 
 export type { Joined } from './join-route.ts'
@@ -61,14 +65,32 @@ export interface RunningServer {
 
 /** Starts the server; resolves once it accepts connections. Throws `Refused` (host without TLS), `Unavailable` (port taken). */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 7420, tls, now } = options
+  const { host = '127.0.0.1', port = 7420, tls } = options
   checkExposure(host, tls)
+  const gate = await openGate(options)
+  const { http, log, stop } = await openServer(options, gate)
+  const actual = await listen(http, host, port).catch(async (error: unknown) => {
+    await gate.close()
+    throw error
+  })
+  const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
+  log.event('listening', { url })
+  let closing: Promise<void> | null = null
+  return { url, port: actual, close: () => (closing ??= stop()) }
+}
+
+/** A server that listens nowhere yet: connections can be handed to `http` by its event. It closes the gate when it stops. */
+async function openServer(
+  options: ServerOptions,
+  gate: Gate,
+): Promise<{ readonly http: FastifyInstance['server']; readonly log: Log; stop(): Promise<void> }> {
+  const { tls, now } = options
+  const clock = { ...(options.clock ?? systemClock), now }
   const bounds = { ...defaultBounds, ...options.bounds }
   const stopping = new AbortController()
   const sockets = new Set<Socket>()
-  const log = openLog(options.log ?? (() => undefined), now)
-  const gate = await openGate(options)
-  const context = openContext(options, gate, bounds, stopping.signal)
+  const log = openLog(options.log ?? (() => undefined), clock)
+  const context = openContext(options, gate, { bounds, clock, stopping: stopping.signal })
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from) }),
@@ -82,16 +104,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   })
   const work = shape(app, context, log)
-  if (options.join) registerJoin(app, options.join, { secrets: options.secrets, bounds, now, newId: options.newId })
+  const { join, secrets, newId } = options
+  if (join) registerJoin(app, join, { secrets, bounds, clock, now, newId })
   await app.ready()
-  const actual = await listen(app.server, host, port).catch(async (error: unknown) => {
-    await gate.close()
-    throw error
-  })
-  const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
-  log.event('listening', { url })
-  let closing: Promise<void> | null = null
-  return { url, port: actual, close: () => (closing ??= stop()) }
+  return { http: app.server, log, stop }
 
   async function stop(): Promise<void> {
     log.event('stopping', { underWay: work.size })
@@ -109,8 +125,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 function openContext(
   { buckets, now, newId }: ServerOptions,
   gate: Gate,
-  bounds: Bounds,
-  stopping: AbortSignal,
+  { bounds, clock, stopping }: Pick<Context, 'bounds' | 'clock' | 'stopping'>,
 ): Context {
   return {
     buckets,
@@ -118,7 +133,7 @@ function openContext(
     gate,
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
-    memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait }),
+    memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait, clock }),
     shares: openShares({
       most: bounds.requestsPerToken,
       perSecond: bounds.requestsPerSecond,
@@ -127,6 +142,7 @@ function openContext(
     }),
     health: openHealth(buckets, now, stopping),
     bounds,
+    clock,
     now,
     newId,
     stopping,
@@ -148,7 +164,7 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
       })
     })
     work.add(done)
-    reply.raw.once('finish', () => lingerAfter(request.raw))
+    reply.raw.once('finish', () => lingerAfter(request.raw, context.clock))
     reply.header('x-request-id', request.id)
     if (context.stopping.aborted) {
       throw new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 })

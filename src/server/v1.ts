@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Grant } from '../access/grant.ts'
 import type { Lease } from '../access/leases.ts'
+import { after } from '../platform/timer.ts'
 import { parsePath, parseTarget, ROOT } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { authorize } from './authorize.ts'
@@ -88,22 +89,22 @@ const LAST_WORDS = 500
 
 /** Does what a request asks for as long as its grant lasts. */
 async function underGrant(
-  { gate, shares }: Context,
+  { gate, shares, clock }: Context,
   grant: Grant,
   { raw }: FastifyReply,
   act: (lease: Lease) => Promise<FastifyReply>,
 ): Promise<FastifyReply> {
   const leave = shares.enter(grant.id)
   const lease = gate.lease(grant)
-  let cutting: NodeJS.Timeout | undefined
+  let cancel = (): void => undefined
   lease.signal.addEventListener('abort', () => {
-    cutting = setTimeout(() => raw.destroy(), LAST_WORDS)
+    cancel = after(clock, LAST_WORDS, () => raw.destroy())
   })
   try {
     lease.signal.throwIfAborted()
     return await act(lease)
   } finally {
-    clearTimeout(cutting)
+    cancel()
     lease.release()
     leave()
   }

@@ -1,6 +1,10 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ConnectionOptions, SecureContextOptions } from 'node:tls'
+import type { Clock } from '../../platform/ports.ts'
+import { systemClock } from '../../platform/system.ts'
+import { after } from '../../platform/timer.ts'
 import { limits } from '../../protocol/limits.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { unreachable } from './failures.ts'
@@ -34,6 +38,10 @@ export interface TransportOptions {
   /** PEM: the server is trusted with this very certificate and with no other, whatever name and authority it has. */
   readonly certificate?: string
   readonly waits?: Partial<Waits>
+  /** This machine's unless given. */
+  readonly clock?: Clock
+  /** Opens a connection to the server, which may still be on its way; over the network unless given. */
+  readonly dial?: () => Duplex
 }
 
 export interface Outgoing {
@@ -69,12 +77,13 @@ export interface Transport {
 }
 
 export async function openTransport(options: TransportOptions): Promise<Transport> {
-  const { origin, token, waits } = options
+  const { origin, token, dial, clock = systemClock } = options
   const url = checkOrigin(origin)
   const { Agent, request } = httpModule(url.protocol)
   const trusted = await trustOf(options)
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
-  if (url.protocol === 'http:') agent.createConnection = connectLean
+  if (dial !== undefined) agent.createConnection = dial
+  else if (url.protocol === 'http:') agent.createConnection = connectLean
   const open: Opener = (outgoing, fresh) =>
     request({
       protocol: url.protocol,
@@ -82,7 +91,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       port: url.port,
       method: outgoing.method,
       path: outgoing.path,
-      agent: fresh ? false : agent,
+      ...(!fresh ? { agent } : dial === undefined ? { agent: false } : { createConnection: dial }),
       maxHeaderSize: 128 * 1024,
       ...trusted,
       ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
@@ -94,7 +103,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
         ...outgoing.headers,
       },
     })
-  const patience = { ...DEFAULT_WAITS, ...waits }
+  const patience = { ...DEFAULT_WAITS, ...options.waits, clock }
   return {
     origin: url.origin,
     send: async (outgoing) => {
@@ -107,7 +116,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
           headers: response.headers,
           cancel: () => void response.destroy(),
           pieces: () =>
-            piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace }, url.origin),
+            piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace, clock }, url.origin),
         }
       } catch (error) {
         throw unreachable(error, url.origin, options.certificate !== undefined)
@@ -170,10 +179,11 @@ function checkOrigin(origin: string): URL {
   })
 }
 
+type Patience = Waits & { readonly clock: Clock }
 type Opener = (outgoing: Outgoing, fresh: boolean) => ClientRequest
 
 /** A kept connection may have been closed by the server while it was idle: then the request goes out once more on a new one. */
-async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Waits): Promise<IncomingMessage> {
+async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Patience): Promise<IncomingMessage> {
   const request = open(outgoing, fresh)
   try {
     return await exchange(request, outgoing, waits)
@@ -187,31 +197,32 @@ function isHangUp(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
 
-function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: Waits): Promise<IncomingMessage> {
+function exchange(request: ClientRequest, { body, extra = 0 }: Outgoing, waits: Patience): Promise<IncomingMessage> {
+  const { clock } = waits
   const patience = waits.answer + extra
   // Signs of life put off the other limit: those of one who never comes to an answer must not do so for ever.
   const longest = patience + lengthOf(body?.pieces ?? []) / SLOWEST
   return new Promise((resolve, reject) => {
-    let connecting: NodeJS.Timeout | undefined
+    let connected = (): void => undefined
     // From here on: it may be a while until a connection is free.
-    const answering = setTimeout(() => request.destroy(new TimedOut('no answer', longest)), longest)
+    const answered = after(clock, longest, () => request.destroy(new TimedOut('no answer', longest)))
     request.on('socket', (socket) => {
       socket.setNoDelay(true)
       if (!socket.connecting) return
-      connecting = setTimeout(() => request.destroy(new TimedOut('no connection', waits.connect)), waits.connect)
-      socket.once('connect', () => clearTimeout(connecting))
+      connected = after(clock, waits.connect, () => request.destroy(new TimedOut('no connection', waits.connect)))
+      socket.once('connect', connected)
     })
     request.setTimeout(patience, () => request.destroy(new TimedOut('no answer', patience)))
     const fail = (error: Error): void => {
-      clearTimeout(connecting)
-      clearTimeout(answering)
+      connected()
+      answered()
       reject(error)
     }
     request.on('error', fail)
     // After an answer that is none, as the switch to another protocol, there is no error and no response.
     request.on('close', () => fail(new Error('the connection was closed without an answer')))
     request.on('response', (response) => {
-      clearTimeout(answering)
+      answered()
       // From here on only the time counts in which somebody waits for a piece.
       request.setTimeout(0)
       // Without a listener, an error of an answer that nobody reads any more would end the process.
@@ -241,7 +252,7 @@ class TimedOut extends Error {
 
 async function* piecesOf(
   response: IncomingMessage,
-  { silence, grace }: Pick<Waits, 'silence' | 'grace'>,
+  { silence, grace, clock }: Pick<Patience, 'silence' | 'grace' | 'clock'>,
   origin: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const signals = ['readable', 'end', 'close', 'error'] as const
@@ -259,9 +270,9 @@ async function* piecesOf(
       }
       if (response.readableEnded) break
       if (response.destroyed) throw response.errored ?? new Error('the connection was closed')
-      const started = performance.now()
+      const started = clock.elapsed()
       if (!(await woken(silence))) throw new TimedOut('nothing more of the answer', silence)
-      waited += performance.now() - started
+      waited += clock.elapsed() - started
       if (waited > grace && bytes / waited < SLOWEST) throw new TimedOut('no more than drops of the answer', waited)
     }
     if (!response.complete) throw new Error('the answer was cut short')
@@ -275,9 +286,9 @@ async function* piecesOf(
 
   function woken(milliseconds: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), milliseconds)
+      const cancel = after(clock, milliseconds, () => resolve(false))
       wake = () => {
-        clearTimeout(timer)
+        cancel()
         resolve(true)
       }
     })
