@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parse } from 'smol-toml'
 import { BlobsError } from '../store/contract/errors.ts'
+import { nearNames } from '../store/near-names.ts'
 import { parseLocation, type Location } from './target.ts'
 
 /** A named set of defaults: `[profiles.NAME]` of config.toml. Never holds a secret. */
@@ -15,7 +16,10 @@ export interface Profile {
   readonly caCert?: string
 }
 
-const KNOWN: ReadonlySet<string> = new Set(['server', 'token-file', 'ca-cert'])
+/** What a profile may say. */
+export const SETTINGS = ['server', 'token-file', 'ca-cert'] as const
+export type Setting = (typeof SETTINGS)[number]
+const KNOWN: ReadonlySet<string> = new Set(SETTINGS)
 const NOTHING: Profile = { server: '' }
 
 /**
@@ -23,27 +27,41 @@ const NOTHING: Profile = { server: '' }
  * file and what is wrong in it, and `NotFound` for a name that is not there.
  */
 export function readProfile(directory: string, name: string | undefined): Profile {
-  const file = join(directory, 'config.toml')
+  const file = configFile(directory)
   const profiles = readProfiles(file)
   const found = profiles[name ?? 'default']
   if (found === undefined) {
     if (name === undefined) return NOTHING
     const names = Object.keys(profiles).sort()
+    const near = nearNames(name, names)
+    const guess = near.length === 0 ? '' : `did you mean ${near.join(' or ')}? · `
+    const all = names.length === 0 ? '' : `there are: ${names.join(', ')} · `
     throw new BlobsError('NotFound', `there is no profile ${JSON.stringify(name)} in ${file}`, {
-      hint: names.length === 0 ? `add it: [profiles.${name}]` : `there are: ${names.join(', ')}`,
+      hint: `${guess}${all}make it: blobs config set server URL --profile ${name}`,
     })
   }
   return toProfile(found, file, name ?? 'default')
 }
 
-function readProfiles(file: string): Readonly<Record<string, unknown>> {
-  let text: string
+/** The file that holds the profiles. */
+export function configFile(directory: string): string {
+  return join(directory, 'config.toml')
+}
+
+/** Null: there is none. */
+export function readConfigText(file: string): string | null {
   try {
-    text = readFileSync(file, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
+}
+
+/** What the file has for each profile; see `settingsOf`. Throws `InvalidRequest` for a file that cannot be read. */
+export function readProfiles(file: string): Readonly<Record<string, unknown>> {
+  const text = readConfigText(file)
+  if (text === null) return {}
   let document: Record<string, unknown>
   try {
     document = parse(text)
@@ -56,7 +74,8 @@ function readProfiles(file: string): Readonly<Record<string, unknown>> {
   return profiles as Record<string, unknown>
 }
 
-function toProfile(value: unknown, file: string, name: string): Profile {
+/** What a profile says, by the names of the settings. Throws `InvalidRequest` for what is none, a secret among it. */
+export function settingsOf(value: unknown, file: string, name: string): ReadonlyMap<string, string> {
   if (typeof value !== 'object' || value === null) throw broken(file, `"profiles.${name}" is not a table`)
   const entries = Object.entries(value)
   for (const [key, entry] of entries) {
@@ -66,7 +85,11 @@ function toProfile(value: unknown, file: string, name: string): Profile {
       throw broken(file, `"profiles.${name}.${key}" is not known; there are ${[...KNOWN].join(', ')}`)
     if (typeof entry !== 'string') throw broken(file, `"profiles.${name}.${key}" is not a text`)
   }
-  const texts = new Map(entries as [string, string][])
+  return new Map(entries as [string, string][])
+}
+
+function toProfile(value: unknown, file: string, name: string): Profile {
+  const texts = settingsOf(value, file, name)
   const server = texts.get('server') ?? ''
   const tokenFile = texts.get('token-file')
   const caCert = texts.get('ca-cert')
