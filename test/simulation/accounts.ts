@@ -13,10 +13,15 @@ export interface Saved {
 /** Who saved what where: the books that the laws are checked against. */
 export interface Accounts {
   acted(device: string): void
-  saved(device: string, path: string, bytes: Uint8Array): void
+  /** `over`: what the person had there and replaced, knowing it; null: nothing; 'unknown': nobody can tell. */
+  saved(device: string, path: string, bytes: Uint8Array, over: Uint8Array | null | 'unknown'): void
   /** A person replaced or deleted a file that held these bytes. */
   gone(device: string, path: string, bytes: Uint8Array): void
   moved(device: string, from: string, to: string, bytes: Uint8Array): void
+  /** A person changed something about what is there, but not its bytes (null: nothing is there). */
+  altered(device: string, path: string, bytes: Uint8Array | null): void
+  /** A folder has this name, or had it. */
+  madeFolder(path: string): void
   /** Somebody did something at this path that leaves it to chance what it should hold. */
   muddied(path: string): void
   owed(): readonly Saved[]
@@ -24,13 +29,25 @@ export interface Accounts {
   /** Paths that one device alone has touched, with the hash it left there (null: nothing). */
   untouchedByOthers(): ReadonlyMap<string, string | null>
   writers(): ReadonlySet<string>
+  /** Whether these bytes were ever saved at, or moved to, this path by anybody. */
+  knows(path: string, hash: string): boolean
+  /** The same of any path that ends in this name. */
+  knowsName(name: string, hash: string): boolean
+  /** Whether something was saved at this path by who knew neither this nor what came of it. */
+  hasRival(path: string, hash: string): boolean
 }
+
+const STRANGER = 'a stranger'
 
 export function openAccounts(): Accounts {
   let owed: Saved[] = []
   const touched = new Map<string, Set<string>>()
   const last = new Map<string, string | null>()
   const writers = new Set<string>()
+  const folders = new Set<string>()
+  const ever = new Map<string, Set<string>>()
+  /** By path, what was saved over what; 'unknown' when that cannot be told any more. */
+  const past = new Map<string, Map<string, string | null | 'unknown'>>()
 
   const touch = (device: string, path: string, hash: string | null): void => {
     const known = touched.get(path)
@@ -38,12 +55,38 @@ export function openAccounts(): Accounts {
     else touched.set(path, new Set([device]))
     last.set(path, hash)
   }
+  const remember = (path: string, hash: string): void => {
+    for (const key of [path, `*/${nameOf(path)}`]) {
+      const known = ever.get(key)
+      if (known) known.add(hash)
+      else ever.set(key, new Set([hash]))
+    }
+  }
+  const succeed = (path: string, hash: string, over: string | null): void => {
+    const known = past.get(path) ?? new Map<string, string | null>()
+    past.set(path, known)
+    // The same bytes for the second time: nobody can tell which of the two is meant.
+    known.set(hash, known.has(hash) ? 'unknown' : over)
+  }
+  /** Null when it cannot be told. */
+  const ancestors = (path: string, hash: string): Set<string> | null => {
+    const found = new Set<string>()
+    for (let at: string | null = hash; at !== null;) {
+      const over: string | null = past.get(path)?.get(at) ?? null
+      if (over === 'unknown' || found.has(at)) return null
+      found.add(at)
+      at = over
+    }
+    return found
+  }
   const isSiblingOf = (path: string): boolean => parseConflictName(path) !== null
   return {
     acted: (device) => void writers.add(device),
-    saved: (device, path, bytes) => {
+    saved: (device, path, bytes, over) => {
       const hash = sha256(bytes)
       touch(device, path, hash)
+      remember(path, hash)
+      succeed(path, hash, over === null || over === 'unknown' ? over : sha256(over))
       owed.push({ device, path, hash, anywhere: false })
     },
     gone: (device, path, bytes) => {
@@ -57,14 +100,18 @@ export function openAccounts(): Accounts {
       const hash = sha256(bytes)
       touch(device, from, null)
       touch(device, to, hash)
+      remember(to, hash)
+      succeed(to, hash, 'unknown')
       owed = owed.map((one) => {
         if (one.hash !== hash) return one
         if (isSiblingOf(from)) return { ...one, anywhere: true }
         return one.device === device && one.path === from ? { ...one, path: to } : one
       })
     },
+    altered: (device, path, bytes) => touch(device, path, bytes === null ? null : sha256(bytes)),
+    madeFolder: (path) => void folders.add(path),
     muddied: (path) => {
-      touch('a stranger', path, null)
+      touch(STRANGER, path, null)
       touch('another', path, null)
     },
     owed: () => owed,
@@ -84,5 +131,20 @@ export function openAccounts(): Accounts {
       return alone
     },
     writers: () => writers,
+    knows: (path, hash) => ever.get(path)?.has(hash) === true,
+    knowsName: (name, hash) => ever.get(`*/${name}`)?.has(hash) === true,
+    hasRival: (path, hash) => {
+      const mine = ancestors(path, hash)
+      // A folder is a rival of any file.
+      if (mine === null || folders.has(path) || touched.get(path)?.has(STRANGER)) return true
+      return [...(past.get(path)?.keys() ?? [])].some((other) => {
+        const theirs = ancestors(path, other)
+        return theirs === null || (!theirs.has(hash) && !mine.has(other))
+      })
+    },
   }
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
 }

@@ -17,8 +17,14 @@ const sync = (device: number): Action[] => [
 ]
 const bytes = 'b'.repeat(100_000)
 
-/** What both sides hold, then what each does; the first device has yet to sync, and dies while it does. */
-const KINDS: Readonly<Record<string, { readonly here: readonly Deed[]; readonly there: readonly Deed[] }>> = {
+/** What each side does once both hold the same; the first device has yet to sync, dies while it does, and its person goes on. */
+interface Kind {
+  readonly here: readonly Deed[]
+  readonly there: readonly Deed[]
+  readonly after?: readonly Deed[]
+}
+
+const KINDS: Readonly<Record<string, Kind>> = {
   'a new file here': { here: [write('d/new', 'new')], there: [] },
   'a large new file here': { here: [write('large', bytes)], there: [] },
   'an edit here': { here: [write('x', 'edited here')], there: [] },
@@ -46,6 +52,26 @@ const KINDS: Readonly<Record<string, { readonly here: readonly Deed[]; readonly 
     here: [],
     there: [{ type: 'remove', path: 'd' }, write('d', 'a file now')],
   },
+  'an edit there, and one here after the death': {
+    here: [],
+    there: [write('x', 'edited there')],
+    after: [write('x', 'edited again')],
+  },
+  'an edit there, and one here in place after the death': {
+    here: [],
+    there: [write('x', 'edited there')],
+    after: [write('x', 'edited again', 'in place')],
+  },
+  'a new file there, and an edit of it here after the death': {
+    here: [],
+    there: [write('n', 'made there')],
+    after: [write('n', 'edited again')],
+  },
+  'an edit on both sides, and one here after the death': {
+    here: [write('x', 'edited here')],
+    there: [write('x', 'edited there')],
+    after: [write('x', 'edited again')],
+  },
 }
 
 function historyWith(
@@ -53,7 +79,7 @@ function historyWith(
   at: number,
   death: { done: boolean; power: boolean; canExchange: boolean },
 ): History {
-  const { here = [], there = [] } = KINDS[kind] ?? {}
+  const { here = [], there = [], after = [] } = KINDS[kind] ?? {}
   const { done, power, canExchange } = death
   const base = [deed(0, write('x', 'base of x')), deed(0, write('d/y', 'base of y'))]
   const actions: Action[] = [
@@ -66,6 +92,7 @@ function historyWith(
     ...here.map((one) => deed(0, one)),
     { type: 'kill', device: 0, at, among: 'writes', done, power },
     { type: 'rest', device: 0 },
+    ...after.map((one) => deed(0, one)),
   ]
   return { seed: at, devices: 2, caseBlind: false, canExchange, retries: false, actions }
 }

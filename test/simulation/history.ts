@@ -125,7 +125,8 @@ function actionOf(chance: Chance, frame: Frame): Action {
   const device = chance.below(frame.devices)
   const writer = chance.below(frame.writers)
   const among = chance.often(0.6) ? 'writes' : 'effects'
-  const at = 1 + chance.below(among === 'writes' ? 25 : 150)
+  // A sync makes some ten writes and a hundred looks: most traps spring, and the first steps are not the only ones they spring at.
+  const at = 1 + chance.below(chance.pick(among === 'writes' ? [6, 15, 30] : [40, 150]))
   const type = weighted(chance, frame.kinds)
   switch (type) {
     case 'deed':

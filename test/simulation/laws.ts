@@ -1,7 +1,8 @@
 import { sha256 } from '../../src/content/hash.ts'
 import type { ListItem } from '../../src/store/contract/types.ts'
 import { parseConflictName } from '../../src/sync/core/conflict-name.ts'
-import type { Saved } from './accounts.ts'
+import type { Accounts, Saved } from './accounts.ts'
+import type { MemoryDisk } from './memory-file-system.ts'
 import { outsideOf, ROOT } from './person.ts'
 import type { World } from './world.ts'
 
@@ -26,6 +27,10 @@ const TRASHED = /^\.blobs\/trash\/[^/]+\/(.*)$/
 
 /** All places in which bytes may be found again, by hash. */
 export async function findPlaces(world: World): Promise<Places> {
+  return placesOf(world, await versionsOf(world))
+}
+
+function placesOf(world: World, versions: readonly ListItem[]): Places {
   const places = new Map<string, Set<string>>()
   const add = (hash: string, path: string): void => {
     const known = places.get(hash)
@@ -37,12 +42,12 @@ export async function findPlaces(world: World): Promise<Places> {
       if (bytes === null || note === 'link' || path.startsWith('.blobs/tmp/')) continue
       const from = TRASHED.exec(path)?.[1] ?? path
       const original = parseConflictName(from)?.path ?? from
-      const hash = sha256(bytes)
+      const hash = hashOf(bytes)
       add(hash, original)
       if (original !== from || original.startsWith('recovered-')) add(hash, `top: ${original}`)
     }
   }
-  for (const item of await versions(world)) {
+  for (const item of versions) {
     add(item.hash, item.key)
     add(item.hash, parseConflictName(item.key)?.path ?? item.key)
   }
@@ -57,7 +62,7 @@ export function isFindable(places: Places, { path, hash, anywhere }: Saved): boo
   return [...at].some((place) => place === `top: ${base}` || place.startsWith('top: recovered-'))
 }
 
-async function versions(world: World): Promise<readonly ListItem[]> {
+async function versionsOf(world: World): Promise<readonly ListItem[]> {
   const list = world.server.store().list({ versions: true, deleted: true, limit: 10_000 })
   return (await world.scheduler.finish(list)).items
 }
@@ -65,7 +70,9 @@ async function versions(world: World): Promise<readonly ListItem[]> {
 /** Everything that must hold of a world that says it is idle. Throws a `Violation`. */
 export async function checkLaws(world: World, past: Past): Promise<void> {
   await checkConvergence(world)
-  await checkNothingLost(world)
+  const versions = await versionsOf(world)
+  checkNothingLost(world, versions)
+  checkNothingInvented(world, versions)
   checkUntouchedSides(world, past)
   checkNoPhantoms(world, past)
 }
@@ -84,7 +91,7 @@ async function checkConvergence(world: World): Promise<void> {
   }
   const local = new Map<string, string>()
   for (const [path, { bytes, note }] of first.disk.tree(ROOT)) {
-    if (bytes !== null && !path.startsWith('.blobs/')) local.set(path, note + sha256(bytes))
+    if (bytes !== null && !path.startsWith('.blobs/')) local.set(path, note + hashOf(bytes))
   }
   same('I2', `the tree of ${first.name} and the bucket`, local, bucket)
 }
@@ -106,8 +113,8 @@ function shortly(text: string | undefined): string {
   return text === undefined ? 'absent' : JSON.stringify(text.slice(0, 24))
 }
 
-async function checkNothingLost(world: World): Promise<void> {
-  const places = await findPlaces(world)
+function checkNothingLost(world: World, versions: readonly ListItem[]): void {
+  const places = placesOf(world, versions)
   for (const saved of world.accounts.owed()) {
     if (isFindable(places, saved)) continue
     const elsewhere = [...(places.get(saved.hash) ?? [])]
@@ -116,13 +123,51 @@ async function checkNothingLost(world: World): Promise<void> {
   }
 }
 
+/** Whatever is anywhere was saved there by somebody, whole: nothing is cut, mixed or made up. */
+function checkNothingInvented({ devices, accounts }: World, versions: readonly ListItem[]): void {
+  for (const { name, disk } of devices) checkHonesty(name, disk, accounts)
+  for (const { key, version, hash, deleted } of versions)
+    if (!deleted && !key.endsWith('/')) vouch(accounts, `version ${version} in the bucket`, key, hash)
+}
+
+/** The same of one disk, at any time. */
+export function checkHonesty(name: string, disk: MemoryDisk, accounts: Accounts): void {
+  for (const [path, { bytes, note }] of disk.tree(ROOT)) {
+    if (bytes === null || note === 'link') continue
+    if (path.startsWith('.blobs/') && !TRASHED.test(path)) continue
+    vouch(accounts, name, TRASHED.exec(path)?.[1] ?? path, hashOf(bytes))
+  }
+}
+
+function vouch(accounts: Accounts, where: string, path: string, hash: string): void {
+  if (accounts.knows(path, hash)) return
+  const original = parseConflictName(path)?.path ?? path
+  if (accounts.knows(original, hash)) return
+  // A sibling whose folder is gone is at the top; who moves folders takes siblings with them.
+  const name = original.slice(original.lastIndexOf('/') + 1)
+  if (original !== path && accounts.knowsName(name, hash)) return
+  if (original.startsWith('recovered-')) return
+  throw new Violation('I9', `nobody ever saved what ${where} has at ${path} (${hash.slice(0, 8)})`)
+}
+
+const hashes = new WeakMap<Uint8Array, string>()
+
+/** Of bytes that never change. */
+function hashOf(bytes: Uint8Array): string {
+  const known = hashes.get(bytes)
+  if (known !== undefined) return known
+  const hash = sha256(bytes)
+  hashes.set(bytes, hash)
+  return hash
+}
+
 function checkUntouchedSides(world: World, { restored, lostState }: Past): void {
   if (restored || lostState) return
   for (const [path, hash] of world.accounts.untouchedByOthers()) {
     if (hash !== null && world.devices.some(({ disk }) => disk.fs.lstat(`${ROOT}/${path}`)?.kind === 'folder')) continue
     for (const { name, disk } of world.devices) {
       const bytes = disk.tree(ROOT).get(path)?.bytes ?? null
-      const there = bytes === null ? null : sha256(bytes)
+      const there = bytes === null ? null : hashOf(bytes)
       if (there === hash) continue
       const wanted = hash === null ? 'nothing' : 'what was saved last'
       throw new Violation('I8', `${path} was touched by one device alone, and ${name} does not hold ${wanted}`)
@@ -130,12 +175,16 @@ function checkUntouchedSides(world: World, { restored, lostState }: Past): void 
   }
 }
 
-function checkNoPhantoms(world: World, { restored, lostState }: Past): void {
-  if (restored || lostState || world.accounts.writers().size !== 1) return
-  for (const { name, disk } of world.devices) {
-    for (const path of disk.tree(ROOT).keys()) {
-      if (!path.startsWith('.blobs/') && parseConflictName(path) !== null)
-        throw new Violation('I5', `one person alone wrote, and ${name} has ${path}`)
+function checkNoPhantoms({ devices, accounts }: World, { restored, lostState }: Past): void {
+  if (restored || lostState) return
+  const alone = accounts.writers().size === 1
+  for (const { name, disk } of devices) {
+    for (const [path, { bytes }] of disk.tree(ROOT)) {
+      const original = parseConflictName(path)?.path
+      if (path.startsWith('.blobs/') || original === undefined || bytes === null) continue
+      if (alone) throw new Violation('I5', `one person alone wrote, and ${name} has ${path}`)
+      if (accounts.knows(original, hashOf(bytes)) && !accounts.hasRival(original, hashOf(bytes)))
+        throw new Violation('I5', `nobody saved anything at ${original} without knowing what ${name} has at ${path}`)
     }
   }
 }

@@ -97,8 +97,10 @@ export function openJournal(): NameJournal {
         const how = chance.below(4)
         if (how === 0) continue
         torn++
-        inode.data = how === 1 && inode.durable ? inode.durable.data : tornOf(inode, how === 2, chance)
-        if (inode.durable) inode.mtimeNs = inode.durable.mtimeNs
+        if (how === 1) {
+          inode.data = inode.durable?.data ?? new Uint8Array()
+          inode.mtimeNs = inode.durable?.mtimeNs ?? inode.mtimeNs
+        } else inode.data = tornOf(inode, how === 2, chance)
       }
       for (const inode of inodes)
         if (inode.kind === 'file') inode.durable = { data: inode.data, mtimeNs: inode.mtimeNs }

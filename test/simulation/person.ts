@@ -81,6 +81,7 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     if (folder === '.' || fs.lstat(at(folder))) return
     makeFolders(folder)
     fs.mkdir(at(folder))
+    accounts.madeFolder(folder)
   }
   const removeTree = (path: string): void => {
     const stat = fs.lstat(path)
@@ -104,7 +105,7 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
       fs.rename(temporary, at(path))
     }
     for (const [name, old] of before) accounts.gone(device, name, old)
-    accounts.saved(device, path, bytes)
+    accounts.saved(device, path, bytes, before.find(([name]) => name === path)?.[1] ?? null)
   }
   const remove = (path: string): void => {
     const before = files(path)
@@ -115,7 +116,9 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     if (fs.lstat(at(to))) return
     const before = files(path)
     makeFolders(to)
+    const folders = fs.lstat(at(path))?.kind === 'folder' ? ['/', ...disk.tree(at(path)).keys()] : []
     fs.renameNew(at(path), at(to))
+    for (const inner of folders) if (inner.endsWith('/')) accounts.madeFolder(`${to}/${inner}`.replace(/\/+$/, ''))
     for (const [name, bytes] of before) accounts.moved(device, name, to + name.slice(path.length), bytes)
   }
   const swap = (path: string): void => {
@@ -146,10 +149,13 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     if (deed.type === 'write') put(deed.path, deed.text, deed.style)
     else if (deed.type === 'remove') remove(deed.path)
     else if (deed.type === 'move') move(deed.path, deed.to)
-    else if (deed.type === 'chmod') fs.chmod(at(deed.path), deed.mode)
-    else if (deed.type === 'mkdir') {
+    else if (deed.type === 'chmod') {
+      fs.chmod(at(deed.path), deed.mode)
+      for (const [name, bytes] of files(deed.path)) accounts.altered(device, name, bytes)
+    } else if (deed.type === 'mkdir') {
       makeFolders(deed.path)
       fs.mkdir(at(deed.path))
+      accounts.madeFolder(deed.path)
       accounts.muddied(deed.path)
     } else if (deed.type === 'swap for link') swap(deed.path)
     else if (deed.type === 'open') {
@@ -160,7 +166,7 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
       const bytes = Buffer.from(deed.text)
       open.file.write(bytes)
       accounts.gone(device, open.path, open.bytes)
-      accounts.saved(device, open.path, bytes)
+      accounts.saved(device, open.path, bytes, 'unknown')
       open = { ...open, bytes }
     }
   }

@@ -2,7 +2,7 @@ import { sha256 } from '../../src/content/hash.ts'
 import type { SyncSummary } from '../../src/sync/agent.ts'
 import { openCoverage, type Coverage } from './coverage.ts'
 import type { Action, History } from './history.ts'
-import { checkLaws, checkTidiness, findPlaces, isFindable, Violation } from './laws.ts'
+import { checkHonesty, checkLaws, checkTidiness, findPlaces, isFindable, Violation } from './laws.ts'
 import { ROOT } from './person.ts'
 import type { Among, Trap } from './life.ts'
 import { openWorld, type Device, type World } from './world.ts'
@@ -26,6 +26,7 @@ async function liveThrough(world: World, history: History, coverage: Coverage): 
     const device = 'device' in action ? world.devices[action.device] : undefined
     if (device) await happen(device, action, past)
     else await befall(world, action, past)
+    if (device && action.type === 'rest') checkHonesty(device.name, device.disk, world.accounts)
   }
   await calmDown(world)
   await settle(world)

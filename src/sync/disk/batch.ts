@@ -34,13 +34,18 @@ export async function applyBatch(
     makeDurable(context, tasks, touched),
     displacing.length > 0 ? context.journal.intend(note, displacing.map(intentOf)) : null,
   ])
+  const placing = open(tasks).filter(({ staged }) => staged !== null)
+  if (placing.length > 0) options.onPlacing?.(placing.map(({ path, op }) => ({ path, op })))
   for (const task of inOrder(open(tasks))) {
     if (options.signal?.aborted) break
     await attempt(task, () => act(context, task, touched))
   }
   await finish(context, tasks, touched, options)
+  const results = tasks.map(resultOf)
+  options.onResults?.(results)
+  for (const task of tasks) if (task.ended?.type !== 'done') discardStaged(context, task)
   if (displacing.length > 0 && displacing.every((task) => isClear(context, task))) context.journal.forget(note)
-  return tasks.map(resultOf)
+  return results
 }
 
 function open(tasks: readonly Task[]): Task[] {
@@ -196,7 +201,6 @@ async function finish(
   touched: ReadonlySet<string>,
   { keepFolder = () => false }: ApplyOptions,
 ): Promise<void> {
-  for (const task of tasks) if (task.ended?.type !== 'done') discardStaged(context, task)
   const done = tasks.filter((task) => task.ended?.type === 'done')
   const filled = new Map<Path, Task>()
   const looked = new Map<Path, Task>()
@@ -217,7 +221,7 @@ async function finish(
 }
 
 /** Makes `ours` durable, and of a user's names those that are still there: what somebody moves away just now has another name already. */
-async function syncStanding(
+export async function syncStanding(
   { fs, root }: DiskContext,
   ours: readonly string[],
   users: readonly string[],

@@ -7,6 +7,7 @@ import { openJournal } from './journal.ts'
 import { takeLateWrites } from './late.ts'
 import { checkRoot, OWN_FOLDER, type Root } from './marker.ts'
 import type { Identity, Observation } from './observed.ts'
+import { findPlaced, type Unclear } from './placed.ts'
 import { recover } from './recover.ts'
 import { pruneTrash } from './trash.ts'
 
@@ -51,6 +52,10 @@ export interface ApplyOptions {
   /** A folder that is to stay although it became empty (the bucket has its marker). Default: none. */
   readonly keepFolder?: (folder: Path) => boolean
   readonly onBytes?: (count: number) => void
+  /** Told once all bytes are staged and durable, before the first name changes: see `placed`. What it throws ends the work there. */
+  readonly onPlacing?: (placings: readonly { readonly path: Path; readonly op: string }[]) => void
+  /** Told the results, once they are durable, before the traces go by which `placed` tells what happened. Synchronous. */
+  readonly onResults?: (results: readonly DiskResult[]) => void
   /** What was not begun is dropped. */
   readonly signal?: AbortSignal
 }
@@ -62,8 +67,12 @@ export interface Disk {
    * When it returns, what is `done` is durable. Throws `Refused` as `checkRoot` does, with nothing done.
    */
   apply(work: readonly DiskWork[], options?: ApplyOptions): Promise<readonly DiskResult[]>
+  /** True until `recover` has run for the first time, and again after work that threw: then call it before anything else is planned. */
+  unclear(): boolean
+  /** Of downloads that were about to get their names: those that did, as they are now. Call before `recover`, which clears the traces. */
+  placed(unclear: readonly Unclear[]): Promise<readonly Observation[]>
   /**
-   * Clears up after a crash; call before the first scan. Bytes in the temporary folder that are not known to the server get their name
+   * Clears up after a crash, or after work that threw; call before the first scan. Bytes in the temporary folder that are not known to the server get their name
    * back, or become a sibling: these are returned. `path` is '' when nobody knows which name the bytes had.
    */
   recover(knownToServer: (path: Path, hash: string) => boolean | Promise<boolean>): Promise<readonly Observation[]>
@@ -86,6 +95,7 @@ export function openDisk(options: {
   const { fs, root, device, clock, ids } = options
   const journal = openJournal(fs, options.stateDirectory)
   const late: DiskContext['late'] = new Map()
+  let unclear = true
 
   /** With the temporary folder held open, and everything let go at the end. */
   const within = async <T>(work: (context: DiskContext) => Promise<T>): Promise<T> => {
@@ -104,8 +114,22 @@ export function openDisk(options: {
   }
 
   return {
-    apply: (work, settings = {}) => within((context) => applyBatch(context, ids, work, settings)),
-    recover: (knownToServer) => within((context) => recover(context, knownToServer)),
+    apply: (work, settings = {}) =>
+      within(async (context) => {
+        const before = unclear
+        unclear = true
+        const results = await applyBatch(context, ids, work, settings)
+        unclear = before
+        return results
+      }),
+    unclear: () => unclear,
+    placed: (placings) => within((context) => findPlaced(context, placings)),
+    recover: (knownToServer) =>
+      within(async (context) => {
+        const back = await recover(context, knownToServer)
+        unclear = false
+        return back
+      }),
     lateWrites: async () => (late.size === 0 ? [] : within(takeLateWrites)),
     pruneTrash: (limits) =>
       within(async (context) => {

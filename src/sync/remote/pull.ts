@@ -2,6 +2,7 @@ import { MAX_FETCH_BYTES } from '../../store/contract/blob-store.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Content, Path, Step } from '../core/types.ts'
 import type { ApplyOptions, Disk, DiskResult, DiskWork, Source } from '../disk/transition.ts'
+import type { Placing } from '../state/placing.ts'
 import type { Bucket } from './catch-up.ts'
 import { keyOf, parseMtime } from './mapping.ts'
 
@@ -22,6 +23,8 @@ export interface PullOptions {
   /** Files on disk that hold these bytes, as last seen. */
   readonly onDiskWith: (hash: string, size: number) => readonly Path[]
   readonly keepFolder: ApplyOptions['keepFolder']
+  /** Called with downloads that are about to get their names; what it writes down has to be durable when it returns. */
+  readonly onPlacing: (placings: readonly Placing[]) => void
   /** Called with the results of a batch once they are durable; synchronous. */
   readonly onResults: (results: readonly PullResult[]) => void
   /** Bytes that came from the bucket. */
@@ -56,15 +59,25 @@ export async function pull(options: PullOptions, works: readonly PullWork[]): Pr
 }
 
 async function applyBatch(options: PullOptions, batch: Batch, bytes: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  const steps = new Map(batch.works.map(({ step }) => [step.path, step]))
   const results = await options.disk.apply(
     batch.works.map((work) => diskWork(options, work, bytes)),
     {
+      onPlacing: (placings) =>
+        options.onPlacing(
+          placings.flatMap(({ path, op }) => {
+            const step = steps.get(path)
+            if (step === undefined || step.type === 'delete-local' || step.remote === null) return []
+            return [{ path, op, base: step.remote }]
+          }),
+        ),
+      onResults: (list) =>
+        options.onResults(
+          batch.works.map((work, index) => ({ work, result: list[index] ?? { type: 'dropped', sibling: null } })),
+        ),
       ...(options.keepFolder === undefined ? {} : { keepFolder: options.keepFolder }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     },
-  )
-  options.onResults(
-    batch.works.map((work, index) => ({ work, result: results[index] ?? { type: 'dropped', sibling: null } })),
   )
   const lost = results.find((result) => result.type === 'failed' && concernsBucket(result.error))
   if (lost?.type === 'failed') throw lost.error

@@ -9,6 +9,7 @@ import { isBlobsError } from '../../store/contract/errors.ts'
 import { release } from '../state/held.ts'
 import { settle } from '../state/intents.ts'
 import { forgetCursor, write } from '../state/open.ts'
+import { endPlacing } from '../state/placing.ts'
 import { applyRemote, correctRemote, setBase } from '../state/remote.ts'
 import { messageOf, type Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
@@ -104,6 +105,7 @@ function followPushed(context: Context, told: Narrator, result: PushResult): voi
 }
 
 function savePulled({ ports: { db }, observer }: Context, { work: { step }, result }: PullResult): void {
+  endPlacing(db, step.path)
   if (result.type !== 'done') return
   observer.take(result.now)
   setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))

@@ -1,13 +1,35 @@
 import type { Path } from '../core/types.ts'
 import { keyOf } from '../remote/mapping.ts'
+import { applyObservations } from '../state/local.ts'
+import { write } from '../state/open.ts'
+import { adoptPlaced, endPlacing, unclearPlacings } from '../state/placing.ts'
 import { inBucket, rowAt } from '../state/rows.ts'
 import type { SessionPorts } from './ports.ts'
 
 const PAGE = 1000
 
-/** Clears up after a crash; a scan of everything must follow. Bytes that the bucket has, now or in its history, need no second name. */
+/**
+ * Clears up after a crash, or after a batch that failed as a whole; a scan of everything must follow. Bytes that the bucket has, now or in
+ * its history, need no second name.
+ */
 export async function recover(ports: SessionPorts): Promise<void> {
+  await takePlaced(ports)
   await ports.disk.recover((path, hash) => isKnown(ports, path, hash))
+}
+
+/** What got its name and was not written down any more was agreed on all the same: an edit of it since then is an edit, not a conflict. */
+async function takePlaced({ db, disk }: SessionPorts): Promise<void> {
+  const placings = unclearPlacings(db)
+  if (placings.length === 0) return
+  const now = await disk.placed(placings.map(({ path, op, base, before }) => ({ path, op, comes: base.hash, before })))
+  const placed = new Set(now.map(({ path }) => path))
+  write(db, () => {
+    applyObservations(db, now)
+    for (const placing of placings) {
+      if (placed.has(placing.path)) adoptPlaced(db, placing)
+      endPlacing(db, placing.path)
+    }
+  })
 }
 
 async function isKnown(ports: SessionPorts, path: Path, hash: string): Promise<boolean> {

@@ -7,6 +7,7 @@ import { push } from '../remote/push.ts'
 import type { PushStep, PushWork } from '../remote/push-work.ts'
 import { park, unparkAbove, type Parked } from '../state/parking.ts'
 import { write } from '../state/open.ts'
+import { beginPlacing } from '../state/placing.ts'
 import { setBase } from '../state/remote.ts'
 import { onDiskWith, rowAt } from '../state/rows.ts'
 import { dirtyFolders } from './dirty.ts'
@@ -166,6 +167,7 @@ function pullAll(
       disk,
       onDiskWith: (hash, size) => onDiskWith(db, hash, size, 1),
       keepFolder: (folder) => keepsFolder(ports, folder),
+      onPlacing: (placings) => write(db, () => beginPlacing(db, placings)),
       onResults: (list) => {
         results.pulled(list)
         progress.files(list.length)

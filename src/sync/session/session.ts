@@ -61,13 +61,6 @@ export function openSession(given: SessionPorts): Session {
   const session = { ports, observer, failures, tally, progress, sendWhole: new Set<string>(), told: new Set<string>() }
   const feed = feedApplier({ bucket: ports.bucket, db: ports.db, ignores: observer.ignores })
   const brakes = brakeTeller(ports)
-  let recovered = false
-
-  const start = async (): Promise<void> => {
-    if (recovered) return
-    await recover(ports)
-    recovered = true
-  }
   const look = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<void> => {
     await observeBoth(ports, observer, scope, signal)
   }
@@ -103,8 +96,10 @@ export function openSession(given: SessionPorts): Session {
     tally,
     feed,
     observe: (signal) => look({ local: 'all', remote: true }, signal),
-    cycle: async (scope, signal) => {
-      await start()
+    cycle: async (given, signal) => {
+      const unclear = ports.disk.unclear()
+      if (unclear) await recover(ports)
+      const scope: CycleScope = unclear ? { ...given, local: 'all' } : given
       if (scope.local === 'all') write(ports.db, () => unparkAll(ports.db))
       try {
         return await rounds(scope, signal)

@@ -54,20 +54,20 @@ export function hashFromBytes(bytes: Uint8Array | null): string {
 
 export function baseOf(row: Columns): Base | null {
   if (row.b_kind === null) return null
-  return { ...content(row.b_kind, row.b_hash, row.b_size, row.b_exec), version: row.b_version ?? 0 }
+  return { ...contentOf(row.b_kind, row.b_hash, row.b_size, row.b_exec), version: row.b_version ?? 0 }
 }
 
 export function localOf(row: Columns): Local | null {
   if (row.l_kind === null) return null
   // The column only ever holds what `localValues` wrote.
   if (row.l_kind === 'u') return { kind: 'unknown', reason: (row.l_reason ?? 'unreadable') as Reason }
-  return content(row.l_kind, row.l_hash, row.l_size, row.l_exec)
+  return contentOf(row.l_kind, row.l_hash, row.l_size, row.l_exec)
 }
 
 export function remoteOf(row: Columns): Remote | null {
   if (row.r_kind === null) return null
   if (row.r_kind === 'x') return { kind: 'deleted', version: row.r_version ?? 0, entry: row.r_entry ?? '' }
-  return { ...content(row.r_kind, row.r_hash, row.r_size, row.r_exec), version: row.r_version ?? 0 }
+  return { ...contentOf(row.r_kind, row.r_hash, row.r_size, row.r_exec), version: row.r_version ?? 0 }
 }
 
 /** Kind, hash, size, executable as columns. */
@@ -75,7 +75,7 @@ export function contentValues(value: Content): [Value, Value, Value, Value] {
   return [value.kind === 'folder' ? 'd' : 'f', hashToBytes(value.hash), value.size, value.executable ? 1 : 0]
 }
 
-function content(kind: string, hash: Uint8Array | null, size: number | null, exec: number | null): Content {
+export function contentOf(kind: string, hash: Uint8Array | null, size: number | null, exec: number | null): Content {
   return {
     kind: kind === 'd' ? 'folder' : 'file',
     hash: hashFromBytes(hash),

@@ -1,7 +1,7 @@
 import { sqliteProblem, type Database } from '../../platform/sqlite.ts'
 
 /** Raised with every change of the tables below; `migrate` brings older files up. */
-const SCHEMA = 1
+const SCHEMA = 2
 
 /**
  * One row a path: what base (b), disk (l) and bucket (r) hold. Kinds are `f` file, `d` empty folder, `u` unknown (disk), `x` deleted
@@ -46,6 +46,14 @@ CREATE TABLE failures (
   parent TEXT NOT NULL, name TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 `
+/** Since 2: downloads that are about to get their names. */
+const PLACING = `
+CREATE TABLE placing (
+  parent TEXT NOT NULL, name TEXT NOT NULL, op TEXT NOT NULL,
+  kind TEXT NOT NULL, hash BLOB NOT NULL, size INTEGER NOT NULL, exec INTEGER NOT NULL, version INTEGER NOT NULL,
+  PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+`
 
 /** `newer`: written by a later version of this program. `unreadable`: not a database, or a damaged one. */
 export type SchemaProblem = 'newer' | 'unreadable'
@@ -61,7 +69,8 @@ export function migrate(db: Database): SchemaProblem | null {
     }
     db.exec('BEGIN IMMEDIATE')
     try {
-      db.exec(TABLES)
+      if (found < 1) db.exec(TABLES)
+      db.exec(PLACING)
       db.exec(`PRAGMA user_version = ${SCHEMA}`)
       db.exec('COMMIT')
     } catch (error) {
