@@ -1,10 +1,10 @@
-import type { Buckets } from '../store/contract/blob-store.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Grant } from './grant.ts'
-import { type LeaseBook, type Lease, openLeaseBook } from './leases.ts'
+import { type Lease, openLeaseBook } from './leases.ts'
 import { endOf, followRevocations } from './revocations.ts'
-import type { Secrets } from './secrets.ts'
-import { openSystem } from './system.ts'
+import type { Secrets, SecretSource } from './secrets.ts'
 import type { Rejection } from './tokens.ts'
 import { openVerifier } from './verifier.ts'
 
@@ -24,9 +24,12 @@ export interface Gate {
 }
 
 interface GateOptions {
-  /** Where the reserved bucket is. */
-  readonly buckets: Pick<Buckets, 'open' | 'create'>
+  /** The reserved bucket; to be closed after the gate. */
+  readonly system: BlobStore
+  /** What is valid at first. */
   readonly secrets: Secrets
+  /** What is valid later; null: the same. */
+  readonly source: Pick<SecretSource, 'look'> | null
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -44,21 +47,28 @@ const REASONS: Readonly<Record<Rejection, string>> = {
 /** Milliseconds for which revocations may be unreadable until nobody is let in. */
 const BLIND = 1000
 
-/** Opens the gate of a server; makes the reserved bucket when it is not there. */
-export async function openGate({ buckets, secrets, now }: GateOptions): Promise<Gate> {
-  const system = await openSystem(buckets)
-  const verify = openVerifier(secrets, now)
-  const leases: LeaseBook = openLeaseBook(now, () => refused('expired'))
+/** Milliseconds between two looks at what the secret is. */
+const LOOK = 400
+
+export async function openGate({ system, secrets, source, now }: GateOptions): Promise<Gate> {
+  const verifier = openVerifier(secrets, now)
+  const leases = openLeaseBook(now, () => refused('expired'))
   const revocations = await followRevocations(system, () => leases.end(ended))
+  const closing = new AbortController()
+  const looking = source === null ? null : followSecrets(source, closing.signal, renew)
   function ended(grant: Grant): BlobsError | null {
-    return endOf(revocations.state, grant) === null ? null : refused('revoked')
+    if (endOf(revocations.state, grant) !== null) return refused('revoked')
+    return verifier.knows(grant.key) ? null : refused('wrong-signature')
+  }
+  function renew(fresh: Secrets): void {
+    if (verifier.renew(fresh)) leases.end(ended)
   }
   return {
     admit: async (token) => {
       if (revocations.blindFor() > BLIND) {
         throw new BlobsError('Unavailable', 'the server cannot read which tokens were revoked', { retryAfter: 1000 })
       }
-      const verdict = await verify(token)
+      const verdict = await verifier.verify(token)
       if (!verdict.ok) throw refused(verdict.reason)
       const end = ended(verdict.grant)
       if (end !== null) throw end
@@ -66,9 +76,23 @@ export async function openGate({ buckets, secrets, now }: GateOptions): Promise<
     },
     lease: (grant) => leases.open(grant, ended(grant)),
     close: async () => {
+      closing.abort()
+      await looking
       await revocations.close()
-      await system.close()
     },
+  }
+}
+
+async function followSecrets(
+  source: Pick<SecretSource, 'look'>,
+  signal: AbortSignal,
+  renew: (secrets: Secrets) => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(LOOK, undefined, { signal, ref: false }).catch(() => undefined)
+    // What cannot be read, or is being put right by hand, changes nothing.
+    const secrets = await source.look().catch(() => null)
+    if (secrets !== null && !signal.aborted) renew(secrets)
   }
 }
 

@@ -5,7 +5,7 @@ import { endOf, idKey, keyOfCutoff, keyOfRevoked, readRevocations, type Revocati
 import { type Kept, readRecord, readRecords, writeRecords } from './system.ts'
 
 /** What is kept of a token: never the token itself. Times are RFC 3339. */
-interface TokenRecord {
+export interface TokenRecord {
   readonly id: string
   /** Who it was made for, or ''. */
   readonly name: string
@@ -32,9 +32,14 @@ export interface Records {
   revoke(ids: readonly string[], by: string): Promise<void>
   /** Ends all tokens for exactly this bucket, or with `*` all there are, that were issued before a time (milliseconds since 1970). */
   revokeBefore(bucket: string, before: number, by: string): Promise<void>
+  /** Notes that the secret is changed now. Throws `Unavailable` when another process does so at the same time. */
+  claimRotation(by: string): Promise<void>
 }
 
 const TOKENS = 'tokens/'
+const ROTATION = 'rotation'
+/** Milliseconds that a change of the secret may take. */
+const ROTATING = 2000
 const FORMAT = 1
 
 export interface RecordsOptions {
@@ -80,18 +85,30 @@ export function openRecords({ store, now, newId }: RecordsOptions): Records {
       const key = keyOfCutoff(bucket)
       for (;;) {
         const found = await readRecord(store, key)
-        if (found !== null && beforeOf(found) >= before) return
+        if (found !== null && timeOf(found, 'before') >= before) return
         const value = { bucket, before: new Date(before).toISOString(), ...stamp(by) }
         const expect = found === null ? ('absent' as const) : { version: found.version }
         const [done] = await writeRecords(store, [{ key, value, expect }], newId)
         if (done === true) return
       }
     },
+    claimRotation: async (by) => {
+      const found = await readRecord(store, ROTATION)
+      const age = found === null ? ROTATING : now() - timeOf(found, 'rotated')
+      const value = { v: FORMAT, rotated: new Date(now()).toISOString(), by }
+      const expect = found === null ? ('absent' as const) : { version: found.version }
+      const mine = age < 0 || age >= ROTATING
+      if (mine && (await writeRecords(store, [{ key: ROTATION, value, expect }], newId))[0] === true) return
+      throw new BlobsError('Unavailable', 'the secret is being changed by somebody else', {
+        retryAfter: ROTATING,
+        hint: 'see what it has become in a moment',
+      })
+    },
   }
 }
 
-function beforeOf({ value }: Kept): number {
-  return Date.parse(String((value as { readonly before?: unknown }).before))
+function timeOf({ value }: Kept, name: string): number {
+  return Date.parse(String((value as Readonly<Record<string, unknown>>)[name]))
 }
 
 /** Null for a record that is not understood: it is of a newer program. */

@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import { type Capability, type Grant, isCapabilities } from './grant.ts'
+import { BlobsError } from '../store/contract/errors.ts'
 import { SYSTEM_BUCKET } from '../store/contract/keys.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -34,7 +35,7 @@ const MAX_TOKEN = 8192
 /** Longest name, UTF-8 bytes: it becomes the author of entries. */
 const MAX_NAME = 256
 
-/** Signs a token with the current secret. `now` in milliseconds since 1970; `id` becomes its `jti`. */
+/** Signs a token with the current secret. `now` in milliseconds since 1970; `id` becomes its `jti`. Throws `InvalidRequest` for one that is too long. */
 export async function mintToken(
   request: TokenRequest,
   secrets: Secrets,
@@ -53,7 +54,21 @@ export async function mintToken(
     // To the millisecond: one made right after all older ones were revoked is not among them.
     .setIssuedAt(now / 1000)
   if (request.expires !== undefined) token.setExpirationTime(Math.floor(request.expires / 1000))
-  return token.sign(bytesOf(secrets.current))
+  const signed = await token.sign(bytesOf(secrets.current))
+  if (signed.length <= MAX_TOKEN) return signed
+  throw new BlobsError('InvalidRequest', 'the token would be too long', { hint: 'name fewer folders' })
+}
+
+/** What a token that is made as asked for allows; `expires` as RFC 3339. */
+export function tokenScope(request: TokenRequest) {
+  const { bucket, name = '', prefixes, can = DEFAULT, expires } = request
+  return {
+    name,
+    bucket,
+    prefixes: prefixes?.map(trimmed) ?? null,
+    can,
+    expires: expires === undefined ? null : new Date(Math.floor(expires / 1000) * 1000).toISOString(),
+  }
 }
 
 /** Checks signature (by the current secret or the previous one), times and claims. `now` in milliseconds since 1970. */
@@ -109,7 +124,7 @@ function grantOf(token: string, claims: Claims, key: string): Grant | null {
   }
 }
 
-function isName(value: unknown): value is string {
+export function isName(value: unknown): value is string {
   return typeof value === 'string' && Buffer.byteLength(value) <= MAX_NAME && !value.includes('\0')
 }
 
@@ -124,7 +139,7 @@ function trimmed(prefix: string): string {
 }
 
 /** Names a secret without telling it, for the `kid` header. */
-function keyId(secret: string): string {
+export function keyId(secret: string): string {
   return createHmac('sha256', secret).update('blobs key id').digest('hex').slice(0, 8)
 }
 

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import { Flags } from '@oclif/core'
+import { openSecretSource } from '../access/secrets.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { duration } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces } from '../locations/places.ts'
-import { openSecrets } from '../locations/secrets.ts'
 import { readTls } from '../locations/tls.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
 
@@ -59,13 +59,15 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
     await using places = openPlaces(this.access(flags))
     const data = resolve(flags.data ?? places.directories.data)
-    const secrets = await openSecrets(process.env, data)
+    const secretSource = openSecretSource(process.env, data, () => this.clock.now())
+    const secrets = await secretSource.load()
     const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
     try {
       await this.serve(
         {
           buckets,
           secrets,
+          secretSource,
           ...tls,
           host: flags.host,
           port: flags.port,

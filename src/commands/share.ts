@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import type { CertifiedKey } from '../access/certificate.ts'
 import { CODE_LASTS, openInvitations, type Invitations } from '../access/invitations.ts'
+import { openSecretSource } from '../access/secrets.ts'
 import { duration, localTime, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { programName, shellWord } from '../cli/program-name.ts'
@@ -13,7 +14,6 @@ import { parseDuration } from '../cli/values.ts'
 import { isAny, isLoopback, ownAddresses } from '../locations/addresses.ts'
 import { formatLink } from '../locations/link.ts'
 import type { Places } from '../locations/places.ts'
-import { openSecrets } from '../locations/secrets.ts'
 import { nameIn, openTls, ownFingerprint, readTls } from '../locations/tls.ts'
 import { startServer, type Joined, type RunningServer, type ServerOptions } from '../server/serve.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
@@ -109,9 +109,11 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
   }
 
   private async serverOptions(places: Places, { host, tls }: Door, invitations: Invitations): Promise<ServerOptions> {
+    const secretSource = openSecretSource(process.env, places.directories.data, () => this.clock.now())
     return {
       buckets: await places.buckets(''),
-      secrets: await openSecrets(process.env, places.directories.data),
+      secrets: await secretSource.load(),
+      secretSource,
       host,
       ...(tls === null ? {} : { tls }),
       join: { invitations, onJoined: (joined) => this.tellJoined(joined) },

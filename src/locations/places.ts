@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { openDevice, shortName, type Device } from '../platform/device.ts'
 import { directories, type Directories } from '../platform/directories.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
@@ -10,6 +11,7 @@ import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { knownServer } from './servers.ts'
 import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
+import type { TokenOffice } from './tokens.ts'
 import { givenToken, readTokenFile, tokenIsGiven, type TokenSources } from './token.ts'
 
 /** What decides where buckets are and who asks. */
@@ -36,10 +38,17 @@ export interface Places extends AsyncDisposable {
   /** Reads an argument. Throws `InvalidRequest` when a token that was given by hand would go to a second server. */
   target(text: string): Target
   buckets(location: Location): Promise<Buckets>
+  /**
+   * Where tokens are made: a server, or a data directory. Unless one is given it is `here`; with `TOKEN_SECRET` set, which signs them,
+   * the embedded store.
+   */
+  tokens(where: { readonly server?: string | undefined; readonly data?: string | undefined }): Promise<TokenOffice>
   /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
   open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
   /** The same, opened by the first call that needs it: for those who can do without it for a while. */
   openLater(target: Pick<Target, 'location' | 'bucket'>): BlobStore
+  /** The token that was given by hand, or null. Throws as `givenToken`. */
+  givenToken(): Promise<string | null>
   /** This machine, as the history shows it. */
   device(): Device
 }
@@ -53,6 +62,7 @@ export function openPlaces(options: PlacesOptions): Places {
   const servers = new Set<Location>()
   const opened = new Map<Location, Promise<Buckets>>()
   const stores = new Map<string, Promise<BlobStore>>()
+  const offices: TokenOffice[] = []
 
   const buckets = (location: Location): Promise<Buckets> => {
     const known = opened.get(location)
@@ -80,9 +90,31 @@ export function openPlaces(options: PlacesOptions): Places {
       return opening
     },
     openLater: (target) => lazily(() => places.open(target)),
+    tokens: async ({ server, data }) => {
+      const local = data !== undefined || (server === undefined && Boolean(env['TOKEN_SECRET']))
+      const location = local ? '' : server === undefined ? here : parseLocation(server, '--server')
+      checkOneServer(location, servers, tokenSources(options))
+      const { openLocalTokens, openServerTokens } = await import('./tokens.ts')
+      const office =
+        location === ''
+          ? await openLocalTokens({
+              env,
+              data: resolve(data ?? (env['BLOBS_DATA'] || where.data)),
+              clock: options.clock,
+              ids,
+            })
+          : await openServerTokens({
+              origin: location,
+              ...(await credentials(location, options, profile, where.state)),
+            })
+      offices.push(office)
+      return office
+    },
+    givenToken: () => givenToken(tokenSources(options)),
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
       const open = [...stores.values(), ...opened.values()]
+      for (const office of offices) await office.close()
       for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
     },
   }
@@ -116,21 +148,33 @@ async function openOne(
   const { clock, ids, limitRate, onRetry } = options
   const limit = { ...(limitRate === undefined ? {} : { limitRate }), ...(onRetry ? { onRetry } : {}) }
   if (location === '') return openBuckets('', { data: where.data, clock, ids, ...limit })
-  const ofProfile = location === profile.server ? profile : null
-  const token = await givenToken(tokenSources(options))
-  const known = knownServer(where.state, location)
-  const ofFile = ofProfile?.tokenFile === undefined ? null : readTokenFile(ofProfile.tokenFile)
-  const stored = token ?? ofFile ?? known?.token ?? null
-  const caCert = options.caCert ?? ofProfile?.caCert
   return openBuckets(location, {
     data: where.data,
     clock,
     ids,
     ...limit,
+    ...(await credentials(location, options, profile, where.state)),
+  })
+}
+
+/** The token for a server, and whom to trust as that server. */
+async function credentials(
+  location: Location,
+  options: PlacesOptions,
+  profile: Profile,
+  stateDirectory: string,
+): Promise<{ readonly token?: string; readonly certificate?: string; readonly ca?: string }> {
+  const ofProfile = location === profile.server ? profile : null
+  const token = await givenToken(tokenSources(options))
+  const known = knownServer(stateDirectory, location)
+  const ofFile = ofProfile?.tokenFile === undefined ? null : readTokenFile(ofProfile.tokenFile)
+  const stored = token ?? ofFile ?? known?.token ?? null
+  const caCert = options.caCert ?? ofProfile?.caCert
+  return {
     ...(stored === null ? {} : { token: stored }),
     ...(known?.certificate === undefined ? {} : { certificate: known.certificate }),
     ...(caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }),
-  })
+  }
 }
 
 // On a read-only disk a command still works; only its device has no id of its own then.

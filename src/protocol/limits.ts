@@ -45,6 +45,10 @@ export const limits = {
   label: 256,
   /** Content type, characters. */
   contentType: 255,
+  /** Folders in one token. */
+  tokenPrefixes: 100,
+  /** Tokens revoked by one request. */
+  tokenIds: 1000,
   /** A live feed is never silent for longer, milliseconds. */
   heartbeat: 15_000,
   /** A reader of a live feed takes the connection for dead after this silence, milliseconds. */

@@ -2,6 +2,8 @@
 export const ROOT = '/v1/buckets'
 /** Where a one-time code becomes a token. */
 export const JOIN_PATH = '/v1/join'
+/** What is about tokens. */
+export const TOKENS = '/v1/tokens'
 
 export const FRAMES_TYPE = 'application/vnd.blobs.frames'
 export const NDJSON_TYPE = 'application/x-ndjson'
@@ -19,6 +21,20 @@ export function bucketPath(bucket: string, route?: BucketRoute): string {
 /** Path of one key below `blobs` or `chunks-of`: each segment percent-encoded by itself. */
 export function keyPath(bucket: string, below: 'blobs' | 'chunks-of', key: string): string {
   return `${ROOT}/${encodeURIComponent(bucket)}/${below}/${key.split('/').map(encodeURIComponent).join('/')}`
+}
+
+/** Path of one token by its id; `self`, `revoke` and `rotate` are not ids. */
+export function tokenPath(id: string): string {
+  return `${TOKENS}/${encodeURIComponent(id)}`
+}
+
+/** The id in such a path; null when its percent-encoding is broken. */
+export function parseTokenPath(path: string): string | null {
+  try {
+    return decodeURIComponent(path.slice(TOKENS.length + 1))
+  } catch {
+    return null
+  }
 }
 
 /** A request's path and query, taken apart without any normalisation of dots or slashes. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { covers, type Grant } from '../access/grant.ts'
+import type { TokenDesk } from '../access/desk.ts'
 import type { Gate } from '../access/gate.ts'
 import type { Lease } from '../access/leases.ts'
 import { limits } from '../protocol/limits.ts'
@@ -30,6 +31,7 @@ export interface Context {
   readonly buckets: Buckets
   readonly pool: Pool
   readonly gate: Gate
+  readonly desk: TokenDesk
   readonly staged: StagedMemory
   readonly budget: Budget
   /** Memory for chunks that wait to be stored. */

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../platform/ports.ts'
+import type { TokenDesk } from '../access/desk.ts'
 import type { Invitations, Redeemed } from '../access/invitations.ts'
-import type { Secrets } from '../access/secrets.ts'
-import { mintToken } from '../access/tokens.ts'
 import { parseJson } from '../protocol/json.ts'
 import { joinRequest } from '../protocol/messages.ts'
 import { JOIN_PATH } from '../protocol/routes.ts'
@@ -34,11 +33,9 @@ export function registerJoin(
   app: FastifyInstance,
   { invitations, onJoined }: JoinOptions,
   server: {
-    readonly secrets: Secrets
+    readonly desk: TokenDesk
     readonly bounds: Bounds
     readonly clock: Clock
-    readonly now: () => number
-    readonly newId: () => string
   },
 ): void {
   app.post(JOIN_PATH, async (request, reply) => {
@@ -49,11 +46,9 @@ export function registerJoin(
     const redeemed = invitations.redeem(code, address)
     if (!redeemed.ok) throw refused(redeemed)
     const { bucket, prefix } = redeemed.invited
-    const [now, id] = [server.now(), server.newId()]
-    const token = await mintToken({ bucket, name, ...(prefix === '' ? {} : { prefixes: [prefix] }) }, server.secrets, {
-      now,
-      id,
-    })
+    const asked = { bucket, name, ...(prefix === '' ? {} : { prefixes: [prefix] }) }
+    const { token, record } = await server.desk.create(asked, '')
+    const { id } = record
     onJoined?.({ name, address, bucket, id })
     return sendJson(reply.header('cache-control', 'no-store'), { token, id, bucket, prefix }, 201)
   })

@@ -2,10 +2,9 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../platform/ports.ts'
 import { systemClock } from '../platform/system.ts'
-import type { Secrets } from '../access/secrets.ts'
-import { type Gate, openGate } from '../access/gate.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import { type Access, type AccessOptions, openAccess } from './access.ts'
 import { openBudget } from './budget.ts'
 import type { Context } from './call.ts'
 import { checkHead } from './head.ts'
@@ -29,10 +28,9 @@ import { openStagedMemory } from './staged.ts'
 import { type Bounds, defaultBounds } from './times.ts'
 import { refuseUnknown, registerV1 } from './v1.ts'
 
-export interface ServerOptions {
+export interface ServerOptions extends AccessOptions {
   /** What is served. Stays the caller's, to be closed after the server. */
   readonly buckets: Buckets
-  readonly secrets: Secrets
   /** Default 127.0.0.1. Any other than this machine's own needs `tls`. */
   readonly host?: string
   /** Default 7420; 0 takes a free one. */
@@ -41,10 +39,6 @@ export interface ServerOptions {
   readonly log?: LogWriter
   /** Lets who has a one-time code have a token. */
   readonly join?: JoinOptions
-  /** Milliseconds since 1970. */
-  readonly now: () => number
-  /** 32 lower-case hex digits, never the same twice. */
-  readonly newId: () => string
   readonly bounds?: Partial<Bounds>
   /** By which it waits; this machine's unless given. */
   readonly clock?: Clock
@@ -67,10 +61,10 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 7420, tls } = options
   checkExposure(host, tls)
-  const gate = await openGate(options)
-  const { http, log, stop } = await openServer(options, gate)
+  const access = await openAccess(options)
+  const { http, log, stop } = await openServer(options, access)
   const actual = await listen(http, host, port).catch(async (error: unknown) => {
-    await gate.close()
+    await access.close()
     throw error
   })
   const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
@@ -79,10 +73,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return { url, port: actual, close: () => (closing ??= stop()) }
 }
 
-/** A server that listens nowhere yet: connections can be handed to `http` by its event. It closes the gate when it stops. */
+/** A server that listens nowhere yet: connections can be handed to `http` by its event. It closes `access` when it stops. */
 async function openServer(
   options: ServerOptions,
-  gate: Gate,
+  access: Access,
 ): Promise<{ readonly http: FastifyInstance['server']; readonly log: Log; stop(): Promise<void> }> {
   const { tls, now } = options
   const clock = { ...(options.clock ?? systemClock), now }
@@ -90,7 +84,7 @@ async function openServer(
   const stopping = new AbortController()
   const sockets = new Set<Socket>()
   const log = openLog(options.log ?? (() => undefined), clock)
-  const context = openContext(options, gate, { bounds, clock, stopping: stopping.signal })
+  const context = openContext(options, access, { bounds, clock, stopping: stopping.signal })
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from) }),
@@ -104,8 +98,7 @@ async function openServer(
     },
   })
   const work = shape(app, context, log)
-  const { join, secrets, newId } = options
-  if (join) registerJoin(app, join, { secrets, bounds, clock, now, newId })
+  if (options.join) registerJoin(app, options.join, { desk: access.desk, bounds, clock })
   await app.ready()
   return { http: app.server, log, stop }
 
@@ -115,7 +108,7 @@ async function openServer(
     await stopListening(app.server, sockets, bounds.stop)
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
-    await gate.close()
+    await access.close()
     await context.pool.close()
     await app.close()
     log.event('stopped')
@@ -124,13 +117,14 @@ async function openServer(
 
 function openContext(
   { buckets, now, newId }: ServerOptions,
-  gate: Gate,
+  { gate, desk }: Access,
   { bounds, clock, stopping }: Pick<Context, 'bounds' | 'clock' | 'stopping'>,
 ): Context {
   return {
     buckets,
     pool: openPool(buckets),
     gate,
+    desk,
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
     memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait, clock }),

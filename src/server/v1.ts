@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Grant } from '../access/grant.ts'
 import type { Lease } from '../access/leases.ts'
 import { after } from '../platform/timer.ts'
-import { parsePath, parseTarget, ROOT } from '../protocol/routes.ts'
+import { parsePath, parseTarget, ROOT, TOKENS } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { authorize } from './authorize.ts'
 import { configureBucket, createBucket, getBucket, listBlobs, listBuckets, removeBucket } from './bucket-routes.ts'
@@ -11,6 +11,7 @@ import { followChanges } from './changes-route.ts'
 import { fetchBlobs, findMissing, listChunks, stageChunks } from './chunk-routes.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { getBlob } from './read-routes.ts'
+import { createToken, getOwnToken, getToken, listTokens, revokeTokens, rotateSecret } from './token-routes.ts'
 import { commitEntries, deleteBlob, putBlob } from './write-routes.ts'
 
 type Handler = (call: Call) => Promise<FastifyReply>
@@ -44,6 +45,11 @@ export const ROUTES: readonly Route[] = [
   { url: `${BUCKET}/fetch`, below: 'fetch', methods: { POST: fetchBlobs } },
   { url: `${BUCKET}/chunks-of/*`, below: 'chunks-of', methods: { GET: listChunks } },
   { url: `${BUCKET}/changes`, below: 'changes', methods: { GET: followChanges } },
+  { url: TOKENS, below: null, methods: { GET: listTokens, POST: createToken } },
+  { url: `${TOKENS}/self`, below: null, methods: { GET: getOwnToken } },
+  { url: `${TOKENS}/revoke`, below: null, methods: { POST: revokeTokens } },
+  { url: `${TOKENS}/rotate`, below: null, methods: { POST: rotateSecret } },
+  { url: `${TOKENS}/:id`, below: null, methods: { GET: getToken } },
 ]
 
 /** What an operator may know of a request. */

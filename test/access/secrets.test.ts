@@ -4,13 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { BadSecret, loadSecrets } from '../../src/access/secrets.ts'
+import { openSecretSource, type Secrets } from '../../src/access/secrets.ts'
+import { BlobsError } from '../../src/store/contract/errors.ts'
 
 let directory: string
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'blobs-secrets-'))
 })
 afterEach(() => rm(directory, { recursive: true }))
+
+const loadSecrets = (env: Record<string, string>, directory: string): Promise<Secrets> =>
+  openSecretSource(env, directory, Date.now).load()
 
 describe('the secret of a server', () => {
   it('is made at the first start: random, for the owner only, and the same ever after', async () => {
@@ -25,8 +29,8 @@ describe('the secret of a server', () => {
   })
 
   it('is one for all processes that start at once', async () => {
-    const program = `import { loadSecrets } from ${JSON.stringify(new URL('../../src/access/secrets.ts', import.meta.url).href)}
-      process.stdout.write((await loadSecrets({}, process.argv[1])).current)`
+    const program = `import { openSecretSource } from ${JSON.stringify(new URL('../../src/access/secrets.ts', import.meta.url).href)}
+      process.stdout.write((await openSecretSource({}, process.argv[1], Date.now).load()).current)`
     const start = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', program, directory])
     const secrets = await Promise.all(Array.from({ length: 4 }, start))
     expect(new Set(secrets.map((one) => one.stdout)).size).toBe(1)
@@ -47,7 +51,7 @@ describe('the secret of a server', () => {
     await loadSecrets({}, directory)
     await chmod(join(directory, 'secret'), 0o640)
     const error = await loadSecrets({}, directory).catch((caught: unknown) => caught)
-    expect(error).toBeInstanceOf(BadSecret)
+    expect(error).toBeInstanceOf(BlobsError)
     expect(error).toMatchObject({
       message: expect.stringContaining('secret can be read'),
       hint: expect.stringContaining('chmod 600'),

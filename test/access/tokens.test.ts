@@ -115,7 +115,7 @@ describe('a token', () => {
 describe('a verifier', () => {
   it('goes on refusing an expired token that it once took', async () => {
     let now = NOW
-    const verify = openVerifier(OLD, () => now)
+    const { verify } = openVerifier(OLD, () => now)
     const token = await mint({ bucket: 'team', expires: NOW + 5000 })
     expect(await verify(token)).toMatchObject({ ok: true })
     now = NOW + 4999
@@ -126,7 +126,7 @@ describe('a verifier', () => {
   })
 
   it('answers for a token it knows far faster than for a new one', async () => {
-    const verify = openVerifier(OLD, () => NOW)
+    const { verify } = openVerifier(OLD, () => NOW)
     const token = await mint({ bucket: 'team' })
     const first = await verify(token)
     const again = await verify(token)

@@ -62,6 +62,19 @@ export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' |
     json('GET', `${B}/changes`, null),
     json('GET', `${B}/changes?since=${known.cursor}`, null),
     json('GET', `${B}/changes?since=${foreignCursor}&live`, null),
+    json('GET', '/v1/tokens?after=a&limit=10', null),
+    json('GET', '/v1/tokens/self', null),
+    json('GET', `/v1/tokens/${known.hash.slice(0, 32)}`, null),
+    json('POST', '/v1/tokens', {
+      bucket,
+      can: ['read'],
+      prefixes: ['docs'],
+      name: 'x',
+      expires: '2100-01-01T00:00:00Z',
+    }),
+    json('POST', '/v1/tokens/revoke', { issuedBefore: '2001-01-01T00:00:00Z', bucket }),
+    json('POST', '/v1/tokens/revoke', { ids: [known.hash.slice(0, 32)], made: true }),
+    json('POST', '/v1/tokens/rotate', { keep: 1000 }),
   ] as const
 }
 

@@ -145,6 +145,17 @@ describe('a request as large as its limit is taken, one above is refused:', () =
     expect(above.json.code).toBe(refused === 413 ? 'TooLarge' : 'InvalidRequest')
   })
 
+  it('folders of a token, and ids that are revoked at once', async () => {
+    const admin = await at.token({ bucket: '*', can: ['admin'] })
+    const asked = async (path: string, body: object): Promise<number> =>
+      (await ask(at.url, `/v1/tokens${path}`, { method: 'POST', token: admin, body: JSON.stringify(body) })).status
+    const prefixes = (length: number): string[] => many(length, (index) => `f${index}`)
+    expect(await asked('', { bucket: 'team', prefixes: prefixes(limits.tokenPrefixes) })).toBe(201)
+    expect(await asked('', { bucket: 'team', prefixes: prefixes(limits.tokenPrefixes + 1) })).toBe(400)
+    expect(await asked('/revoke', { ids: prefixes(limits.tokenIds) })).toBe(200)
+    expect(await asked('/revoke', { ids: prefixes(limits.tokenIds + 1) })).toBe(400)
+  })
+
   it('headerBytes', async () => {
     expect((await call('GET', '/live', { headers: { x: text(limits.headerBytes - 1000) } })).status).toBe(200)
     const above = await call('GET', '/live', { headers: { x: text(limits.headerBytes) } })
@@ -235,6 +246,7 @@ describe('docs/protocol.md', () => {
     ['a page ends early', bytes(limits.pageBytes)],
     ['metadata of a blob', both(count(limits.metaNames), bytes(limits.metaBytes))],
     ['content type', both(count(limits.contentType), count(limits.label))],
+    ['folders of a token', both(count(limits.tokenPrefixes), count(limits.tokenIds))],
     ['head of a request', both(seconds(bounds.headers), seconds(bounds.headers))],
     ['silence in a body', both(seconds(bounds.bodyIdle), seconds(bounds.bodyTotal))],
     ['slowest body', `${bytes(bounds.slowest)}/s`],

@@ -24,6 +24,7 @@ async function sh(script: string, bucket: string): Promise<{ code: number; stdou
     SERVER: at.url,
     BUCKET: bucket,
     TOKEN: await at.token({ bucket }),
+    ADMIN: await at.token({ bucket, can: ['read', 'write', 'delete', 'admin'] }),
   }
   return new Promise((resolve) => {
     execFile('sh', ['-c', script], { cwd: directory, env }, (error, stdout, stderr) => {

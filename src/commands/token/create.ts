@@ -1,11 +1,9 @@
 import { Args, Flags } from '@oclif/core'
 import type { Capability } from '../../access/grant.ts'
-import { mintToken } from '../../access/tokens.ts'
 import { BlobsCommand } from '../../cli/command.ts'
-import { localTime } from '../../cli/format.ts'
+import { checkTokenId, officeFlags, spanOf, tokenJson, whereOf } from '../../cli/token-view.ts'
 import { parseDuration } from '../../cli/values.ts'
 import { openPlaces } from '../../locations/places.ts'
-import { openSecrets } from '../../locations/secrets.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { checkBucketName, checkKey } from '../../store/contract/keys.ts'
 
@@ -15,9 +13,11 @@ export default class TokenCreate extends BlobsCommand {
   static override summary = 'Make a token that lets someone use a bucket of a server.'
   static override description = `The token is printed alone on stdout. Whoever has it may do what it says, until it expires, so hand it on like a password: in a file or an environment variable, never in a command line.
 
-It is signed with TOKEN_SECRET, or with the secret of a server's data directory (--data), which is made when there is none yet. A server with the same secret takes it at once.`
+It is signed with TOKEN_SECRET, or with the secret of a server's data directory (--data), which is made when there is none yet. A server with the same secret takes it at once. A running server (--server, BLOBS_SERVER or the profile's) makes it for who has a token that may admin the bucket.
+
+What it allows is recorded there, but never the token itself: blobs token ls.`
   static override usage =
-    'token create BUCKET [--can LIST] [--prefix FOLDER]... [--expires SPAN] [--name WHO] [--data DIR]'
+    'token create BUCKET [--can LIST] [--prefix FOLDER]... [--expires SPAN] [--name WHO] [--data DIR | --server URL]'
   static override examples = [
     {
       description: 'A token to read, write and delete in the bucket team',
@@ -49,33 +49,32 @@ It is signed with TOKEN_SECRET, or with the secret of a server's data directory 
     }),
     expires: Flags.string({ description: 'how long it lasts: 12h, 30d; default: for ever', helpValue: 'SPAN' }),
     name: Flags.string({ description: 'who it is for; shown in the history', helpValue: 'WHO' }),
-    data: Flags.string({ description: "the server's data directory", helpValue: 'DIR', env: 'BLOBS_DATA' }),
+    ...officeFlags,
   }
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(TokenCreate)
-    const { bucket } = args
+    const bucket = checkTokenId(args.bucket)
     if (bucket !== '*') checkBucketName(bucket)
     const can = capabilities(flags.can)
     const prefixes = (flags.prefix ?? []).map((prefix) => checkKey(prefix.replace(/\/$/, '')))
-    const now = this.clock.now()
-    const expires = flags.expires === undefined ? null : now + parseDuration(flags.expires)
     await using places = openPlaces(this.access(flags))
-    const id = this.ids.next()
-    const request = {
+    const expires = flags.expires === undefined ? null : this.clock.now() + parseDuration(flags.expires)
+    const office = await places.tokens(flags)
+    const { token, record } = await office.create({
       bucket,
       can,
       ...(prefixes.length === 0 ? {} : { prefixes }),
       ...(flags.name === undefined ? {} : { name: flags.name }),
       ...(expires === null ? {} : { expires }),
+    })
+    this.output.document({ token, ...tokenJson(record) }, token)
+    this.output.message(`allows ${record.can.join(', ')} in ${whereOf(record)}, ${spanOf(record)}; id ${record.id}`)
+    if (!office.keepsRecords) {
+      this.output.message(
+        'not recorded: there is no store here (--data DIR); where it is used, it can be revoked by its id',
+      )
     }
-    const secrets = await openSecrets(process.env, flags.data ?? places.directories.data)
-    const token = await mintToken(request, secrets, { now, id })
-    const until = expires === null ? null : new Date(expires).toISOString()
-    this.output.document({ token, id, bucket, can, prefixes, name: flags.name ?? '', expires: until }, token)
-    const where = prefixes.length === 0 ? bucket : prefixes.map((prefix) => `${bucket}/${prefix}/`).join(', ')
-    const span = expires === null ? 'for ever' : `until ${localTime(expires)}`
-    this.output.message(`allows ${can.join(', ')} in ${where}, ${span}; id ${id}`)
   }
 }
 
