@@ -2,17 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Grant } from './grant.ts'
+import type { Times } from './invitations.ts'
 import { type Lease, openLeaseBook } from './leases.ts'
 import { endOf, followRevocations } from './revocations.ts'
 import type { Secrets, SecretSource } from './secrets.ts'
 import type { Rejection } from './tokens.ts'
+import { isOwnAddress, openTries } from './tries.ts'
 import { openVerifier } from './verifier.ts'
 
 /** Who comes in with which token, and when he has to leave: the one place that every face of a server asks. */
 export interface Gate {
   /**
-   * What the token allows that came from this address. Throws `Unauthenticated` for one that is not good or not any more, and `Unavailable` while it cannot be known
-   * what was revoked.
+   * What the token allows that came from this address. Throws `Unauthenticated` for one that is not good or not any more; `Unavailable` for
+   * an address that sent too many that were never good, and while it cannot be known what was revoked. This machine's own addresses
+   * are never refused with a good one.
    */
   admit(token: string, address: string): Promise<Grant>
   /**
@@ -30,9 +33,13 @@ interface GateOptions {
   readonly secrets: Secrets
   /** What is valid later; null: the same. */
   readonly source: Pick<SecretSource, 'look'> | null
-  /** Milliseconds since 1970. */
-  readonly now: () => number
+  /** Tokens that were never good which one address may send within `window` milliseconds. */
+  readonly guesses: { readonly most: number; readonly window: number }
+  readonly times: Times
 }
+
+/** What no server of this secret ever signed: others were good once, and who goes on with them guesses nothing. */
+const GUESSES: ReadonlySet<Rejection> = new Set(['malformed', 'wrong-algorithm', 'wrong-signature', 'bad-claims'])
 
 const REASONS: Readonly<Record<Rejection, string>> = {
   malformed: 'the token is not one',
@@ -50,7 +57,9 @@ const BLIND = 1000
 /** Milliseconds between two looks at what the secret is. */
 const LOOK = 400
 
-export async function openGate({ system, secrets, source, now }: GateOptions): Promise<Gate> {
+export async function openGate({ system, secrets, source, guesses, times }: GateOptions): Promise<Gate> {
+  const now = (): number => times.now()
+  const tries = openTries({ ...guesses, elapsed: () => times.elapsed() })
   const verifier = openVerifier(secrets, now)
   const leases = openLeaseBook(now, () => refused('expired'))
   const revocations = await followRevocations(system, () => leases.end(ended))
@@ -64,12 +73,18 @@ export async function openGate({ system, secrets, source, now }: GateOptions): P
     if (verifier.renew(fresh)) leases.end(ended)
   }
   return {
-    admit: async (token) => {
+    admit: async (token, address) => {
+      const wait = tries.waitOf(address)
+      if (wait > 0 && !isOwnAddress(address)) throw lockedOut(wait)
       if (revocations.blindFor() > BLIND) {
         throw new BlobsError('Unavailable', 'the server cannot read which tokens were revoked', { retryAfter: 1000 })
       }
       const verdict = await verifier.verify(token)
-      if (!verdict.ok) throw refused(verdict.reason)
+      if (!verdict.ok) {
+        if (wait > 0) throw lockedOut(wait)
+        if (GUESSES.has(verdict.reason)) tries.count(address)
+        throw refused(verdict.reason)
+      }
       const end = ended(verdict.grant)
       if (end !== null) throw end
       return verdict.grant
@@ -98,4 +113,11 @@ async function followSecrets(
 
 function refused(reason: Rejection): BlobsError {
   return new BlobsError('Unauthenticated', REASONS[reason], { hint: 'ask for a new token' })
+}
+
+function lockedOut(wait: number): BlobsError {
+  return new BlobsError('Unavailable', 'too many bad tokens came from this address', {
+    retryAfter: Math.ceil(wait),
+    hint: 'wait, then send a good one',
+  })
 }

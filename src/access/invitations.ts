@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { openTries } from './tries.ts'
 
 /** What whoever brings the code gets a token for. */
 interface Invited {
@@ -38,7 +39,6 @@ export const CODE_LASTS = 10 * 60_000
 /** Wrong codes that one address may bring within `WINDOW` milliseconds. */
 const TRIES = 5
 const WINDOW = 60_000
-const ADDRESSES = 1000
 /** Codes that are remembered; the oldest are forgotten first. */
 const CODES = 1000
 
@@ -51,7 +51,7 @@ interface Held {
 
 export function openInvitations(times: Times): Invitations {
   const codes: Held[] = []
-  const tries = openTries(times)
+  const tries = openTries({ most: TRIES, window: WINDOW, elapsed: () => times.elapsed() })
   return {
     issue: (invited, milliseconds) => {
       // Chance is not an argument here: a code that a caller could choose is no secret.
@@ -89,28 +89,4 @@ function find(codes: readonly Held[], code: string): Held | null {
 
 function digestOf(code: string): Buffer {
   return createHash('sha256').update(code).digest()
-}
-
-interface Tries {
-  /** Milliseconds until this address may try again; 0: now. */
-  waitOf(from: string): number
-  count(from: string): void
-}
-
-function openTries(times: Times): Tries {
-  const known = new Map<string, { since: number; count: number }>()
-  return {
-    waitOf: (from) => {
-      const one = known.get(from)
-      if (one === undefined || one.count < TRIES) return 0
-      return Math.max(0, one.since + WINDOW - times.elapsed())
-    },
-    count: (from) => {
-      const one = known.get(from)
-      if (one !== undefined && times.elapsed() - one.since < WINDOW) one.count += 1
-      else known.set(from, { since: times.elapsed(), count: 1 })
-      const [oldest] = known.keys()
-      if (known.size > ADDRESSES && oldest !== undefined) known.delete(oldest)
-    },
-  }
 }

@@ -95,6 +95,9 @@ export const bounds = {
   requestsPerSecond: 1000,
   /** Requests of one token that may come at once after a while without any. */
   requestBurst: 10_000,
+  /** Tokens that were never good, from one address, within `badTokensWindow` milliseconds of the first. */
+  badTokens: 20,
+  badTokensWindow: 60_000,
   connections: 4096,
   /** From one address. */
   connectionsPerAddress: 2048,

@@ -3,7 +3,9 @@ import { type Gate, openGate } from '../access/gate.ts'
 import { openRecords } from '../access/records.ts'
 import type { Secrets, SecretSource } from '../access/secrets.ts'
 import { openSystem } from '../access/system.ts'
+import type { Clock } from '../platform/ports.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
+import type { Bounds } from './times.ts'
 
 export interface AccessOptions {
   readonly buckets: Pick<Buckets, 'open' | 'create'>
@@ -25,10 +27,20 @@ export interface Access {
 }
 
 /** Opens what a server keeps in the reserved bucket, which is made when it is not there. */
-export async function openAccess(options: AccessOptions): Promise<Access> {
+export async function openAccess(
+  options: AccessOptions,
+  { badTokens: most, badTokensWindow: window }: Pick<Bounds, 'badTokens' | 'badTokensWindow'>,
+  clock: Pick<Clock, 'elapsed'>,
+): Promise<Access> {
   const { buckets, secrets, secretSource: source = null, now, newId } = options
   const system = await openSystem(buckets)
-  const gate = await openGate({ system, secrets, source, now })
+  const gate = await openGate({
+    system,
+    secrets,
+    source,
+    guesses: { most, window },
+    times: { now, elapsed: () => clock.elapsed() },
+  })
   const desk = openDesk({
     records: openRecords({ store: system, now, newId }),
     secrets: async () => (await source?.look()) ?? secrets,

@@ -61,8 +61,10 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 7420, tls } = options
   checkExposure(host, tls)
-  const access = await openAccess(options)
-  const { http, log, stop } = await openServer(options, access)
+  const clock = { ...(options.clock ?? systemClock), now: options.now }
+  const bounds = { ...defaultBounds, ...options.bounds }
+  const access = await openAccess(options, bounds, clock)
+  const { http, log, stop } = await openServer(options, access, { bounds, clock })
   const actual = await listen(http, host, port).catch(async (error: unknown) => {
     await access.close()
     throw error
@@ -77,10 +79,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 async function openServer(
   options: ServerOptions,
   access: Access,
+  { bounds, clock }: Pick<Context, 'bounds' | 'clock'>,
 ): Promise<{ readonly http: FastifyInstance['server']; readonly log: Log; stop(): Promise<void> }> {
-  const { tls, now } = options
-  const clock = { ...(options.clock ?? systemClock), now }
-  const bounds = { ...defaultBounds, ...options.bounds }
+  const { tls } = options
   const stopping = new AbortController()
   const sockets = new Set<Socket>()
   const log = openLog(options.log ?? (() => undefined), clock)

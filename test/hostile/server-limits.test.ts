@@ -261,6 +261,7 @@ describe('docs/protocol.md', () => {
     ],
     ['requests of one token', String(bounds.requestsPerToken)],
     ['more of one token', both(count(bounds.requestsPerSecond), count(bounds.requestBurst))],
+    ['tokens from one address', String(bounds.badTokens)],
     ['connections', both(String(bounds.connections), String(bounds.connectionsPerAddress))],
   ]
   const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'protocol.md'), 'utf8')
