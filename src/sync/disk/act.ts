@@ -62,14 +62,15 @@ export function create(context: DiskContext, path: Path, staged: Staged): Ended 
   }
 }
 
-/** Puts staged bytes in the place of what was seen, which goes to the trash, or is let go when `keptAs` has the same bytes. */
+/**
+ * Puts staged bytes, of SHA-256 `comes`, in the place of what was seen, which goes to the trash, or is let go when `keptAs` has the same
+ * bytes.
+ */
 export async function replace(
   context: DiskContext,
   path: Path,
   op: string,
-  staged: Staged,
-  seen: Seen,
-  keptAs: Path | null,
+  { staged, comes, seen, keptAs }: Pick<Replacement, 'staged' | 'comes' | 'seen' | 'keptAs'>,
 ): Promise<Ended> {
   const { fs } = context
   // Nothing is awaited from here to the exchange.
@@ -78,9 +79,10 @@ export async function replace(
   const next = fs.lstat(staged.at)
   const mode = withExecutable(seen.stat.mode, next !== null && isExecutable(next))
   if (next?.mode !== mode) fs.chmod(staged.at, mode)
-  if (!fs.exchange(staged.at, place.at)) return replaceByRenames(context, { path, op, staged, seen, keptAs, place })
+  if (!fs.exchange(staged.at, place.at))
+    return replaceByRenames(context, { path, op, staged, comes, seen, keptAs, place })
   return displaced(async () => {
-    if (!(await cameOut(context, staged.at, seen))) return notWhatWasSeen(context, staged, path, op)
+    if (!(await cameOut(context, staged.at, seen))) return notWhatWasSeen(context, staged, path, op, comes)
     await dispose(context, staged.at, path, op, seen, keptAs)
     return DONE
   })
@@ -135,6 +137,7 @@ interface Replacement {
   readonly path: Path
   readonly op: string
   readonly staged: Staged
+  readonly comes: string
   readonly seen: Seen
   readonly keptAs: Path | null
   readonly place: Place
@@ -203,11 +206,25 @@ async function dispose(
   if (open) await context.journal.remember(late)
 }
 
-/** Something else was at the name when it was exchanged. A file is kept as a sibling; a folder or a link gets its name back. */
-async function notWhatWasSeen(context: DiskContext, staged: Staged, path: Path, op: string): Promise<Ended> {
-  const { fs, confine } = context
+/**
+ * Something else was at the name when it was exchanged. A file is kept as a sibling, unless it has the very bytes that came; a folder or
+ * a link gets its name back.
+ */
+async function notWhatWasSeen(
+  context: DiskContext,
+  staged: Staged,
+  path: Path,
+  op: string,
+  comes: string,
+): Promise<Ended> {
+  const { fs, clock, confine } = context
   const place = confine.place(path)
   const isFile = fs.lstat(staged.at)?.kind === 'file'
+  const look = isFile ? await lookAtFile(fs, clock, staged.at, { takeBusy: true }) : null
+  if (look?.kind === 'file' && look.content.hash === comes) {
+    await dispose(context, staged.at, path, op, { stat: look.stat, hash: comes }, null)
+    return DONE
+  }
   if (isFile || 'blocked' in place || !fs.lstat(place.at)) {
     return { type: 'done', kept: await rescue(context, staged.at, path, op) }
   }

@@ -168,7 +168,7 @@ async function actOnFile(context: DiskContext, task: Task, content: Content | nu
   if (content === null) return remove(context, path, op, looked, sibling)
   if (isReadOnly(looked)) return { type: 'failed', reason: 'not-writable', error: null }
   if (isModeOnly(task)) return setExecutable(context, path, content.executable, looked)
-  return staged ? replace(context, path, op, staged, looked, sibling) : DROPPED
+  return staged ? replace(context, path, op, { staged, comes: content.hash, seen: looked, keptAs: sibling }) : DROPPED
 }
 
 /** Whoever took the right to write away meant it; that another name could be put in its place is no excuse. */

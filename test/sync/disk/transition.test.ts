@@ -349,6 +349,14 @@ describe('a save in the very instant of a replacement', () => {
     expect(Object.keys(folder.tree.plain()).sort()).toEqual(Object.keys(files).sort())
   })
 
+  test('of the very bytes that come is no conflict', async () => {
+    folder.write('doc', 'old')
+    const save = () => fs.writeFileSync(folder.at('doc'), 'new')
+    const [result] = await openTestDisk(folder, before('exchange', save)).apply([download('doc', 'new', file('old'))])
+    expect(result).toMatchObject({ type: 'done', sibling: null })
+    expect(split(folder)).toEqual({ files: { doc: 'new' }, trash: ['new'], tmp: [] })
+  })
+
   test.each([
     ['over the name', saveOver],
     ['in place', saveInPlace],
