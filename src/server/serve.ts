@@ -76,7 +76,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 /** A server that listens nowhere yet: connections can be handed to `http` by its event. It closes `access` when it stops. */
-async function openServer(
+export async function openServer(
   options: ServerOptions,
   access: Access,
   { bounds, clock }: Pick<Context, 'bounds' | 'clock'>,

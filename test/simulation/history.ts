@@ -45,6 +45,8 @@ export interface History {
   readonly retries: boolean
   /** What the server keeps its buckets in: memory unless given. */
   readonly backend?: 'memory' | 'local'
+  /** Whether its clients ask it over connections; otherwise their calls travel whole. */
+  readonly wire?: boolean
   readonly actions: readonly Action[]
 }
 
@@ -70,6 +72,7 @@ export function historyOf(seed: number): History {
     canExchange: chance.often(0.7),
     retries: chance.often(0.5),
     backend: chance.often(0.5) ? 'local' : 'memory',
+    wire: chance.often(0.2),
     actions,
   }
 }

@@ -154,10 +154,7 @@ export function openLife(options: LifeOptions): Life {
     clock: {
       now: () => wallTime(scheduler, skew()),
       elapsed: () => scheduler.elapsed(),
-      sleep: async (milliseconds, signal) => {
-        check()
-        await scheduler.sleep(milliseconds, signal, isAlive)
-      },
+      sleep: (milliseconds, signal) => (alive ? scheduler.sleep(milliseconds, signal, isAlive) : NEVER),
     },
     alive: isAlive,
     kill: (withPower = false) => die(withPower),
@@ -176,6 +173,7 @@ export function openLife(options: LifeOptions): Life {
   }
 }
 
+const NEVER = new Promise<void>(() => undefined)
 const STEP_NS = 4_000_000
 
 /** Where the simulated time begins. */

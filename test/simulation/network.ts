@@ -1,10 +1,14 @@
+import type { Duplex } from 'node:stream'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { BlobsError } from '../../src/store/contract/errors.ts'
+import { openHttpBuckets } from '../../src/store/http/buckets.ts'
+import { lazily } from '../../src/store/lazy.ts'
 import type { Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
 import type { Process } from './process.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Server } from './server.ts'
+import type { Wire } from './wire.ts'
 
 export interface NetworkOptions {
   readonly server: Server
@@ -85,4 +89,20 @@ export function networked(options: NetworkOptions): BlobStore {
     chunksOf: (key, version) => call('chunksOf', (store) => store.chunksOf(key, version)),
     close: async () => undefined,
   }
+}
+
+/** A client of the server, across connections that may break anywhere. */
+export function wired({ process, wire }: { readonly process: Process; readonly wire: Wire }): BlobStore {
+  const { clock, effect } = process
+  const open = async (): Promise<BlobStore> => {
+    const dial = (): Duplex => wire.dial(process)
+    const buckets = await openHttpBuckets({ origin: 'http://server.test', token: 'token', clock, dial })
+    const store = await buckets.open('team')
+    return {
+      ...store,
+      commit: (entries, settings) => effect('commit to server', () => store.commit(entries, settings)),
+      stage: (chunks) => effect('stage', () => store.stage(chunks)),
+    }
+  }
+  return lazily(open)
 }

@@ -1,4 +1,8 @@
+import { openDesk } from '../../src/access/desk.ts'
+import type { Gate } from '../../src/access/gate.ts'
+import type { Grant } from '../../src/access/grant.ts'
 import type { Ids } from '../../src/platform/ports.ts'
+import { openServer as openApp } from '../../src/server/serve.ts'
 import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../../src/store/contract/errors.ts'
@@ -7,12 +11,14 @@ import type { Coverage } from './coverage.ts'
 import { openLife, stamp, type Life, type Trap } from './life.ts'
 import { localPlace, memoryPlace, type Place } from './places.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { Listener } from './wire.ts'
 
 /** The place that holds the bucket: a server that can die, come back, and go back in time. */
 export interface Server {
   /** Throws `Unavailable` while it is down. */
   store(): BlobStore
-  up(): boolean
+  /** Where connections go; null while it is down. */
+  listener(): Listener | null
   /** Something happens at its `at`th write from now; nothing while it is down. */
   arm(at: number, trap: Trap): void
   /** No faults come any more. */
@@ -28,6 +34,8 @@ export interface Server {
 }
 
 export interface ServerOptions {
+  /** Whether it is asked over connections. */
+  readonly wire?: boolean
   readonly backend?: 'memory' | 'local'
   readonly ids: Ids
   readonly chance: Chance
@@ -40,19 +48,28 @@ export async function openServer(options: ServerOptions): Promise<Server> {
   const place: Place = options.backend === 'local' ? localPlace(() => stamp(scheduler, 0)) : memoryPlace()
   let life: Life | null = null
   let current: BlobStore | null = null
+  let listener: Listener | null = null
   let copy: (() => Promise<void>) | null = null
 
   /** What a death left is on the disk. */
   const cut = (): void => {
     if (life === null || life.alive()) return
     if (place.cut(life.lostPower(), chance) > 0) coverage.count('power: unsynced writes of the server vanished')
-    life = current = null
+    life = current = listener = null
   }
   const begin = async (own: Life): Promise<BlobStore> => {
     const buckets = openBuckets({ ...(await place.open(own)), clock: own.clock, ids })
     await buckets.create('team').catch((error: unknown) => {
       if (!isBlobsError(error, 'AlreadyExists')) throw error
     })
+    if (options.wire === true) {
+      const { now } = own.clock
+      const [secrets, newId] = [{ current: 'a secret', previous: null }, ids.next]
+      const desk = openDesk({ records: null, secrets: async () => secrets, source: null, now, newId })
+      const access = { gate: OPEN_GATE, desk, close: async () => undefined }
+      const { http } = await openApp({ buckets, secrets, now, newId, clock: own.clock }, access)
+      listener = { life: own, accept: (end) => void http.emit('connection', end) }
+    }
     return buckets.open('team')
   }
   const start = async (): Promise<void> => {
@@ -79,7 +96,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
       if (current === null || life?.alive() !== true) throw down()
       return current
     },
-    up: () => life?.alive() === true,
+    listener: () => (life?.alive() === true ? listener : null),
     arm: (at, trap) => life?.arm(at, 'writes', trap),
     calm: () => {
       life?.disarm()
@@ -99,6 +116,26 @@ export async function openServer(options: ServerOptions): Promise<Server> {
       return true
     },
   }
+}
+
+// What is loaded by a server that starts is loaded before time begins.
+await import('fastify')
+
+const GRANT: Grant = {
+  id: 'token',
+  name: '',
+  bucket: 'team',
+  prefixes: null,
+  can: ['read', 'write', 'delete'],
+  expires: null,
+  issued: null,
+  key: '',
+}
+/** Lets in whoever comes: signatures are checked on other threads, whose time is not simulated. */
+const OPEN_GATE: Gate = {
+  admit: async () => GRANT,
+  lease: () => ({ signal: new AbortController().signal, release: () => undefined }),
+  close: async () => undefined,
 }
 
 function isFull(error: unknown): boolean {

@@ -13,12 +13,13 @@ import { openAccounts, type Accounts } from './accounts.ts'
 import { chanceOf, type Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
 import { openMemoryDisk, type MemoryDisk } from './memory-file-system.ts'
-import { networked } from './network.ts'
+import { networked, wired } from './network.ts'
 import { openPerson, ROOT, type Person } from './person.ts'
 import { Killed, stamp, wallTime } from './life.ts'
 import { openProcess, type Process } from './process.ts'
 import { openScheduler, type Scheduler } from './scheduler.ts'
 import { openServer, type Server } from './server.ts'
+import { openWire, type Wire } from './wire.ts'
 import { takeState } from './state-pool.ts'
 
 const STATE = '/home/state'
@@ -33,6 +34,7 @@ export interface WorldOptions {
   /** Whether calls are repeated below the session, as a client of a server does. */
   readonly retries: boolean
   readonly backend?: 'memory' | 'local'
+  readonly wire?: boolean
   readonly maxDelete: { readonly percent: number } | null
 }
 
@@ -84,9 +86,10 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   let rate = 0
   let messages: Promise<unknown>[] = []
   const later = (work: Promise<unknown>): void => void messages.push(work.catch(() => undefined))
+  const lines = openWire({ ...options, chance, scheduler, rate: () => rate, listener: server.listener, later })
   const devices: Device[] = []
   for (const name of ['a', 'b', 'c'].slice(0, options.devices)) {
-    const shared = { ...options, name, chance, scheduler, ids, accounts, server, later, rate: () => rate }
+    const shared = { ...options, name, chance, scheduler, ids, accounts, server, later, lines, rate: () => rate }
     devices.push(await scheduler.finish(openDevice(shared)))
   }
   return {
@@ -95,7 +98,10 @@ export async function openWorld(options: WorldOptions): Promise<World> {
     server,
     devices,
     accounts,
-    setNetwork: (next) => void (rate = next),
+    setNetwork: (next) => {
+      rate = next
+      if (next === 0) lines.heal()
+    },
     calm: async () => {
       await scheduler.finish(Promise.all(messages))
       messages = []
@@ -120,6 +126,7 @@ interface DeviceOptions extends WorldOptions {
   readonly server: Server
   readonly rate: () => number
   readonly later: (work: Promise<unknown>) => void
+  readonly lines: Wire
 }
 
 interface Running {
@@ -228,7 +235,7 @@ function openAgentIn(options: DeviceOptions, process: Process): Agent {
   const root = openRoot(fs, ROOT, pairing.id)
   const problem = prepareState(fs, db, { device: name, folder: ROOT, root })
   if (problem !== null) throw new Error(`the state of ${name} does not fit: ${JSON.stringify(problem)}`)
-  const direct = networked({ ...options, process })
+  const direct = options.wire === true ? wired({ process, wire: options.lines }) : networked({ ...options, process })
   const store: BlobStore = options.retries ? retrying(direct, { clock, chance: chance.next }) : direct
   const session = openSession({
     fs,

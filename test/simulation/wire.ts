@@ -1,0 +1,320 @@
+import { Duplex } from 'node:stream'
+import { after } from '../../src/platform/timer.ts'
+import { systemError } from '../../src/platform/native.ts'
+import type { Chance } from './chance.ts'
+import type { Coverage } from './coverage.ts'
+import type { Life } from './life.ts'
+import type { Scheduler } from './scheduler.ts'
+
+/** Connections between programs, which carry bytes late, in other pieces, in part, or not at all; in their order, as TCP does. */
+export interface Wire {
+  /** Gives the end of `from`; the other one goes to `accept`, or the connection is refused. */
+  dial(from: Life): Duplex
+  /** No faults come any more, and connections that have gone silent break. */
+  heal(): void
+}
+
+export interface Listener {
+  readonly life: Life
+  accept(end: Duplex): void
+}
+
+export interface WireOptions {
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly coverage: Coverage
+  /** Of all connections, how many meet with something. */
+  readonly rate: () => number
+  /** Null: nothing listens. */
+  readonly listener: () => Listener | null
+  /** Takes work that goes on by itself. */
+  readonly later: (work: Promise<unknown>) => void
+}
+
+const LONGEST_DELAY = 400
+/** How long a request that comes again lives. */
+const ECHO = 2000
+
+type Doom = { readonly up: boolean; readonly after: number; readonly silent: boolean } | null
+
+export function openWire(options: WireOptions): Wire {
+  const { chance, scheduler, coverage, rate } = options
+  const count = (what: string): void => coverage.count(`wire: ${what}`)
+  const all = new Set<Connection>()
+
+  const doomOf = (): Doom => {
+    if (!chance.often(rate() * 3)) return null
+    const bytes = chance.below(chance.pick([200, 2000, 100_000]))
+    return { up: chance.often(0.5), after: bytes, silent: chance.often(0.3) }
+  }
+  const travel = async (): Promise<void> => {
+    if (chance.often(rate())) {
+      count('delayed')
+      await scheduler.sleep(chance.below(LONGEST_DELAY))
+    } else if (chance.often(0.1)) await scheduler.turn()
+  }
+  const echo = async (bytes: readonly Buffer[]): Promise<void> => {
+    await scheduler.sleep(chance.below(LONGEST_DELAY))
+    const listener = options.listener()
+    if (listener === null) return
+    count('request doubled')
+    const [client, server] = [new End(null, false), new End(listener.life, true)]
+    client.on('error', () => undefined).resume()
+    connect(client, server, null)
+    listener.accept(server)
+    for (const piece of bytes) client.write(piece)
+    await scheduler.sleep(ECHO)
+    client.destroy()
+  }
+  const connect = (client: End, server: End, doom: Doom): Connection => {
+    const connection: Connection = { client, server, silent: false, broken: false, carried: { up: 0, down: 0 }, doom }
+    all.add(connection)
+    const forget = (): void => {
+      if (client.closed && server.closed) all.delete(connection)
+    }
+    for (const end of [client, server]) end.once('close', forget)
+    client.join(carrier(connection, true))
+    server.join(carrier(connection, false))
+    return connection
+  }
+  /** Breaks it for both. */
+  const reset = (connection: Connection): void => {
+    connection.broken = true
+    all.delete(connection)
+    for (const end of [connection.client, connection.server]) end.cut()
+  }
+  const whenDead = async (life: Life, connection: Connection): Promise<void> => {
+    await life.death
+    // Without power nobody is left to say that it is over.
+    if (life.lostPower() && rate() > 0 && chance.often(0.5)) connection.silent = true
+    else reset(connection)
+  }
+  /** Carries what one end says to the other. */
+  const carrier = (connection: Connection, up: boolean): Carrier => {
+    const queue: (Buffer | 'end' | 'gone')[] = []
+    const to = up ? connection.server : connection.client
+    let running = false
+    let ended = false
+    const carry = (piece: Buffer): boolean => {
+      const { carried, doom } = connection
+      if (to.destroyed) {
+        // Nobody is there any more to whom it could be said.
+        reset(connection)
+        return false
+      }
+      const direction = up ? 'up' : 'down'
+      const left = doom?.up === up && rate() > 0 ? doom.after - carried[direction] : Number.POSITIVE_INFINITY
+      if (piece.length < left) {
+        carried[direction] += piece.length
+        to.receive(piece)
+        return true
+      }
+      if (left > 0) to.receive(piece.subarray(0, left))
+      count(doom?.silent ? 'went silent' : up ? 'cut while asking' : 'cut while answering')
+      if (doom?.silent) connection.silent = true
+      else reset(connection)
+      return false
+    }
+    const run = async (): Promise<void> => {
+      running = true
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        await travel()
+        if (connection.broken || connection.silent) break
+        if (next === 'gone') {
+          if (!ended) reset(connection)
+        } else if (next === 'end') {
+          ended = true
+          to.receive(null)
+        } else if (next.length > 1 && chance.often(0.1)) {
+          const at = 1 + chance.below(next.length - 1)
+          queue.unshift(next.subarray(at))
+          if (!carry(next.subarray(0, at))) break
+        } else if (!carry(next)) break
+      }
+      running = false
+    }
+    return (piece) => {
+      queue.push(piece)
+      if (!running) void run()
+    }
+  }
+  return {
+    dial: (from) => {
+      from.check()
+      const client = new End(from, false)
+      const doubled: Buffer[] = []
+      if (chance.often(rate() / 2)) {
+        client.onSaid = (piece) => void doubled.push(piece)
+        client.onAnswer = () => options.later(echo(doubled))
+      }
+      const open = async (): Promise<void> => {
+        await travel()
+        if (client.destroyed) return
+        const listener = options.listener()
+        if (listener === null || chance.often(rate())) {
+          count(listener === null ? 'nothing listens' : 'no way')
+          // Nobody says no where the way is cut: who waits long enough gives up.
+          if (listener === null || chance.often(0.8)) client.destroy(systemError('ECONNREFUSED', 'connect', ''))
+          return
+        }
+        const server = new End(listener.life, true)
+        const connection = connect(client, server, doomOf())
+        void whenDead(from, connection)
+        void whenDead(listener.life, connection)
+        listener.accept(server)
+        client.connected()
+      }
+      void open()
+      return client
+    },
+    heal: () => {
+      for (const connection of all) {
+        connection.doom = null
+        if (connection.silent) reset(connection)
+      }
+    },
+  }
+}
+
+interface Connection {
+  readonly client: End
+  readonly server: End
+  /** Nothing comes through any more. */
+  silent: boolean
+  broken: boolean
+  readonly carried: { up: number; down: number }
+  doom: Doom
+}
+
+type Carrier = (piece: Buffer | 'end' | 'gone') => void
+
+/** One end of a connection, as Node's HTTP uses a socket. With the death of whose it is, nothing reaches it any more, and it says nothing. */
+class End extends Duplex {
+  connecting = true
+  remoteAddress = '192.0.2.1'
+  bytesWritten = 0
+  onSaid: ((piece: Buffer) => void) | null = null
+  onAnswer: (() => void) | null = null
+  readonly #life: Life | null
+  #carry: Carrier | null = null
+  #waiting: (Buffer | 'end')[] = []
+  #cancel: (() => void) | null = null
+  #patience = 0
+  #heard = 0
+
+  constructor(life: Life | null, allowHalfOpen: boolean) {
+    super({ allowHalfOpen })
+    this.#life = life
+  }
+
+  /** From now on what it says goes this way. */
+  join(carry: Carrier): void {
+    this.#carry = carry
+    for (const piece of this.#waiting) carry(piece)
+    this.#waiting = []
+    this.connecting = false
+  }
+
+  connected(): void {
+    if (this.#isDead()) return
+    this.emit('connect')
+  }
+
+  receive(piece: Buffer | null): void {
+    if (this.#isDead() || this.destroyed) return
+    this.#touch()
+    this.onAnswer?.()
+    this.onSaid = this.onAnswer = null
+    // Nor may two pieces share theirs: each is its reader's own.
+    this.push(piece && ownOf(piece))
+  }
+
+  cut(): void {
+    if (!this.#isDead()) this.destroy(systemError('ECONNRESET', 'read', ''))
+  }
+
+  setTimeout(milliseconds: number, act?: () => void): this {
+    this.#patience = milliseconds
+    if (act) this.once('timeout', act)
+    this.#cancel?.()
+    this.#cancel = null
+    this.#touch()
+    this.#wait()
+    return this
+  }
+
+  setNoDelay(): this {
+    return this
+  }
+  setKeepAlive(): this {
+    return this
+  }
+  ref(): this {
+    return this
+  }
+  unref(): this {
+    return this
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', () => this.destroy())
+  }
+
+  override _read(): void {
+    // What comes is pushed when it comes.
+  }
+
+  override _write(piece: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    if (this.#isDead()) return
+    this.#touch()
+    this.bytesWritten += piece.length
+    // Who wrote it may use its memory again.
+    const own = ownOf(piece)
+    this.onSaid?.(own)
+    this.#say(own)
+    done()
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    if (!this.#isDead()) this.#say('end')
+    done()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#cancel?.()
+    this.#patience = 0
+    if (!this.#isDead()) this.#carry?.('gone')
+    done(error)
+  }
+
+  #isDead(): boolean {
+    return this.#life !== null && !this.#life.alive()
+  }
+
+  #say(what: Buffer | 'end'): void {
+    if (this.#carry === null) this.#waiting.push(what)
+    else this.#carry(what)
+  }
+
+  #touch(): void {
+    this.#heard = this.#life?.clock.elapsed() ?? 0
+  }
+
+  #wait(): void {
+    if (this.#life === null || this.#patience === 0 || this.#cancel !== null || this.#isDead()) return
+    const { clock } = this.#life
+    this.#cancel = after(clock, this.#heard + this.#patience - clock.elapsed(), () => {
+      this.#cancel = null
+      if (clock.elapsed() - this.#heard >= this.#patience) this.emit('timeout')
+      else this.#wait()
+    })
+  }
+}
+
+function ownOf(piece: Uint8Array): Buffer {
+  const own = Buffer.allocUnsafeSlow(piece.length)
+  own.set(piece)
+  return own
+}
