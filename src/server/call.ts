@@ -63,6 +63,9 @@ export interface Call {
   readonly note: (error: unknown) => void
 }
 
+/** Who acts in which bucket, whatever way it was asked for. */
+export type Scene = Pick<Call, 'context' | 'grant' | 'lease' | 'bucket'>
+
 /** Throws `Forbidden` if the token is about another bucket, whether that exists or not, and `InvalidRequest` for no bucket's name. */
 export function checkBucket(grant: Grant, bucket: string): void {
   if (covers(grant, bucket)) {
@@ -72,7 +75,7 @@ export function checkBucket(grant: Grant, bucket: string): void {
   throw new BlobsError('Forbidden', `this token is not for the bucket ${bucket}`, { bucket, hint: scopeHint(grant) })
 }
 
-export function forbid(call: Call, act: string): never {
+export function forbid(call: Pick<Scene, 'grant' | 'bucket'>, act: string): never {
   throw new BlobsError('Forbidden', `this token may not ${act}`, {
     ...(call.bucket === '' ? {} : { bucket: call.bucket }),
     hint: scopeHint(call.grant),
@@ -83,7 +86,7 @@ export function forbid(call: Call, act: string): never {
 type Use<T> = (store: BlobStore, trusted: BlobStore) => Promise<T>
 
 /** Runs with the bucket as the token may see it. */
-export async function useBucket<T>(call: Call, fn: Use<T>): Promise<T> {
+export async function useBucket<T>(call: Scene, fn: Use<T>): Promise<T> {
   const { context, grant, bucket, lease } = call
   try {
     return await context.pool.use(bucket, (store) => {
@@ -96,7 +99,7 @@ export async function useBucket<T>(call: Call, fn: Use<T>): Promise<T> {
 }
 
 /** The same; a bucket that is not there comes into being if the token was made for exactly it and may write. */
-export async function useBucketToWrite<T>(call: Call, fn: Use<T>): Promise<T> {
+export async function useBucketToWrite<T>(call: Scene, fn: Use<T>): Promise<T> {
   try {
     return await useBucket(call, fn)
   } catch (error) {
@@ -109,7 +112,7 @@ export async function useBucketToWrite<T>(call: Call, fn: Use<T>): Promise<T> {
 }
 
 /** Whether the first write with this token makes the bucket. */
-export function comesIntoBeing({ grant, bucket }: Call): boolean {
+export function comesIntoBeing({ grant, bucket }: Pick<Scene, 'grant' | 'bucket'>): boolean {
   return grant.bucket === bucket && grant.can.includes('write')
 }
 
@@ -133,7 +136,7 @@ function watched({ health }: Context, { signal }: Lease, store: BlobStore): Blob
   }
 }
 
-function scoped({ context, grant, bucket }: Call, store: BlobStore): BlobStore {
+function scoped({ context, grant, bucket }: Scene, store: BlobStore): BlobStore {
   return scopeStore(store, {
     grant,
     bucket,

@@ -23,11 +23,19 @@ interface ListenerOptions {
   readonly sockets: Set<Socket>
   /** Told of a connection that was refused because there are too many. */
   readonly onFull: (address: string) => void
+  readonly upgrades: Upgrades
+}
+
+/** Connections that want to be something else than HTTP. */
+interface Upgrades {
+  /** Others are answered as if they had not asked. */
+  takes(request: IncomingMessage): boolean
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
 }
 
 /** A server whose every wait has an end. It does not listen yet. */
 export function createListener(handler: RequestListener, options: ListenerOptions): HttpServer {
-  const { bounds, tls } = options
+  const { bounds, tls, upgrades } = options
   const settings = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: bounds.headers,
@@ -38,6 +46,7 @@ export function createListener(handler: RequestListener, options: ListenerOption
     noDelay: true,
     // What the head lacks, or asks for in vain, is told as any other problem.
     requireHostHeader: false,
+    shouldUpgradeCallback: (request: IncomingMessage) => upgrades.takes(request),
   }
   const server =
     tls === undefined
@@ -46,6 +55,11 @@ export function createListener(handler: RequestListener, options: ListenerOption
           .getBuiltinModule('node:https')
           .createServer({ ...settings, ...tls, handshakeTimeout: bounds.headers }, handler)
   server.on('checkExpectation', handler)
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node before 24.9 does not ask whether it may.
+    if (upgrades.takes(request)) upgrades.upgrade(request, socket, head)
+    else socket.end('HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n')
+  })
   server.setTimeout(bounds.silence)
   // Their bytes are counted, so that each of them is seen.
   server.maxHeadersCount = 0

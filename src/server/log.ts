@@ -56,13 +56,14 @@ export function openLog(write: LogWriter, clock: Pick<Clock, 'now' | 'elapsed'>)
     },
     seen: (request, { error, ...what }) => {
       const facts = known.get(request)
-      if (facts) Object.assign(facts, what, error === undefined ? {} : { error: describe(error) })
+      if (facts) Object.assign(facts, what, error === undefined ? {} : { error: describeError(error) })
     },
   }
 }
 
-function describe(error: unknown): string {
+/** All that is known of an error: for the log, never for an answer. */
+export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const own = error.stack ?? error.message
-  return error.cause === undefined ? own : `${own}\ncaused by ${describe(error.cause)}`
+  return error.cause === undefined ? own : `${own}\ncaused by ${describeError(error.cause)}`
 }

@@ -22,6 +22,7 @@ import {
 import { type Log, type LogWriter, openLog } from './log.ts'
 import { openPool } from './pool.ts'
 import { problemOf, sendProblem } from './problems.ts'
+import { openSocketFace } from './socket/face.ts'
 import { openShares } from './shares.ts'
 import { openMemory } from './memory.ts'
 import { openStagedMemory } from './staged.ts'
@@ -86,9 +87,11 @@ export async function openServer(
   const sockets = new Set<Socket>()
   const log = openLog(options.log ?? (() => undefined), clock)
   const context = openContext(options, access, { bounds, clock, stopping: stopping.signal })
+  const face = openSocketFace(context, log)
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) => createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from) }),
+    serverFactory: (handler) =>
+      createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from), upgrades: face }),
     exposeHeadRoutes: false,
     genReqId: () => options.newId().slice(0, 16),
     routerOptions: { maxParamLength: 8192 },
@@ -100,13 +103,14 @@ export async function openServer(
   })
   const work = shape(app, context, log)
   if (options.join) registerJoin(app, options.join, { desk: access.desk, bounds, clock })
+  face.register(app)
   await app.ready()
   return { http: app.server, log, stop }
 
   async function stop(): Promise<void> {
     log.event('stopping', { underWay: work.size })
     stopping.abort()
-    await stopListening(app.server, sockets, bounds.stop)
+    await Promise.all([face.close(), stopListening(app.server, sockets, bounds.stop)])
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
     await access.close()

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Server as Engine } from 'engine.io'
+import { Server, type Socket } from 'socket.io'
+import type { Grant } from '../../access/grant.ts'
+import type { Lease } from '../../access/leases.ts'
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import { checkBucketName } from '../../store/contract/keys.ts'
+import type { Context, Scene } from '../call.ts'
+import { describeError, type Log } from '../log.ts'
+import { problemOf } from '../problems.ts'
+import { end } from './connection.ts'
+import { type Followers, openFollowers } from './followers.ts'
+import { limitConnections } from './limits.ts'
+import { openSession } from './session.ts'
+
+/** Socket.IO, open for clients. */
+export interface Gateway {
+  request(request: IncomingMessage, response: ServerResponse): void
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+  close(): Promise<void>
+}
+
+/** As seed 000 has it: bytes of one packet, and how often it is asked whether the other side lives. */
+const WIRE = { maxHttpBufferSize: 1_000_000, pingInterval: 25_000, pingTimeout: 20_000 } as const
+
+export function openGateway(context: Context, log: Log): Gateway {
+  const { bounds, stopping, pool, clock } = context
+  const engine = new Engine({
+    ...WIRE,
+    // Any origin may speak to it: what lets one in is a token in the first packet, which no browser adds by itself.
+    cors: { origin: true },
+    httpCompression: false,
+    allowRequest: (request, answer) => limit.allow(request, answer),
+  })
+  const limit = limitConnections(engine, bounds, (from) => log.full(from))
+  const server = new Server({ serveClient: false, connectTimeout: bounds.headers })
+  server.bind(engine)
+  /** Of each connection, how it ends when what is under way is answered. */
+  const open = new Set<() => Promise<void>>()
+  const followers = openFollowers({
+    pool,
+    clock,
+    stopping,
+    onError: (bucket, error) => log.event('socket', { bucket, error: describeError(error) }),
+  })
+  const admitted = new WeakMap<Socket, Admitted>()
+  const tried = new WeakSet<Socket['conn']>()
+  const refusal = async (socket: Socket): Promise<Error | undefined> => {
+    try {
+      admitted.set(socket, await enter(socket, context, tried))
+      return undefined
+    } catch (error) {
+      log.event('socket', { act: 'connect', from: socket.conn.remoteAddress, ...told(error) })
+      if (!isBlobsError(error, 'Unauthenticated')) end(socket.conn, clock)
+      // The one word that clients of this protocol know.
+      return new Error('Access denied')
+    }
+  }
+  server.use(async (socket, next) => next(await refusal(socket)))
+  server.on('connection', (socket) => {
+    const one = admitted.get(socket)
+    if (!one) return end(socket.conn, clock)
+    const { finish } = serve(socket, { scene: { context, ...one }, followers, log })
+    open.add(finish)
+    socket.once('disconnect', () => open.delete(finish))
+  })
+  return {
+    request: (request, response) => engine.handleRequest(request as EngineRequest, response),
+    upgrade: (request, socket, head) => engine.handleUpgrade(request as EngineRequest, socket, head),
+    close: async () => {
+      await Promise.all([...open].map((finish) => finish()))
+      await server.close()
+    },
+  }
+}
+
+interface Serving {
+  readonly scene: Scene
+  readonly followers: Followers
+  readonly log: Log
+}
+
+/** Serves a connection until it ends, or its grant; `finish` ends it when what is under way is answered. */
+function serve(socket: Socket, { scene, followers, log }: Serving): { finish(): Promise<void> } {
+  const { grant, bucket, lease, context } = scene
+  const about = { id: socket.id, token: grant.id, bucket, from: socket.conn.remoteAddress }
+  log.event('socket', { act: 'connect', ...about })
+  const session = openSession(socket, {
+    scene,
+    followers,
+    onEvent: ({ name, ref, ms, error }) => log.event('socket', { act: name, ref, ms, ...about, ...told(error) }),
+  })
+  const leave = (): void => {
+    void session.close()
+    end(socket.conn, context.clock)
+  }
+  lease.signal.addEventListener('abort', leave)
+  if (lease.signal.aborted) leave()
+  socket.once('disconnect', (reason) => log.event('socket', { act: 'disconnect', reason, ...about }))
+  return {
+    finish: async () => {
+      await session.close()
+      end(socket.conn, context.clock)
+    },
+  }
+}
+
+type EngineRequest = Parameters<Engine['handleRequest']>[0]
+
+interface Admitted {
+  readonly grant: Grant
+  /** Released with the connection. */
+  readonly lease: Lease
+  readonly bucket: string
+}
+
+/** Who may come in, and to which bucket. Throws `Unauthenticated`, or `Unavailable` when it has too many connections. */
+async function enter({ conn, handshake }: Socket, context: Context, tried: WeakSet<Socket['conn']>): Promise<Admitted> {
+  if (tried.has(conn)) throw new BlobsError('InvalidRequest', 'a connection asks for its bucket once')
+  tried.add(conn)
+  const { token } = handshake.auth
+  if (typeof token !== 'string') throw new BlobsError('Unauthenticated', 'a token is needed')
+  const grant = await context.gate.admit(token, conn.remoteAddress)
+  if (grant.bucket === '*') throw new BlobsError('Unauthenticated', 'this protocol needs a token for one bucket')
+  const bucket = bucketOf(grant.bucket)
+  if (conn.readyState !== 'open') throw new BlobsError('Unavailable', 'the connection is gone')
+  const leave = context.shares.enter(grant.id)
+  const lease = context.gate.lease(grant)
+  conn.once('close', () => {
+    lease.release()
+    leave()
+  })
+  return { grant: { ...grant, bucket }, lease, bucket }
+}
+
+/**
+ * The bucket that a token of seed 000 is for. There, any text was a bucket's name: one that is none here stands for a name of its own,
+ * made of what can be kept of it, and of its hash.
+ */
+function bucketOf(claim: string): string {
+  try {
+    return checkBucketName(claim)
+  } catch {
+    const legible = claim
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')
+      .replace(/^-/, '')
+      .slice(0, 40)
+    const hash = createHash('sha256').update(claim).digest('hex').slice(0, 16)
+    return `${legible === '' ? 'bucket' : legible}-${hash}`
+  }
+}
+
+/** What the log says of an answer: why it was an error, and all that is known of one that is the server's own. */
+function told(error: unknown): { readonly error?: string } {
+  if (error === null) return {}
+  const { detail, status } = problemOf(error)
+  return { error: status >= 500 ? describeError(error) : detail }
+}
