@@ -1,6 +1,6 @@
 /**
  * Builds `dist/` and `oclif.manifest.json`. One entry a command, so that a command loads only what it needs; packages are bundled
- * (reading a hundred small files costs more than reading one), except those with native parts and oclif's plugin, which oclif finds by name.
+ * (reading a hundred small files costs more than reading one), except those with native parts.
  * Files are replaced one by one and only when they changed: a program that runs from `dist/` meanwhile keeps working.
  */
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import * as esbuild from 'esbuild'
 const ROOT = join(import.meta.dirname, '..')
 const DIST = join(ROOT, 'dist')
 const MANIFEST = join(ROOT, 'oclif.manifest.json')
-const NOT_BUNDLED = ['koffi', 'keytar', '@oclif/plugin-autocomplete']
+const NOT_BUNDLED = ['koffi', 'keytar']
 
 // CommonJS packages inside an ES module still ask for these.
 const COMMONJS_NAMES = `import { createRequire as createRequireOf } from 'node:module';

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Runs one command line and sets the process's exit code or ends it. `root` is the package's folder. */
@@ -7,8 +7,6 @@ export async function start(argv: readonly string[], root: string): Promise<void
   const [first] = argv
   // Asked often by scripts and installers: answered before the framework is loaded.
   if (argv.length === 1 && (first === '--version' || first === '-v')) return printVersion(packageJson)
-  // What a plugin brings is no command of ours; looking for it costs every command some milliseconds.
-  if (isOwnCommand(first, root)) packageJson.oclif.plugins = []
   const { main } = await import('./cli/main.ts')
   await main([...argv], { root, pjson: packageJson })
 }
@@ -16,15 +14,9 @@ export async function start(argv: readonly string[], root: string): Promise<void
 interface PackageJson {
   readonly name: string
   readonly version: string
-  readonly oclif: { plugins: string[] }
+  readonly oclif: object
 }
 
 function printVersion({ name, version }: PackageJson): void {
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
-}
-
-function isOwnCommand(word: string | undefined, root: string): boolean {
-  if (word === undefined || !/^[a-z]+$/.test(word)) return false
-  const path = join(root, 'dist', 'commands', word)
-  return existsSync(`${path}.js`) || existsSync(path)
 }

@@ -67,3 +67,19 @@ export function splitWords(line: string): readonly string[] | string {
   if (word !== null) words.push(word)
   return words
 }
+
+/** The words of a line that is being typed, up to the cursor; the last one is being typed, '' when none was begun. */
+export function wordsToCursor(line: string): readonly string[] {
+  const whole = splitWords(`${line}\u0001`)
+  const words = typeof whole === 'string' ? (splitOpen(line) ?? []) : whole
+  return words.map((word, index) => (index === words.length - 1 ? word.replace('\u0001', '') : word))
+}
+
+/** The words of a line with a quote that is still open. */
+function splitOpen(line: string): readonly string[] | null {
+  for (const end of ["'", '"', ' ']) {
+    const words = splitWords(`${line}\u0001${end}`)
+    if (typeof words !== 'string') return words
+  }
+  return null
+}
