@@ -3,6 +3,7 @@ import type { Gate } from '../../src/access/gate.ts'
 import type { Grant } from '../../src/access/grant.ts'
 import type { Ids } from '../../src/platform/ports.ts'
 import { openServer as openApp } from '../../src/server/serve.ts'
+import { defaultBounds } from '../../src/server/times.ts'
 import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../../src/store/contract/errors.ts'
@@ -67,7 +68,8 @@ export async function openServer(options: ServerOptions): Promise<Server> {
       const [secrets, newId] = [{ current: 'a secret', previous: null }, ids.next]
       const desk = openDesk({ records: null, secrets: async () => secrets, source: null, now, newId })
       const access = { gate: OPEN_GATE, desk, close: async () => undefined }
-      const { http } = await openApp({ buckets, secrets, now, newId, clock: own.clock }, access)
+      const waits = { bounds: defaultBounds, clock: own.clock }
+      const { http } = await openApp({ buckets, secrets, now, newId }, access, waits)
       listener = { life: own, accept: (end) => void http.emit('connection', end) }
     }
     return buckets.open('team')
