@@ -1,6 +1,7 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Flags } from '@oclif/core'
 import { openSecretSource } from '../access/secrets.ts'
+import { openAuditFile } from '../cli/audit-file.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { duration } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
@@ -15,7 +16,7 @@ export default class Serve extends BlobsCommand {
 
 Every request needs a token (blobs token create). The secret they are signed with is TOKEN_SECRET, or the file "secret" in the data directory, made on the first start.
 
-Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log.`
+Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log. The audit log tells who did what: token, address, action, bucket, key, version, result; it is a file of its own.`
   static override usage = 'serve [--data DIR] [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
   static override examples = [
     { description: 'Serve on this machine', command: '<%= config.bin %> serve' },
@@ -45,6 +46,11 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
       helpValue: 'FILE',
       dependsOn: ['tls-cert'],
     }),
+    audit: Flags.string({
+      description: 'file of the audit log; default: audit.ndjson in the data directory',
+      helpValue: 'FILE',
+    }),
+    'no-audit': Flags.boolean({ description: 'write no audit log', exclusive: ['audit'] }),
     log: Flags.boolean({
       description: 'write the log to stderr; by default when that is not a terminal',
       allowNo: true,
@@ -62,12 +68,16 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     const secretSource = openSecretSource(process.env, data, () => this.clock.now())
     const secrets = await secretSource.load()
     const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
+    const audit = flags['no-audit']
+      ? null
+      : openAuditFile(resolve(flags.audit ?? join(data, 'audit.ndjson')), this.output)
     try {
       await this.serve(
         {
           buckets,
           secrets,
           secretSource,
+          ...(audit ? { audit: audit.write } : {}),
           ...tls,
           host: flags.host,
           port: flags.port,
@@ -79,6 +89,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
       )
     } finally {
       await buckets.close()
+      await audit?.close()
     }
   }
 

@@ -1,9 +1,10 @@
 import { hostname } from 'node:os'
-import { basename, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import type { CertifiedKey } from '../access/certificate.ts'
 import { CODE_LASTS, openInvitations, type Invitations } from '../access/invitations.ts'
 import { openSecretSource } from '../access/secrets.ts'
+import { openAuditFile } from '../cli/audit-file.ts'
 import { duration, localTime, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { programName, shellWord } from '../cli/program-name.ts'
@@ -93,7 +94,9 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
     }
     const door = openDoor(flags, places, this.ids)
     const invitations = openInvitations(this.clock)
-    const server = await this.startServer(await this.serverOptions(places, door, invitations), flags.port)
+    const audit = openAuditFile(join(places.directories.data, 'audit.ndjson'), this.output)
+    const serverOptions = { ...(await this.serverOptions(places, door, invitations)), audit: audit.write }
+    const server = await this.startServer(serverOptions, flags.port)
     const { bucket, prefix } = folder.pairing
     const invite = async (lasts: number): Promise<Invitation> => {
       const { code, expires } = invitations.issue({ bucket, prefix }, lasts)
@@ -105,6 +108,7 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       else await this.keepInSync(places, folder, invite, started)
     } finally {
       await server.close()
+      await audit.close()
     }
   }
 

@@ -16,6 +16,7 @@ import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
 import { free } from '../store/contract/slabs.ts'
+import type { Audit, Audited } from './audit.ts'
 import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
 import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
@@ -32,6 +33,7 @@ export interface Context {
   readonly pool: Pool
   readonly gate: Gate
   readonly desk: TokenDesk
+  readonly audit: Audit
   readonly staged: StagedMemory
   readonly budget: Budget
   /** Memory for chunks that wait to be stored. */
@@ -61,10 +63,12 @@ export interface Call {
   readonly query: NonNullable<Target['query']>
   /** Notes why an answer that is on its way ended early, or holds a failure of the server: the log tells it. */
   readonly note: (error: unknown) => void
+  /** Notes one of several things that the request does, for the audit log. */
+  readonly audit: (item: Audited) => void
 }
 
 /** Who acts in which bucket, whatever way it was asked for. */
-export type Scene = Pick<Call, 'context' | 'grant' | 'lease' | 'bucket'>
+export type Scene = Pick<Call, 'context' | 'grant' | 'lease' | 'bucket' | 'audit'>
 
 /** Throws `Forbidden` if the token is about another bucket, whether that exists or not, and `InvalidRequest` for no bucket's name. */
 export function checkBucket(grant: Grant, bucket: string): void {
@@ -104,9 +108,12 @@ export async function useBucketToWrite<T>(call: Scene, fn: Use<T>): Promise<T> {
     return await useBucket(call, fn)
   } catch (error) {
     if (!isMissing(error) || !comesIntoBeing(call)) throw error
-    await call.context.buckets.create(call.bucket).catch((caught: unknown) => {
-      if (!isBlobsError(caught, 'AlreadyExists')) throw caught
-    })
+    await call.context.buckets.create(call.bucket).then(
+      () => call.audit({ action: 'bucket.create', bucket: call.bucket, result: 'ok' }),
+      (caught: unknown) => {
+        if (!isBlobsError(caught, 'AlreadyExists')) throw caught
+      },
+    )
     return useBucket(call, fn)
   }
 }

@@ -89,6 +89,7 @@ export async function fetchBlobs(call: Call): Promise<FastifyReply> {
   for (const { key } of wants) {
     if (!mayRead(call.grant, call.bucket, checkKey(key))) forbid(call, `read ${call.bucket}/${key}`)
   }
+  for (const { key, version } of wants) call.audit({ action: 'get', bucket: call.bucket, key, version, result: 'ok' })
   return useBucket(call, (store) => {
     call.reply.header('content-type', FRAMES_TYPE)
     return sendStream(call, fetchFrames(call, store, wants))

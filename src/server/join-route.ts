@@ -6,6 +6,7 @@ import { parseJson } from '../protocol/json.ts'
 import { joinRequest } from '../protocol/messages.ts'
 import { JOIN_PATH } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import type { Audit, Audited } from './audit.ts'
 import { readBody, readText } from './body.ts'
 import { sendJson } from './call.ts'
 import type { Bounds } from './times.ts'
@@ -34,6 +35,7 @@ export function registerJoin(
   { invitations, onJoined }: JoinOptions,
   server: {
     readonly desk: TokenDesk
+    readonly audit: Audit
     readonly bounds: Bounds
     readonly clock: Clock
   },
@@ -44,11 +46,18 @@ export function registerJoin(
     const { code, name } = parseJson(text, joinRequest, JSON_BOUNDS)
     const address = request.raw.socket.remoteAddress ?? ''
     const redeemed = invitations.redeem(code, address)
-    if (!redeemed.ok) throw refused(redeemed)
+    const told = (what: Omit<Audited, 'action'>): void =>
+      server.audit.write({ grant: null, address, ms: 0 }, [{ action: 'join', ...what }])
+    if (!redeemed.ok) {
+      const error = refused(redeemed)
+      told({ result: error.code })
+      throw error
+    }
     const { bucket, prefix } = redeemed.invited
     const asked = { bucket, name, ...(prefix === '' ? {} : { prefixes: [prefix] }) }
     const { token, record } = await server.desk.create(asked, '')
     const { id } = record
+    told({ bucket, subject: id, result: 'ok' })
     onJoined?.({ name, address, bucket, id })
     return sendJson(reply.header('cache-control', 'no-store'), { token, id, bucket, prefix }, 201)
   })

@@ -5,6 +5,7 @@ import { systemClock } from '../platform/system.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { type Access, type AccessOptions, openAccess } from './access.ts'
+import { openAudit } from './audit.ts'
 import { openBudget } from './budget.ts'
 import type { Context } from './call.ts'
 import { checkHead } from './head.ts'
@@ -38,6 +39,8 @@ export interface ServerOptions extends AccessOptions {
   readonly port?: number
   readonly tls?: Tls
   readonly log?: LogWriter
+  /** Takes the lines of the audit log. */
+  readonly audit?: LogWriter
   /** Lets who has a one-time code have a token. */
   readonly join?: JoinOptions
   readonly bounds?: Partial<Bounds>
@@ -102,7 +105,7 @@ export async function openServer(
     },
   })
   const work = shape(app, context, log)
-  if (options.join) registerJoin(app, options.join, { desk: access.desk, bounds, clock })
+  if (options.join) registerJoin(app, options.join, { desk: access.desk, audit: context.audit, bounds, clock })
   face.register(app)
   await app.ready()
   return { http: app.server, log, stop }
@@ -121,7 +124,7 @@ export async function openServer(
 }
 
 function openContext(
-  { buckets, now, newId }: ServerOptions,
+  { buckets, audit, now, newId }: ServerOptions,
   { gate, desk }: Access,
   { bounds, clock, stopping }: Pick<Context, 'bounds' | 'clock' | 'stopping'>,
 ): Context {
@@ -130,6 +133,7 @@ function openContext(
     pool: openPool(buckets),
     gate,
     desk,
+    audit: openAudit(audit ?? null, clock),
     staged: openStagedMemory(now),
     budget: openBudget(bounds.bodies, bounds.bodiesPerToken),
     memory: openMemory({ total: bounds.staging, share: bounds.stagingPerToken, patience: bounds.stagingWait, clock }),

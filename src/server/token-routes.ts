@@ -18,6 +18,7 @@ export async function createToken(call: Call): Promise<FastifyReply> {
   const expires = lifetime(call, asked.expires)
   const { expires: _, ...rest } = asked
   const { token, record } = await context.desk.create({ ...rest, ...(expires === null ? {} : { expires }) }, grant.id)
+  call.audit({ action: 'token.create', bucket: record.bucket, subject: record.id, result: 'ok' })
   return sendJson(call.reply, { token, ...record }, 201)
 }
 
@@ -76,6 +77,9 @@ export async function revokeTokens(call: Call): Promise<FastifyReply> {
   for (const id of ids) await checkRevocable(call, id, made)
   const revoked = ids.length === 0 ? [] : await context.desk.revoke({ ids, made }, grant.id)
   if (issuedBefore !== undefined) await context.desk.revokeBefore(target, Date.parse(issuedBefore), grant.id)
+  for (const id of revoked) call.audit({ action: 'token.revoke', subject: id, result: 'ok' })
+  if (issuedBefore !== undefined)
+    call.audit({ action: 'token.revoke-before', bucket: target, subject: issuedBefore, result: 'ok' })
   return sendJson(call.reply, { revoked })
 }
 

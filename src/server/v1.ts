@@ -4,6 +4,8 @@ import type { Lease } from '../access/leases.ts'
 import { after } from '../platform/timer.ts'
 import { parsePath, parseTarget, ROOT, TOKENS } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import type { Audited } from './audit.ts'
+import { openTrail } from './trail.ts'
 import { authorize } from './authorize.ts'
 import { configureBucket, createBucket, getBucket, listBlobs, listBuckets, removeBucket } from './bucket-routes.ts'
 import { type Call, checkBucket, type Context } from './call.ts'
@@ -20,36 +22,42 @@ interface Route {
   readonly url: string
   /** What lies between bucket and key in the path; null where the path names no bucket. */
   readonly below: string | null
-  readonly methods: Partial<Record<Method, Handler>>
+  /** What it is called in the audit log, and what does it. */
+  readonly methods: Partial<Record<Method, readonly [action: string, handler: Handler]>>
 }
 
 const BUCKET = `${ROOT}/:bucket`
 const ALL: readonly Method[] = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']
 /** Every route of the face. */
 export const ROUTES: readonly Route[] = [
-  { url: ROOT, below: null, methods: { GET: listBuckets } },
+  { url: ROOT, below: null, methods: { GET: ['bucket.list', listBuckets] } },
   {
     url: BUCKET,
     below: '',
-    methods: { GET: getBucket, PUT: createBucket, PATCH: configureBucket, DELETE: removeBucket },
+    methods: {
+      GET: ['bucket.get', getBucket],
+      PUT: ['bucket.create', createBucket],
+      PATCH: ['bucket.set', configureBucket],
+      DELETE: ['bucket.remove', removeBucket],
+    },
   },
-  { url: `${BUCKET}/blobs`, below: 'blobs', methods: { GET: listBlobs } },
+  { url: `${BUCKET}/blobs`, below: 'blobs', methods: { GET: ['list', listBlobs] } },
   {
     url: `${BUCKET}/blobs/*`,
     below: 'blobs',
-    methods: { GET: getBlob, HEAD: getBlob, PUT: putBlob, DELETE: deleteBlob },
+    methods: { GET: ['get', getBlob], HEAD: ['head', getBlob], PUT: ['put', putBlob], DELETE: ['delete', deleteBlob] },
   },
-  { url: `${BUCKET}/commit`, below: 'commit', methods: { POST: commitEntries } },
-  { url: `${BUCKET}/chunks`, below: 'chunks', methods: { POST: stageChunks } },
-  { url: `${BUCKET}/chunks/missing`, below: 'chunks/missing', methods: { POST: findMissing } },
-  { url: `${BUCKET}/fetch`, below: 'fetch', methods: { POST: fetchBlobs } },
-  { url: `${BUCKET}/chunks-of/*`, below: 'chunks-of', methods: { GET: listChunks } },
-  { url: `${BUCKET}/changes`, below: 'changes', methods: { GET: followChanges } },
-  { url: TOKENS, below: null, methods: { GET: listTokens, POST: createToken } },
-  { url: `${TOKENS}/self`, below: null, methods: { GET: getOwnToken } },
-  { url: `${TOKENS}/revoke`, below: null, methods: { POST: revokeTokens } },
-  { url: `${TOKENS}/rotate`, below: null, methods: { POST: rotateSecret } },
-  { url: `${TOKENS}/:id`, below: null, methods: { GET: getToken } },
+  { url: `${BUCKET}/commit`, below: 'commit', methods: { POST: ['commit', commitEntries] } },
+  { url: `${BUCKET}/chunks`, below: 'chunks', methods: { POST: ['stage', stageChunks] } },
+  { url: `${BUCKET}/chunks/missing`, below: 'chunks/missing', methods: { POST: ['missing', findMissing] } },
+  { url: `${BUCKET}/fetch`, below: 'fetch', methods: { POST: ['fetch', fetchBlobs] } },
+  { url: `${BUCKET}/chunks-of/*`, below: 'chunks-of', methods: { GET: ['chunks', listChunks] } },
+  { url: `${BUCKET}/changes`, below: 'changes', methods: { GET: ['changes', followChanges] } },
+  { url: TOKENS, below: null, methods: { GET: ['token.list', listTokens], POST: ['token.create', createToken] } },
+  { url: `${TOKENS}/self`, below: null, methods: { GET: ['token.self', getOwnToken] } },
+  { url: `${TOKENS}/revoke`, below: null, methods: { POST: ['token.revoke', revokeTokens] } },
+  { url: `${TOKENS}/rotate`, below: null, methods: { POST: ['token.rotate', rotateSecret] } },
+  { url: `${TOKENS}/:id`, below: null, methods: { GET: ['token.get', getToken] } },
 ]
 
 /** What an operator may know of a request. */
@@ -69,21 +77,25 @@ export function registerV1(
       method: [...ALL],
       url,
       handler: async (request, reply) => {
-        const grant = await authorize(request.raw, context.gate)
-        seen(request, { token: grant.id })
         // Fastify has only the methods of ALL here.
-        const handler = methods[request.method as Method]
+        const [action, handler] = methods[request.method as Method] ?? ['none', null]
+        const trail = openTrail(context, request.raw, reply, action)
+        const grant = await authorize(request.raw, context.gate)
+        trail.grant = grant
+        seen(request, { token: grant.id })
         if (!handler) return refuseMethod(reply, request.method, Object.keys(methods))
         const { path, query } = parseTarget(request.raw.url ?? '')
         const place = below === null ? { bucket: '', key: '' } : parsePath(path, below)
         if (place === null || query === null) {
           throw new BlobsError('InvalidRequest', 'the address has broken percent-encoding')
         }
+        Object.assign(trail, place)
         if (below !== null) checkBucket(grant, place.bucket)
         if (place.bucket !== '') seen(request, { bucket: place.bucket })
         const note = (error: unknown): void => seen(request, { error })
+        const audit = (item: Audited): void => void trail.told.push(item)
         return underGrant(context, grant, reply, (lease) =>
-          handler({ context, request: request.raw, reply, grant, lease, query, note, ...place }),
+          handler({ context, request: request.raw, reply, grant, lease, query, note, audit, ...place }),
         )
       },
     })

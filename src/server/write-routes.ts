@@ -7,7 +7,7 @@ import { type Check, Malformed } from '../protocol/schema.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
-import type { BlobInfo, EntryInput, Expectation } from '../store/contract/types.ts'
+import type { BlobInfo, EntryInput, Expectation, Outcome } from '../store/contract/types.ts'
 import { type Staged, stageStream } from '../store/contract/upload.ts'
 import { type Call, forbid, readJson, sendJson, useBucket, useBucketToWrite, withBody, withinReason } from './call.ts'
 import { type Condition, writeCondition } from './conditions.ts'
@@ -82,9 +82,19 @@ export async function commitEntries(call: Call): Promise<FastifyReply> {
     const outcomes = await withinReason(call, (signal) =>
       useBucketToWrite(call, (store) => store.commit(authored, { verify: true, signal })),
     )
+    for (const [index, outcome] of outcomes.entries()) auditEntry(call, entries[index], outcome)
     return sendJson(call.reply, { outcomes })
   } finally {
     release()
+  }
+}
+
+function auditEntry({ bucket, audit }: Call, entry: Pick<EntryInput, 'changes'> | undefined, outcome: Outcome): void {
+  const versions = new Map(outcome.ok ? outcome.blobs.map(({ key, version }) => [key, version]) : [])
+  for (const { type, key } of entry?.changes ?? []) {
+    const version = versions.get(key)
+    const result = outcome.ok ? 'ok' : 'VersionConflict'
+    audit({ action: type, bucket, key, ...(version === undefined ? {} : { version }), result })
   }
 }
 

@@ -44,6 +44,14 @@ describe('tokens of a running server', { timeout: 120_000 }, () => {
     expect((await on('token', 'ls', '--all', '--bucket', 'team')).stdout).toContain('"state": "revoked"')
   })
 
+  test('what is done through the server is in its audit log, and no token is', async () => {
+    const made = (await asked('token', 'create', 'team', '--name', 'carl')).json()
+    const file = join(server.data, 'audit.ndjson')
+    await expect.poll(() => readFileSync(file, 'utf8')).toContain(`"subject":"${String(made['id'])}"`)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    for (const token of [root, String(made['token'])]) expect(readFileSync(file, 'utf8')).not.toContain(token)
+  })
+
   test('a token is told what it is, given by hand only', async () => {
     const token = (await on('token', 'create', 'team', '--can', 'read')).json()
     const inspect = ['token', 'inspect', '--server', server.url, '--json']

@@ -7,6 +7,7 @@ import type { Grant } from '../../access/grant.ts'
 import type { Lease } from '../../access/leases.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { checkBucketName } from '../../store/contract/keys.ts'
+import type { Audited } from '../audit.ts'
 import type { Context, Scene } from '../call.ts'
 import { describeError, type Log } from '../log.ts'
 import { problemOf } from '../problems.ts'
@@ -52,7 +53,9 @@ export function openGateway(context: Context, log: Log): Gateway {
       admitted.set(socket, await enter(socket, context, tried))
       return undefined
     } catch (error) {
-      log.event('socket', { act: 'connect', from: socket.conn.remoteAddress, ...told(error) })
+      const address = socket.conn.remoteAddress
+      log.event('socket', { act: 'connect', from: address, ...told(error) })
+      context.audit.write({ grant: null, address, ms: 0 }, [{ action: 'connect', result: problemOf(error).code }])
       if (!isBlobsError(error, 'Unauthenticated')) end(socket.conn, clock)
       // The one word that clients of this protocol know.
       return new Error('Access denied')
@@ -62,7 +65,9 @@ export function openGateway(context: Context, log: Log): Gateway {
   server.on('connection', (socket) => {
     const one = admitted.get(socket)
     if (!one) return end(socket.conn, clock)
-    const { finish } = serve(socket, { scene: { context, ...one }, followers, log })
+    const about = { grant: one.grant, address: socket.conn.remoteAddress }
+    const audit = (item: Audited): void => context.audit.write({ ...about, ms: 0 }, [item])
+    const { finish } = serve(socket, { scene: { context, audit, ...one }, followers, log })
     open.add(finish)
     socket.once('disconnect', () => open.delete(finish))
   })
@@ -75,6 +80,9 @@ export function openGateway(context: Context, log: Log): Gateway {
     },
   }
 }
+
+/** What events are called in the audit log; others read and write nothing. */
+const ACTIONS: Readonly<Record<string, string>> = { get: 'get', set: 'put' }
 
 interface Serving {
   readonly scene: Scene
@@ -90,7 +98,14 @@ function serve(socket: Socket, { scene, followers, log }: Serving): { finish(): 
   const session = openSession(socket, {
     scene,
     followers,
-    onEvent: ({ name, ref, ms, error }) => log.event('socket', { act: name, ref, ms, ...about, ...told(error) }),
+    onEvent: ({ name, ref, ms, error, version, made }) => {
+      log.event('socket', { act: name, ref, ms, ...about, ...told(error) })
+      const action = ACTIONS[name]
+      if (action === undefined) return
+      const what = { bucket, ...(ref === null ? {} : { key: ref }), ...(version === null ? {} : { version }) }
+      const result = error !== null ? problemOf(error).code : made ? 'ok' : 'VersionConflict'
+      context.audit.write({ grant, address: socket.conn.remoteAddress, ms }, [{ action, ...what, result }])
+    },
   })
   const leave = (): void => {
     void session.close()

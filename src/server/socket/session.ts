@@ -16,6 +16,10 @@ interface SocketEvent {
   readonly ms: number
   /** Why the answer is an error; null when it is none. */
   readonly error: unknown
+  /** The version that was told of; null when there is none. */
+  readonly version: number | null
+  /** False when another version stood there than the one to be replaced. */
+  readonly made: boolean
 }
 
 interface SessionOptions {
@@ -30,11 +34,18 @@ interface Session {
   close(): Promise<void>
 }
 
+const NOTHING = { version: null, made: true } as const
+
 /** Serves one connection of the protocol of seed 000, one event after the other. */
 export function openSession(socket: Socket, { scene, followers, onEvent }: SessionOptions): Session {
   const { context, grant, bucket } = scene
   const own = openOwn()
-  const line = openLine({ socket, context, grant, onAnswer: (event) => onEvent({ ...event, ref: pointer.ref() }) })
+  let last: Pick<SocketEvent, 'version' | 'made'> = NOTHING
+  const onAnswer = (event: Pick<SocketEvent, 'name' | 'ms' | 'error'>): void => {
+    onEvent({ ...event, ...last, ref: pointer.ref() })
+    last = NOTHING
+  }
+  const line = openLine({ socket, context, grant, onAnswer })
   const pointer = openPointer(scene, followers, {
     changed: (entry) => {
       if (line.isClosed() || (entry !== null && own.take(entry))) return
@@ -48,12 +59,15 @@ export function openSession(socket: Socket, { scene, followers, onEvent }: Sessi
   }
   const get = async (value: unknown, hold: Hold): Promise<readonly [unknown]> => {
     const { known } = readObject(value)
-    return [await getBlob(scene, { key: pointer.key(), known: readVersion(known), hold })]
+    const answer = await getBlob(scene, { key: pointer.key(), known: readVersion(known), hold })
+    last = { version: answer?.version ?? null, made: true }
+    return [answer]
   }
   const set = async (value: unknown, hold: Hold): Promise<readonly [unknown]> => {
     const { data, version } = readObject(value)
     const setting = { key: pointer.key(), bytes: readData(data), version: readVersion(version) }
     const answer = await setBlob(scene, { ...setting, hold, onEntry: own.add, onVoid: own.take })
+    last = { version: answer.version, made: answer.success }
     followers.look(bucket)
     return [answer]
   }
