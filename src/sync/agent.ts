@@ -41,6 +41,7 @@ export type {
   Pairing,
   PlanLine,
   ResolveResult,
+  Suspension,
   SyncEvent,
   SyncSummary,
   Unsynced,
@@ -100,7 +101,13 @@ async function tryOpen(options: AgentOptions, pairing: Pairing): Promise<Opened>
   const { fs, clock } = options
   const root = openRoot(fs, options.folder, pairing.id)
   const stateDirectory = makePrivate(join(options.stateDirectory, pairing.id))
-  const hello: Hello = { pid: process.pid, folder: root.path, dev: String(root.dev), ino: String(root.ino) }
+  const hello: Hello = {
+    pid: process.pid,
+    folder: root.path,
+    dev: String(root.dev),
+    ino: String(root.ino),
+    background: options.background === true,
+  }
   let handle: Handler = async () => {
     throw new BlobsError('Unavailable', 'the agent is just starting', { hint: 'try again' })
   }
@@ -137,12 +144,13 @@ function heldBy(holder: Hello | null, root: Root): Opened {
   if (holder !== null && (holder.dev !== String(root.dev) || holder.ino !== String(root.ino)))
     return { copyOf: holder.folder }
   const who = holder === null ? 'another process' : `the agent with pid ${holder.pid}`
-  throw new BlobsError('Refused', `${root.path} is synced by ${who} already`, {
-    hint:
-      holder === null
-        ? 'try again in a moment'
-        : `ask it with blobs status ${root.path}, or end it with kill ${holder.pid}`,
-  })
+  throw new BlobsError('Refused', `${root.path} is synced by ${who} already`, { hint: adviceOn(holder, root.path) })
+}
+
+function adviceOn(holder: Hello | null, folder: string): string {
+  if (holder === null) return 'try again in a moment'
+  const end = holder.background === true ? `blobs agent stop ${folder}` : `kill ${holder.pid}`
+  return `ask it with blobs status ${folder}, or end it with ${end}`
 }
 
 function assemble(
@@ -205,6 +213,10 @@ function handler(agent: Agent, invite: AgentOptions['invite']): Handler {
         if (keep === 'mine' || keep === 'theirs' || keep === 'both') return agent.resolveConflict(path, keep)
         throw new BlobsError('InvalidRequest', `${JSON.stringify(keep)} is none of mine, theirs, both`)
       }
+      case 'pause':
+        return agent.pause(typeof params['until'] === 'number' ? params['until'] : null)
+      case 'resume':
+        return agent.resume()
       case 'invite':
         if (invite) return invite(Number(params['lasts']))
         throw new BlobsError('NotSupported', 'the agent that runs does not share this folder')
@@ -235,6 +247,8 @@ export async function askAgent(options: {
     reject: () => call<{ count: number }>('reject'),
     conflicts: () => call<readonly ConflictItem[]>('conflicts'),
     resolve: (path, keep) => call<ResolveResult>('resolve', { path, keep }),
+    pause: (until) => call<void>('pause', { until }),
+    resume: () => call<void>('resume'),
     invite: (lasts) => call<Invitation>('invite', { lasts }),
     close: () => control.close(),
   }

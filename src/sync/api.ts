@@ -1,5 +1,6 @@
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import type { Clock, FileSystem, Ids } from '../platform/ports.ts'
+import type { Suspension } from './core/agent-state.ts'
 import type { Path, Reason } from './core/types.ts'
 
 /** What a folder remembers of its pairing: `FOLDER/.blobs/root.json`. */
@@ -36,6 +37,8 @@ export interface AgentOptions {
   readonly maxDelete?: MaxDelete
   /** Called synchronously with what happened; must not throw. */
   readonly onEvent?: (event: SyncEvent) => void
+  /** It is the background agent's: who wants the folder is told so. */
+  readonly background?: boolean
   /** Where the folder is shared by the same process: makes a link for one more machine, good for so many milliseconds. */
   readonly invite?: (lasts: number) => Promise<Invitation>
 }
@@ -63,6 +66,10 @@ export interface Agent {
   approve(): Promise<{ readonly count: number }>
   /** Gives the deletes that wait up: the paths come back from the other side. */
   reject(): Promise<{ readonly count: number }>
+  /** Does nothing by itself until a time (milliseconds since 1970; null: until `resume`), whoever runs it meanwhile. */
+  pause(until: number | null): Promise<void>
+  /** Ends a pause. */
+  resume(): Promise<void>
   /** What a sync would do now; nothing is written on either side. */
   dryRun(signal?: AbortSignal): Promise<DryRun>
   close(): Promise<void>
@@ -80,6 +87,8 @@ export interface AgentClient {
   reject(): Promise<{ readonly count: number }>
   conflicts(): Promise<readonly ConflictItem[]>
   resolve(path: Path, keep: Keep): Promise<ResolveResult>
+  pause(until: number | null): Promise<void>
+  resume(): Promise<void>
   /** Throws `NotSupported` when the agent does not share the folder. */
   invite(lasts: number): Promise<Invitation>
   close(): Promise<void>
@@ -130,6 +139,7 @@ export type AgentStateName =
   | 'offline'
   | 'unauthenticated'
   | 'suspended'
+  | 'paused'
   | 'stopped'
 
 export interface SyncSummary {
@@ -159,8 +169,14 @@ export interface Brake {
   readonly paths: readonly Path[]
 }
 
+export type { Suspension }
+
 export interface AgentStatus {
   readonly state: AgentStateName
+  /** What has to change before it goes on; null unless it is `suspended` or `unauthenticated`. */
+  readonly suspended: Suspension | null
+  /** Until when nothing is done by itself, RFC 3339 (`until` null: until someone resumes it); null when it is not paused. */
+  readonly paused: { readonly until: string | null } | null
   readonly root: string
   readonly location: string
   /** Paths in sync. */

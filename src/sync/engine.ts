@@ -1,13 +1,14 @@
 import { sqliteProblem } from '../platform/sqlite.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting } from './api.ts'
-import type { AgentState } from './core/agent-state.ts'
+import type { AgentState, Suspension } from './core/agent-state.ts'
 import type { Path } from './core/types.ts'
 import type { Watcher, WatchOptions, WatchProblem } from './disk/watch.ts'
 import { dirtyFolders } from './session/dirty.ts'
 import { knownConflicts, listConflicts, resolveConflict } from './session/conflicts.ts'
 import { keepInSync } from './session/live.ts'
 import { holdBack, judge, planAll } from './session/planning.ts'
+import { openPauses, type Pause, type Pauses } from './session/pauses.ts'
 import { brakeOf, failed, skipped, summary, waitingForApproval } from './session/report.ts'
 import type { CycleResult, Session } from './session/session.ts'
 import { why } from './session/why.ts'
@@ -35,20 +36,27 @@ export interface EngineOptions {
   readonly release: () => Promise<void>
 }
 
+/** What an agent is doing. */
+interface Now {
+  state: AgentStateName
+  suspended: Suspension | null
+  problem: WatchProblem | null
+}
+
 /** An agent over a session: everything it does is done through the session's ports. */
 export function openEngine(options: EngineOptions): Agent {
-  const { session } = options
+  const { session, location } = options
   const { ports } = session
   const oneByOne = openSerial()
   const serial = <T>(work: () => Promise<T>): Promise<T> => oneByOne(() => noticingDamage(work, options.onDamage))
-  let state: AgentStateName = 'idle'
-  let problem: WatchProblem | null = null
+  const now: Now = { state: 'idle', suspended: null, problem: null }
   let watching: Promise<SyncSummary> | null = null
   const closing = new AbortController()
+  const pauses = openPauses(ports.db, ports.clock)
 
   const setState = (name: AgentStateName): void => {
-    if (name === state) return
-    state = name
+    if (name === now.state) return
+    now.state = name
     ports.onEvent({ type: 'state', state: name })
   }
   const both = (signal: AbortSignal | undefined): AbortSignal =>
@@ -76,9 +84,13 @@ export function openEngine(options: EngineOptions): Agent {
         session,
         serial,
         watchFolder: options.watchFolder,
-        onState: (next) => setState(nameOf(next)),
-        onWatch: (now) => {
-          problem = now
+        pauses,
+        onState: (next) => {
+          now.suspended = next.name === 'suspended' ? next.reason : null
+          setState(nameOf(next))
+        },
+        onWatch: (problem) => {
+          now.problem = problem
         },
         ...(options.rescanMs === undefined ? {} : { rescanMs: options.rescanMs }),
       },
@@ -86,6 +98,8 @@ export function openEngine(options: EngineOptions): Agent {
     )
     return summary(session, before)
   }
+
+  const atOnce = (): typeof syncOnce | null => (watching === null || pauses.current() !== null ? null : syncOnce)
 
   return {
     pid: options.pid,
@@ -98,22 +112,42 @@ export function openEngine(options: EngineOptions): Agent {
         watching = null
       }
     },
-    status: () => statusOf(session, { state, location: options.location, watching: watching !== null, problem }),
-    why: async (path) => why(session, path),
-    conflicts: () => listConflicts(session),
-    resolveConflict: async (path, keep) => {
-      const resolved = await serial(() => resolveConflict(session, path, keep))
-      if (watching !== null) await syncOnce()
-      return resolved
-    },
-    approve: async () => decide(session, serial, approveHeld, watching === null ? null : syncOnce),
-    reject: async () => decide(session, serial, rejectHeld, watching === null ? null : syncOnce),
+    status: () => statusOf(session, { ...now, paused: pauses.current(), location, watching: watching !== null }),
+    ...answers({ session, serial, pauses, atOnce }),
     dryRun: (signal) => serial(() => dryRun(session, signal)),
     close: async () => {
       closing.abort()
       await watching?.catch(() => undefined)
       await serial(async () => options.release())
     },
+  }
+}
+
+/** What is decided and told on request. */
+function answers({
+  session,
+  serial,
+  pauses,
+  atOnce,
+}: {
+  readonly session: Session
+  readonly serial: <T>(work: () => Promise<T>) => Promise<T>
+  readonly pauses: Pauses
+  /** What brings both sides up to date after a decision; null where nothing is done by itself. */
+  readonly atOnce: () => (() => Promise<unknown>) | null
+}): Pick<Agent, 'why' | 'conflicts' | 'resolveConflict' | 'approve' | 'reject' | 'pause' | 'resume'> {
+  return {
+    why: async (path) => why(session, path),
+    conflicts: () => listConflicts(session),
+    resolveConflict: async (path, keep) => {
+      const resolved = await serial(() => resolveConflict(session, path, keep))
+      await atOnce()?.()
+      return resolved
+    },
+    approve: async () => decide(session, serial, approveHeld, atOnce()),
+    reject: async () => decide(session, serial, rejectHeld, atOnce()),
+    pause: async (until) => pauses.set({ until }),
+    resume: async () => pauses.set(null),
   }
 }
 
@@ -172,8 +206,6 @@ function nameOf(state: AgentState): AgentStateName {
       return 'waiting'
     case 'suspended':
       return state.reason === 'unauthenticated' ? 'unauthenticated' : 'suspended'
-    case 'paused':
-      return 'suspended'
     case 'stopping':
       return 'stopped'
     default:
@@ -183,7 +215,7 @@ function nameOf(state: AgentState): AgentStateName {
 
 function statusOf(
   session: Session,
-  now: { state: AgentStateName; location: string; watching: boolean; problem: WatchProblem | null },
+  now: Now & { paused: Pause | null; location: string; watching: boolean },
 ): AgentStatus {
   const { ports } = session
   const { synced, pending } = counts(ports.db)
@@ -196,8 +228,9 @@ function statusOf(
   const approvals = waitingForApproval(session)
   const mode = now.watching ? (now.problem === null ? 'events' : 'rescan') : 'off'
   return {
-    // Who opens the folder anew has run no cycle yet that could have told.
-    state: now.state === 'idle' && approvals.length > 0 ? 'waiting' : now.state,
+    state: stateOf(now, approvals.length > 0),
+    suspended: now.suspended,
+    paused: pausedJson(now.paused),
     root: ports.root.path,
     location: now.location,
     synced,
@@ -207,6 +240,17 @@ function statusOf(
     watch: { mode, remedy: now.problem?.remedy ?? null },
     lastVerified: getMeta(ports.db, 'verified'),
   }
+}
+
+/** Who opens the folder anew has run no cycle yet that could have told. */
+function stateOf({ state, paused }: { state: AgentStateName; paused: Pause | null }, asks: boolean): AgentStateName {
+  if (state !== 'idle') return state
+  return paused === null ? (asks ? 'waiting' : 'idle') : 'paused'
+}
+
+function pausedJson(pause: Pause | null): AgentStatus['paused'] {
+  if (pause === null) return null
+  return { until: pause.until === null ? null : new Date(pause.until).toISOString() }
 }
 
 async function dryRun(session: Session, signal: AbortSignal | undefined): Promise<DryRun> {

@@ -55,7 +55,7 @@ function normalise(text: string, machine: Machine, env: Record<string, string>):
     .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, '2026-07-28T14:02:00.000Z')
     .replaceAll(/\b[0-9a-f]{32}\b/g, '0123456789abcdef0123456789abcdef')
     .replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiJ9.eyJidWNrZXQiOiJ0ZWFtIn0.c2lnbmF0dXJl')
-    .replaceAll(/(just now|\d+ s ago)/g, 'just now')
+    .replaceAll(/(just now|\d+ (s|min) ago)/g, 'just now')
     .replaceAll(/, in [\d.]+ s$/gm, ', in 0.1 s')
     .replaceAll(/ · [\d.]+ s$/gm, ' · 0.1 s')
     .replaceAll(/"seconds":[\d.]+/g, '"seconds":0.1')

@@ -164,7 +164,7 @@ export abstract class FolderCommand extends BlobsCommand {
   protected async takeFolder(
     places: Places,
     { root, pairing }: SyncedFolder,
-    options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent' | 'invite'> = {},
+    options: Pick<AgentOptions, 'exclude' | 'maxDelete' | 'onEvent' | 'invite' | 'background'> = {},
   ): Promise<Agent> {
     return await openAgent({
       folder: root,
@@ -210,6 +210,8 @@ function asControl(agent: Agent): Control {
     reject: agent.reject,
     conflicts: agent.conflicts,
     resolve: agent.resolveConflict,
+    pause: agent.pause,
+    resume: agent.resume,
     close: agent.close,
   }
 }

@@ -1,4 +1,4 @@
-import { count, duration, plain, relativeTime, size, table } from '../format.ts'
+import { count, duration, localTime, plain, relativeTime, size, table } from '../format.ts'
 import type {
   AgentStateName,
   AgentStatus,
@@ -6,6 +6,7 @@ import type {
   ConflictItem,
   PlanLine,
   ResolveResult,
+  Suspension,
   SyncEvent,
   SyncSummary,
   Unsynced,
@@ -122,7 +123,20 @@ const STATE_TEXT: Readonly<Record<AgentStateName, string>> = {
   offline: 'offline; it goes on by itself when the bucket can be reached',
   unauthenticated: 'the token is not accepted',
   suspended: 'suspended',
+  paused: 'paused',
   stopped: 'no agent is running',
+}
+
+const SUSPENDED_TEXT: Readonly<Record<Suspension, string>> = {
+  'root-missing': 'the folder is not there; it goes on when it is back',
+  'root-unreadable': 'the folder cannot be read; it goes on when it can',
+  'other-root': 'another folder is in its place; it goes on when its own is back',
+  unauthenticated: 'the token is not accepted',
+  forbidden: 'the token does not allow this',
+  'bucket-gone': 'the bucket is not there any more',
+  'other-bucket': 'another bucket has its name',
+  'quota-exceeded': 'there is no room left for the bucket',
+  'not-supported': 'the bucket needs a newer version of blobs',
 }
 
 /** One screen: state, what is pending, what waits for a person, what cannot be synced and what to do about it. */
@@ -144,15 +158,35 @@ export function statusText(status: AgentStatus, now: number, paths: number): str
   return blocks.join('\n\n')
 }
 
-function stateText({ state, pending, unsynced }: AgentStatus): string {
+/** The state in some words. */
+export function stateText({ state, pending, unsynced, paused, suspended }: AgentStatus): string {
+  if (state === 'suspended' && suspended !== null) return SUSPENDED_TEXT[suspended]
+  if (state === 'paused') return pausedText(paused?.until ?? null)
   if (state !== 'idle') return STATE_TEXT[state]
   if (unsynced.length > 0) return `in sync but for ${count(unsynced.length, 'path')}`
   return pending.files === 0 ? STATE_TEXT.idle : 'not in sync yet; the next sync does what is pending'
 }
 
+/** `paused until 18:00; go on before: blobs resume` */
+export function pausedText(until: string | null): string {
+  return until === null
+    ? 'paused; go on: blobs resume'
+    : `paused until ${localTime(Date.parse(until))}; go on before: blobs resume`
+}
+
 function watchText({ watch }: AgentStatus): string {
   const mode = { off: 'no', events: 'yes', rescan: 'by looking at all of it from time to time' }[watch.mode]
   return watch.remedy === null ? mode : `${mode} → ${plain(watch.remedy)}`
+}
+
+/** `1 conflict, 12 deletes wait for your word`, or '' */
+export function waitsText({ waiting }: Pick<AgentStatus, 'waiting'>): string {
+  const conflicts = waiting.filter(({ type }) => type === 'conflict').length
+  const deletes = waiting.reduce((sum, item) => sum + (item.type === 'approval' ? item.count : 0), 0)
+  return [
+    ...(conflicts === 0 ? [] : [count(conflicts, 'conflict')]),
+    ...(deletes === 0 ? [] : [`${count(deletes, 'delete')} to approve`]),
+  ].join(', ')
 }
 
 function waitingText(item: Waiting): string {

@@ -8,6 +8,8 @@ export interface Hello {
   /** Device and inode of the folder, decimal. */
   readonly dev: string
   readonly ino: string
+  /** It is the background agent's. */
+  readonly background?: boolean
 }
 export interface Request {
   readonly id: number

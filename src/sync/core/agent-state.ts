@@ -1,5 +1,5 @@
 /** Why nothing is done until someone, or something outside, acts. */
-type Suspension =
+export type Suspension =
   | 'root-missing'
   | 'root-unreadable'
   | 'other-root'

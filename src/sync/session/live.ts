@@ -6,6 +6,7 @@ import type { Watcher, WatchOptions, WatchProblem } from '../disk/watch.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { getMeta } from '../state/open.ts'
 import { messageOf } from './failures.ts'
+import type { Pauses } from './pauses.ts'
 import type { CycleResult, CycleScope, Session } from './session.ts'
 import { troubleOf } from './trouble.ts'
 import { openWants, type Wants } from './wants.ts'
@@ -15,6 +16,7 @@ export interface LiveOptions {
   /** Runs work while no other cycle does. */
   readonly serial: <T>(work: () => Promise<T>) => Promise<T>
   readonly watchFolder: (options: WatchOptions) => Promise<Watcher>
+  readonly pauses: Pauses
   readonly onState: (state: AgentState) => void
   readonly onWatch: (problem: WatchProblem | null) => void
   /** Milliseconds between full rescans, about. Shorter while events may be missing. */
@@ -34,7 +36,7 @@ const RESTLESS_RETRY = 500
 
 /** Keeps both sides the same until the signal aborts: watch first, then look at everything, then follow both sides' news. */
 export async function keepInSync(options: LiveOptions, signal: AbortSignal): Promise<void> {
-  const { session } = options
+  const { session, pauses } = options
   const machine = openMachine(options.onState)
   const wants = openWants(session.ports.clock)
   const watching = await openWatching(options, wants)
@@ -44,19 +46,21 @@ export async function keepInSync(options: LiveOptions, signal: AbortSignal): Pro
   let proved: number | null = null
   try {
     while (!signal.aborted) {
+      await pauseOut(options, machine, wants, signal)
+      const round = AbortSignal.any([signal, pauses.next()])
       try {
-        await prove(options, machine, signal)
+        await prove(options, machine, round)
         if (offline) onEvent({ type: 'online' })
         offline = false
         proved = clock.elapsed()
-        await follow(options, machine, wants, watching, signal)
+        await follow(options, machine, wants, watching, round)
       } catch (error) {
         // Only what went well for a while is tried at once again: else a feed that ends each time would keep us busy.
         if (proved !== null && clock.elapsed() - proved > CALM) tries = 0
         proved = null
-        if (!signal.aborted && !(tries++ === 0 && isAnotherHistory(error))) {
+        if (!round.aborted && !(tries++ === 0 && isAnotherHistory(error))) {
           offline = true
-          await waitOut(options, machine, wants, error, tries - 1, signal)
+          await waitOut(options, machine, wants, error, tries - 1, round)
         }
       }
     }
@@ -251,6 +255,17 @@ function openFeed(session: Session, wants: Wants, signal: AbortSignal): Feed {
       await running
     },
   }
+}
+
+/** While the folder is paused, nothing is done. */
+async function pauseOut({ pauses }: LiveOptions, machine: Machine, wants: Wants, signal: AbortSignal): Promise<void> {
+  const pause = pauses.current()
+  if (pause === null) return
+  machine.tell({ type: 'paused', until: pause.until })
+  await pauses.end(signal)
+  // What happened meanwhile was not looked at.
+  wants.everything()
+  machine.tell({ type: 'resumed' })
 }
 
 /** Says what is wrong and waits until it is worth trying again. */

@@ -122,7 +122,7 @@ function setAside(fs: FileSystem, directory: string): void {
     if (fs.lstat(join(directory, name)) !== null) fs.rename(join(directory, name), join(aside, name))
 }
 
-type MetaName = 'binding' | 'cursor' | 'rules' | 'verified'
+type MetaName = 'binding' | 'cursor' | 'paused' | 'rules' | 'verified'
 
 export function getMeta(db: Database, name: MetaName): string | null {
   return db.get<{ value: string }>('SELECT value FROM meta WHERE name = ?', name)?.value ?? null
