@@ -267,6 +267,7 @@ function usageMessage(error: unknown): string | null {
   const text = unwrapped(error.message)
     .replace(/^The following errors? occurred:\s*/, '')
     .replace(/^Nonexistent flags?: /, 'there is no flag ')
+    .replace(/^(--\S+)=true cannot also be provided when using (--\S+)$/, '$1 and $2 do not go together')
     .replace(/^Exactly one of the following must be provided: (\S+), (\S+)$/, 'give either $1 or $2')
     .trim()
   return text.charAt(0).toLowerCase() + text.slice(1)

@@ -1,6 +1,7 @@
 import { Args } from '@oclif/core'
 import { FolderCommand, showPairing } from '../cli/sync/folder-command.ts'
 import { statusText } from '../cli/sync/present.ts'
+import { selectionText } from '../cli/sync/selection.ts'
 
 const SHOWN_PATHS = 20
 
@@ -25,6 +26,8 @@ export default class Status extends FolderCommand {
     const folder = this.findFolder(args.folder)
     const status = await this.ask(this.access(flags), folder, (control) => control.status())
     const shown = { ...status, location: showPairing(folder.pairing) }
-    this.output.document(status, statusText(shown, this.clock.now(), SHOWN_PATHS))
+    const { only = [], not = [] } = folder.pairing
+    const text = statusText(shown, this.clock.now(), SHOWN_PATHS, selectionText(folder.pairing))
+    this.output.document({ ...status, only, not }, text)
   }
 }

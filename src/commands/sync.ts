@@ -1,13 +1,14 @@
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
 import { limitRate } from '../cli/flags.ts'
 import { plain } from '../cli/format.ts'
 import { notThere, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../cli/sync/max-delete.ts'
+import { selectionOf, selectionText } from '../cli/sync/selection.ts'
 import { SyncingCommand } from '../cli/sync/syncing-command.ts'
 import type { Places } from '../locations/places.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import { pair, readPairing } from '../sync/agent.ts'
+import { pair, readPairing, select, type Selection } from '../sync/agent.ts'
 
 export default class Sync extends SyncingCommand {
   static override summary = 'Keep a folder and a bucket the same.'
@@ -15,8 +16,11 @@ export default class Sync extends SyncingCommand {
 
 Nothing that was saved is lost: files edited on both sides are kept both (see blobs conflicts), replaced and deleted files go to FOLDER/.blobs/trash, and every version stays in the bucket's history. A sync that would delete very many files stops and asks (see blobs approve).
 
+With --only or --not a part of the bucket is on this machine; that is remembered, too, until another --only or --not, or --all. DIR is a folder as it is called in FOLDER. What is left out is left alone: it stays on this disk until you delete it, and nothing is deleted elsewhere, whatever you do with it here.
+
 Files that .blobsignore names (the syntax of .gitignore; the file itself is synced) are left alone. When an agent runs for the folder already, it is asked to bring everything up to date, and its answer is shown.`
-  static override usage = 'sync FOLDER [BUCKET] [--watch | --dry-run] [--max-delete N|P%] [--exclude PATTERN]...'
+  static override usage =
+    'sync FOLDER [BUCKET] [--watch | --dry-run] [--max-delete N|P%] [--exclude PATTERN]... [--only DIR]... [--not DIR]... [--all]'
   static override examples = [
     { description: 'Pair a folder with a bucket and sync it once', command: '<%= config.bin %> sync ~/notes notes' },
     {
@@ -24,6 +28,10 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       command: '$ BLOBS_TOKEN_FILE=token <%= config.bin %> sync ~/notes https://blobs.example:7420/team/notes --watch',
     },
     { description: 'Again, later', command: '<%= config.bin %> sync ~/notes' },
+    {
+      description: 'Everything but two large folders',
+      command: '<%= config.bin %> sync ~/notes --not photos --not video',
+    },
     { description: 'Only show what would happen', command: '<%= config.bin %> sync ~/notes --dry-run' },
   ]
   static override args = {
@@ -50,6 +58,21 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       multiple: true,
       multipleNonGreedy: true,
     }),
+    only: Flags.string({
+      description: 'have this folder here, and no others; may be repeated',
+      helpValue: 'DIR',
+      multiple: true,
+      multipleNonGreedy: true,
+      exclusive: ['dry-run', 'all'],
+    }),
+    not: Flags.string({
+      description: 'do not have this folder here; may be repeated',
+      helpValue: 'DIR',
+      multiple: true,
+      multipleNonGreedy: true,
+      exclusive: ['dry-run', 'all'],
+    }),
+    all: Flags.boolean({ description: 'have everything here again', exclusive: ['dry-run'] }),
     'limit-rate': limitRate(),
   }
   static override stream = true
@@ -59,7 +82,10 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
     const { args, flags } = await this.parse(Sync)
     const started = this.clock.elapsed()
     await using places = this.places(this.access(flags), flags['limit-rate'])
-    const folder = await this.pairedFolder(places, args.folder, args.bucket, flags['dry-run'])
+    // Before anything is made: a wrong DIR is a wrong command.
+    const selection = selectionOf(resolve(args.folder), flags)
+    const paired = await this.pairedFolder(places, args.folder, args.bucket, flags['dry-run'])
+    const folder = selection === null ? paired : await this.select(places, paired, selection)
     const running = await this.runningAgent(places, folder.pairing)
     if (running && !flags.watch && !flags['dry-run']) {
       try {
@@ -77,6 +103,20 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       ...(exclude === undefined ? {} : { exclude }),
       ...(maxDelete === undefined ? {} : { maxDelete: parseMaxDelete(maxDelete) }),
     })
+  }
+
+  private async select(places: Places, folder: SyncedFolder, selection: Selection): Promise<SyncedFolder> {
+    const { root, pairing } = folder
+    for (const path of [...selection.only, ...selection.not]) {
+      if (this.fs.lstat(join(root, path)) !== null) continue
+      const prefix = `${pairing.prefix === '' ? '' : `${pairing.prefix}/`}${path}/`
+      const { items } = await (await places.open(pairing)).list({ prefix, limit: 1 })
+      if (items.length === 0)
+        this.output.message(`there is no folder ${plain(path)} yet, neither here nor in the bucket`)
+    }
+    const now = await select(this.fs, root, selection)
+    this.output.message(`synced here: ${selectionText(now) ?? 'everything'}`)
+    return { ...folder, pairing: now }
   }
 
   private async pairedFolder(

@@ -19,6 +19,7 @@ import { socketPath, takeFolder, type Taken } from './control/lock.ts'
 import type { Handler } from './control/server.ts'
 import type { Hello } from './control/wire.ts'
 import { openRoot, readMarker, writeMarker, type Root } from './disk/marker.ts'
+import type { Selection } from './disk/selection.ts'
 import { openDisk } from './disk/transition.ts'
 import { watchFolder } from './disk/watch.ts'
 import { openEngine } from './engine.ts'
@@ -26,6 +27,7 @@ import { openSession } from './session/session.ts'
 import { noteDamage, openStateFile, type OpenedState } from './state/open.ts'
 import { traitsOf } from './traits.ts'
 
+export type { Selection } from './disk/selection.ts'
 export type {
   Agent,
   AgentClient,
@@ -75,6 +77,20 @@ export async function pair(
   const created = new Date(ports.clock.now()).toISOString()
   const pairing: Pairing = { format: 1, id: ports.ids.next(), location, bucket, prefix, created }
   await writeMarker(ports.fs, folder, pairing)
+  return pairing
+}
+
+/**
+ * Selects which folders of the bucket are on this machine; written down durably, and an agent that runs goes by it from its next look on.
+ * Deletes nothing: what is not selected any more stays on the disk, and is left alone. Throws `NotFound` for a folder that is not paired.
+ */
+export async function select(fs: FileSystem, folder: string, selection: Selection): Promise<Pairing> {
+  const before = readMarker(fs, folder)
+  if (before === null) throw new BlobsError('NotFound', `${folder} is not paired with a bucket`)
+  const { only: _only, not: _not, ...rest } = before
+  const { only, not } = selection
+  const pairing: Pairing = { ...rest, ...(only.length > 0 ? { only } : {}), ...(not.length > 0 ? { not } : {}) }
+  if (JSON.stringify(pairing) !== JSON.stringify(before)) await writeMarker(fs, folder, pairing)
   return pairing
 }
 

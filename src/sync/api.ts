@@ -15,6 +15,10 @@ export interface Pairing {
   readonly prefix: string
   /** RFC 3339. */
   readonly created: string
+  /** Folders that are on this machine, as paths; absent: all. */
+  readonly only?: readonly Path[]
+  /** Folders that are not. */
+  readonly not?: readonly Path[]
 }
 
 export interface AgentOptions {

@@ -140,10 +140,11 @@ const SUSPENDED_TEXT: Readonly<Record<Suspension, string>> = {
 }
 
 /** One screen: state, what is pending, what waits for a person, what cannot be synced and what to do about it. */
-export function statusText(status: AgentStatus, now: number, paths: number): string {
+export function statusText(status: AgentStatus, now: number, paths: number, selection: string | null = null): string {
   const rows: string[][] = [
     ['folder', plain(status.root)],
     ['bucket', plain(status.location)],
+    ...(selection === null ? [] : [['selected', selection]]),
     ['state', stateText(status)],
     ['in sync', count(status.synced, 'path')],
   ]

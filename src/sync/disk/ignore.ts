@@ -4,6 +4,7 @@ import { sha256 } from '../../content/hash.ts'
 import type { FileSystem } from '../../platform/ports.ts'
 import type { Path } from '../core/types.ts'
 import { OWN_FOLDER } from './marker.ts'
+import { EVERYTHING, isEverything, isSelected, type Selection } from './selection.ts'
 
 /** The rules of one moment: make a new one when a `.blobsignore` changed. */
 export interface Ignore {
@@ -15,8 +16,11 @@ export interface Ignore {
   digest(): string
 }
 
-/** What ignores a path: a pattern, of the rules of the folder `from` (null: of this machine alone); or it is a file of this program. */
-export type Cause = { readonly pattern: string; readonly from: Path | null } | 'ours'
+/**
+ * What ignores a path: a pattern, of the rules of the folder `from` (null: of this machine alone); or it is a file of this program, or not
+ * among the folders that are selected on this machine.
+ */
+export type Cause = { readonly pattern: string; readonly from: Path | null } | 'ours' | 'selection'
 
 export const IGNORE_FILE = '.blobsignore'
 const LIMIT = 1024 * 1024
@@ -24,15 +28,16 @@ const LIMIT = 1024 * 1024
 const TEMPORARY = /\.[0-9a-f]{32}\.blobs-tmp$/
 
 /**
- * `exclude`: patterns of this machine alone, in the same syntax, stronger than the files. A `.blobsignore` that cannot be read is thrown
+ * `exclude`: patterns of this machine alone, in the same syntax, stronger than the files; `selection`: what it has at all. A `.blobsignore` that cannot be read is thrown
  * (errno), never taken for an empty one.
  */
 export function openIgnore(options: {
   readonly fs: FileSystem
   readonly root: string
   readonly exclude?: readonly string[]
+  readonly selection?: Selection
 }): Ignore {
-  const { fs, root, exclude = [] } = options
+  const { fs, root, exclude = [], selection = EVERYTHING } = options
   const machine = exclude.length > 0 ? matcher(exclude.join('\n')) : null
   const folders = new Map<Path, { text: string; match: Matcher | null }>()
   const decided = new Map<Path, Cause | null>()
@@ -58,6 +63,7 @@ export function openIgnore(options: {
 
   const decide = (path: Path, isFolder: boolean): Cause | null => {
     if (isOurs(path)) return 'ours'
+    if (!isSelected(selection, path, isFolder, IGNORE_FILE)) return 'selection'
     const parent = parentOf(path)
     const above = folderCause(parent)
     if (above !== null) return above
@@ -77,7 +83,8 @@ export function openIgnore(options: {
     cause,
     digest: () => {
       const texts = [...folders].filter(([, rules]) => rules.text !== '').sort(([a], [b]) => (a < b ? -1 : 1))
-      return sha256(Buffer.from(JSON.stringify([exclude, texts.map(([folder, { text }]) => [folder, text])])))
+      const parts = [exclude, texts.map(([folder, { text }]) => [folder, text])]
+      return sha256(Buffer.from(JSON.stringify(isEverything(selection) ? parts : [...parts, selection])))
     },
   }
 }

@@ -48,7 +48,16 @@ function parse(path: string, text: string): Pairing {
   for (const [name, field] of Object.entries({ location, bucket, prefix, created })) {
     if (typeof field !== 'string') throw damaged(path, `it has no ${name}`)
   }
-  return { format: FORMAT, id, location, bucket, prefix, created } as Pairing
+  const { only, not } = value
+  for (const [name, folders] of Object.entries({ only, not })) {
+    if (folders !== undefined && !isFolders(folders)) throw damaged(path, `its ${name} is no list of folders`)
+  }
+  const selection = { ...(only === undefined ? {} : { only }), ...(not === undefined ? {} : { not }) }
+  return { format: FORMAT, id, location, bucket, prefix, created, ...selection } as Pairing
+}
+
+function isFolders(value: unknown): boolean {
+  return Array.isArray(value) && value.every((folder) => typeof folder === 'string' && folder !== '')
 }
 
 function damaged(path: string, why: string): BlobsError {

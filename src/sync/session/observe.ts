@@ -1,7 +1,9 @@
 import type { Path } from '../core/types.ts'
 import { IGNORE_FILE, openIgnore, type Ignore } from '../disk/ignore.ts'
+import { readMarker } from '../disk/marker.ts'
 import type { DirtyFolder, Observation } from '../disk/observed.ts'
 import { scan } from '../disk/scan.ts'
+import { isSameSelection, type Selection } from '../disk/selection.ts'
 import { applyObservations, applyRules } from '../state/local.ts'
 import { getMeta, setMeta, write } from '../state/open.ts'
 import { knownTree } from '../state/tree.ts'
@@ -30,11 +32,19 @@ const BUSY_PATIENCE = 30_000
 /** Longer than any delete waits for its file to come back. */
 const GONE_MEMORY = 10_000
 
+/** What the marker says now; without one, as before: the scan finds out that the root is gone. */
+function readSelection({ fs, root }: SessionPorts, before: Selection | null): Selection {
+  const marker = readMarker(fs, root.path)
+  if (marker === null && before !== null) return before
+  return { only: marker?.only ?? [], not: marker?.not ?? [] }
+}
+
 export function openObserver(ports: SessionPorts): Observer {
   const { fs, clock, db, root } = ports
   const gone = new Map<Path, number>()
   const restless = new Map<Path, number>()
-  const freshRules = (): Ignore => openIgnore({ fs, root: root.path, exclude: ports.exclude })
+  let selection = readSelection(ports, null)
+  const freshRules = (): Ignore => openIgnore({ fs, root: root.path, exclude: ports.exclude, selection })
   let rules = freshRules()
   let rulesDirty = false
 
@@ -92,7 +102,11 @@ export function openObserver(ports: SessionPorts): Observer {
   return {
     look: async (scope, signal) => {
       for (const [path, at] of gone) if (clock.elapsed() - at > GONE_MEMORY) gone.delete(path)
-      const differs = await lookOnce(scope, signal)
+      // Before anything is called gone: what was deselected may have been cleared away at once.
+      const now = readSelection(ports, selection)
+      const reselected = !isSameSelection(now, selection)
+      selection = now
+      const differs = await lookOnce(reselected ? 'all' : scope, signal)
       return rulesDirty && !signal?.aborted ? (await lookOnce('all', signal)) || differs : differs
     },
     take,

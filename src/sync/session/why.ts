@@ -79,6 +79,10 @@ function unknownVerdict({ there, isFolder }: Look): Verdict {
 function ignoredVerdict(cause: Cause | null): Verdict {
   const decision = 'It is ignored: left alone on both sides.'
   if (cause === null) return { decision, reason: 'A rule ignores it.', next: `See ${IGNORE_FILE} and --exclude.` }
+  if (cause === 'selection') {
+    const reason = 'It is not among the folders that are selected on this machine.'
+    return { decision, reason, next: 'To sync it, select it: blobs sync FOLDER --only DIR, or everything: --all.' }
+  }
   if (cause === 'ours') return { decision, reason: 'It belongs to blobs itself.', next: 'Nothing to do.' }
   const { pattern, from } = cause
   if (from === null) {
