@@ -14,6 +14,9 @@ export type Action =
       readonly among: Among
     }
   | { readonly type: 'sync'; readonly device: number }
+  /** Starts a run that follows both sides. */
+  | { readonly type: 'live'; readonly device: number }
+  | { readonly type: 'quit'; readonly device: number }
   | {
       readonly type: 'kill'
       readonly device: number
@@ -47,6 +50,8 @@ export interface History {
   readonly backend?: 'memory' | 'local'
   /** Whether its clients ask it over connections; otherwise their calls travel whole. */
   readonly wire?: boolean
+  /** Whether in the end everybody follows both sides, and so comes to the same. */
+  readonly live?: boolean
   readonly actions: readonly Action[]
 }
 
@@ -60,8 +65,9 @@ export function historyOf(seed: number): History {
   const chance = chanceOf(seed ^ 0x5eed)
   const devices = chance.often(0.25) ? 3 : 2
   const alone = chance.often(0.2)
+  const live = chance.often(0.25)
   const writers = alone ? 1 : devices
-  const kinds = chooseKinds(chance, alone)
+  const kinds = chooseKinds(chance, alone, live)
   const actions: Action[] = chance.often(0.6) ? agreement(devices) : []
   const count = 6 + chance.below(chance.often(0.2) ? 40 : 18)
   for (let n = 0; n < count; n++) actions.push(actionOf(chance, { n, devices, writers, kinds }))
@@ -73,6 +79,7 @@ export function historyOf(seed: number): History {
     retries: chance.often(0.5),
     backend: chance.often(0.5) ? 'local' : 'memory',
     wire: chance.often(0.2),
+    live,
     actions,
   }
 }
@@ -94,12 +101,14 @@ function agreement(devices: number): Action[] {
 type Kinds = readonly (readonly [kind: Action['type'], weight: number])[]
 
 /** Not every history has every kind of fault: some laws say more without one. */
-function chooseKinds(chance: Chance, alone: boolean): Kinds {
+function chooseKinds(chance: Chance, alone: boolean, live: boolean): Kinds {
   const some = (rate: number, weight: number): number => (chance.often(rate) ? weight : 0)
   return [
     ['deed', 10],
     ['deed during sync', some(0.6, 4)],
-    ['sync', 7],
+    ['sync', live ? 2 : 7],
+    ['live', live ? 5 : 0],
+    ['quit', live ? 0.5 : 0],
     ['run', 3],
     ['rest', 3],
     ['kill', some(0.5, 2)],
@@ -107,7 +116,7 @@ function chooseKinds(chance: Chance, alone: boolean): Kinds {
     ['lose state', some(alone ? 0 : 0.15, 1)],
     ['step clock', some(0.2, 1)],
     ['fill disk', some(0.2, 1)],
-    ['network', some(0.4, 2)],
+    ['network', live ? some(0.8, 4) : some(0.4, 2)],
     ['kill server', some(0.4, 2)],
     ['server error', some(0.4, 2)],
     ['fill server disk', some(0.1, 0.5)],
@@ -155,6 +164,8 @@ function actionOf(chance: Chance, frame: Frame): Action {
     case 'run':
       return { type, steps: chance.below(60) }
     case 'sync':
+    case 'live':
+    case 'quit':
     case 'lose state':
     case 'rest':
       return { type, device }

@@ -146,10 +146,7 @@ export function openLife(options: LifeOptions): Life {
     if (result instanceof Promise) result.catch(() => undefined)
     throw new Killed('the process is dead')
   }
-  const turn = async (): Promise<void> => {
-    check()
-    await scheduler.turn(isAlive)
-  }
+  const turn = (): Promise<void> => (alive ? scheduler.turn(isAlive) : NEVER)
   return {
     clock: {
       now: () => wallTime(scheduler, skew()),

@@ -24,6 +24,8 @@ export interface MemoryDisk {
   openForWriting(path: string): { write(bytes: Uint8Array): void; close(): void }
   /** Opens a file that is there, to read and write it at places; null if it is not there. */
   openInPlace(path: string): PlaceFile | null
+  /** Tells of every change of a name in a folder, and of the file there, as it happens. */
+  watch(listener: (folder: bigint, name: string) => void): () => void
   /** What `act` does is durable when it returns, and what it builds on. */
   durably<T>(act: () => T): T
   /** Everything that was not made durable happened or not, in any subset; nothing is open any more. Gives how much vanished. */
@@ -127,12 +129,23 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
     if (bytes > 0 && room < bytes) fail('ENOSPC', call, path)
     room -= bytes
   }
+  const listeners = new Set<(folder: bigint, name: string) => void>()
+  const tell = (folder: Inode, name: string): void => {
+    for (const listener of listeners) listener(folder.ino, name)
+  }
+  /** Tells of a file wherever it has a name. */
+  const tellOf = (inode: Inode): void => {
+    if (listeners.size === 0) return
+    for (const folder of inodes)
+      for (const entry of folder.entries.values()) if (entry.inode === inode) tell(folder, entry.name)
+  }
   const change = (...changes: { folder: Inode; name: string; entry: Entry | null }[]): void => {
     journal.change(changes.map(({ folder, name, entry }) => ({ folder, key: keyOf(name), entry })))
     for (const { folder, entry } of changes) {
       folder.mtimeNs = folder.ctimeNs = options.now()
       if (entry !== null) entry.inode.ctimeNs = options.now()
     }
+    for (const { folder, name } of changes) tell(folder, name)
   }
   const put = (path: string, call: string, inode: () => Inode): Inode => {
     const found = find(path, call)
@@ -178,6 +191,7 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
     spend(bytes.byteLength - inode.data.byteLength, 'write', path)
     inode.data = new Uint8Array(bytes)
     inode.mtimeNs = inode.ctimeNs = options.now()
+    tellOf(inode)
   }
   const settle = (inode: Inode): void => {
     if (inode.kind === 'file') inode.durable = { data: inode.data, mtimeNs: inode.mtimeNs }
@@ -278,6 +292,7 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
       if (inode.kind === 'symlink') fail('ELOOP', 'chmod', path)
       inode.mode = mode
       inode.ctimeNs = options.now()
+      tellOf(inode)
     },
     setModified: (path, mtimeNs) => {
       const inode = must(path, 'utimes')
@@ -352,6 +367,10 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
         },
         close: () => void (inode.writers = Math.max(0, inode.writers - 1)),
       }
+    },
+    watch: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
     },
     openInPlace: (path) => (fs.lstat(path) === null ? null : inPlace(openInode(path), path)),
     durably: (act) => {

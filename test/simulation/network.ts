@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import type { BlobStore, ChangesOptions } from '../../src/store/contract/blob-store.ts'
 import { BlobsError } from '../../src/store/contract/errors.ts'
+import type { FeedItem } from '../../src/store/contract/types.ts'
 import { openHttpBuckets } from '../../src/store/http/buckets.ts'
 import { lazily } from '../../src/store/lazy.ts'
 import type { Chance } from './chance.ts'
@@ -23,6 +24,7 @@ export interface NetworkOptions {
 }
 
 const LONGEST_DELAY = 400
+const FEED_LIFE = 60_000
 
 /** A store across a network that loses, delays, doubles and cuts what it carries. */
 export function networked(options: NetworkOptions): BlobStore {
@@ -63,6 +65,30 @@ export function networked(options: NetworkOptions): BlobStore {
       yield item
     }
   }
+  /** A feed may break off at any time, also while nothing comes. */
+  const feed = async function* (settings: ChangesOptions): AsyncGenerator<FeedItem, void> {
+    await travel()
+    if (chance.often(rate())) throw lost('request lost')
+    const cut = new AbortController()
+    const signal = settings.signal ? AbortSignal.any([settings.signal, cut.signal]) : cut.signal
+    const end = new AbortController()
+    if (chance.often(rate() * 2)) void breakOff(cut, end.signal)
+    try {
+      for await (const item of server.store().changes({ ...settings, signal })) {
+        process.check()
+        await travel()
+        if (cut.signal.aborted) break
+        yield item
+      }
+      if (settings.signal?.aborted !== true) throw lost('feed cut')
+    } finally {
+      end.abort('ended')
+    }
+  }
+  const breakOff = async (cut: AbortController, ended: AbortSignal): Promise<void> => {
+    await process.clock.sleep(chance.below(FEED_LIFE), ended)
+    cut.abort('cut')
+  }
   return {
     info: () => call('info', (store) => store.info()),
     head: (key, settings) => call('head', (store) => store.head(key, settings)),
@@ -78,7 +104,7 @@ export function networked(options: NetworkOptions): BlobStore {
       const items = page.items.slice(0, chance.below(page.items.length + 1))
       return { items, prefixes: [], complete: false, cursor: page.cursor }
     },
-    changes: (settings) => stream((store) => store.changes(settings)),
+    changes: (settings) => (settings.live === true ? feed(settings) : stream((store) => store.changes(settings))),
     missing: (hashes) => call('missing', (store) => store.missing(hashes)),
     stage: (chunks) => {
       // The caller may use the memory again once it has the answer.
@@ -105,4 +131,28 @@ export function wired({ process, wire }: { readonly process: Process; readonly w
     }
   }
   return lazily(open)
+}
+
+/** A store whose pushes come twice, or in another order, as long as none comes behind the bookmark that vouches for it. */
+export function jumbled(
+  store: BlobStore,
+  { chance, coverage, rate }: Pick<NetworkOptions, 'chance' | 'coverage' | 'rate'>,
+): BlobStore {
+  const changes = async function* (settings: ChangesOptions): AsyncGenerator<FeedItem, void> {
+    const held: FeedItem[] = []
+    for await (const item of store.changes(settings)) {
+      if (item.type !== 'bookmark') {
+        held.push(item)
+        if (chance.often(rate())) {
+          coverage.count('network: push doubled')
+          held.push(item)
+        }
+        if (chance.often(rate() * 2)) continue
+      }
+      if (held.length > 1) coverage.count('network: pushes in another order')
+      while (held.length > 0) yield* held.splice(chance.below(held.length), 1)
+      if (item.type === 'bookmark') yield item
+    }
+  }
+  return { ...store, changes: (settings) => (settings.live === true ? changes(settings) : store.changes(settings)) }
 }

@@ -29,6 +29,8 @@ async function liveThrough(world: World, history: History, coverage: Coverage): 
     if (device && action.type === 'rest') checkHonesty(device.name, device.disk, world.accounts)
   }
   await calmDown(world)
+  if (history.live === true) await follow(world)
+  else await quitAll(world)
   await settle(world)
   await checkLaws(world, past)
   for (const device of world.devices) await device.die(false)
@@ -56,6 +58,10 @@ async function happen(device: Device, action: Action, past: Past): Promise<void>
       return during(device, action, { type: 'error' })
     case 'sync':
       return device.begin()
+    case 'live':
+      return device.live()
+    case 'quit':
+      return device.quit()
     case 'rest':
       return device.rest()
     case 'lose state':
@@ -117,6 +123,29 @@ async function calmDown(world: World): Promise<void> {
   }
   await world.calm()
   await world.scheduler.finish(world.scheduler.sleep(5000))
+}
+
+async function quitAll({ devices }: World): Promise<void> {
+  for (const device of devices) await device.quit()
+}
+
+/** Longer than it takes to look at everything once more, whatever was not told of. */
+const LONG = 8 * 60_000
+
+/** Everybody follows both sides until they are the same. */
+async function follow(world: World): Promise<void> {
+  const { devices, scheduler } = world
+  for (const device of devices) device.live()
+  await scheduler.finish(scheduler.sleep(LONG))
+  await quitAll(world)
+  for (const device of devices) {
+    const summary = await device.sync()
+    if (changesOf(summary) === 0) continue
+    throw new Violation(
+      'I2',
+      `${device.name} followed both sides in vain: a sync still finds ${JSON.stringify(summary)}`,
+    )
+  }
 }
 
 /** Everybody syncs by turns until nobody has anything to do, which is when a turn writes nothing at all. */

@@ -10,7 +10,7 @@ const TIME = 40_000
 const FIRST = 1
 
 const KINDS =
-  'action: lose state,action: step clock,action: fill disk,action: restore server,power: ,fault: commit,fault: renameNew,fault: syncGroup,kill: before ,kill: after ,kill: server: before ,kill: server: after ,fault: server: commit,power: unsynced writes of the server,network: request lost,network: answer lost,network: message delayed,network: listing truncated,wire: delayed,wire: cut while,wire: nothing listens,wire: no way,wire: request doubled'.split(
+  'action: lose state,action: step clock,action: fill disk,action: restore server,power: ,fault: commit,fault: renameNew,fault: syncGroup,kill: before ,kill: after ,kill: server: before ,kill: server: after ,fault: server: commit,power: unsynced writes of the server,network: request lost,network: answer lost,network: message delayed,network: listing truncated,wire: delayed,wire: cut while,wire: nothing listens,wire: no way,wire: request doubled,action: live,action: quit,watch: event ,network: push doubled,network: feed cut'.split(
     ',',
   )
 

@@ -235,7 +235,8 @@ class End extends Duplex {
 
   setTimeout(milliseconds: number, act?: () => void): this {
     this.#patience = milliseconds
-    if (act) this.once('timeout', act)
+    if (act && milliseconds === 0) this.off('timeout', act)
+    else if (act) this.once('timeout', act)
     this.#cancel?.()
     this.#cancel = null
     this.#touch()

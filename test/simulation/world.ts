@@ -13,16 +13,19 @@ import { openAccounts, type Accounts } from './accounts.ts'
 import { chanceOf, type Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
 import { openMemoryDisk, type MemoryDisk } from './memory-file-system.ts'
-import { networked, wired } from './network.ts'
+import { jumbled, networked, wired } from './network.ts'
 import { openPerson, ROOT, type Person } from './person.ts'
 import { Killed, stamp, wallTime } from './life.ts'
 import { openProcess, type Process } from './process.ts'
 import { openScheduler, type Scheduler } from './scheduler.ts'
 import { openServer, type Server } from './server.ts'
+import { simulatedWatcher } from './watcher.ts'
 import { openWire, type Wire } from './wire.ts'
 import { takeState } from './state-pool.ts'
 
 const STATE = '/home/state'
+/** How long somebody waits for a run that does not end. */
+const WHILE = 1500
 
 export interface WorldOptions {
   readonly seed: number
@@ -43,11 +46,15 @@ export interface Device {
   readonly name: string
   readonly disk: MemoryDisk
   readonly person: Person
-  /** Starts a sync unless one is under way. */
+  /** Starts a sync unless one is under way; also beside a run that follows both sides. */
   begin(): void
+  /** Starts to follow both sides, unless something is under way. */
+  live(): void
+  /** Ends a run that follows both sides, as one who closes it. */
+  quit(): Promise<void>
   /** The process that runs, if one does. */
   process(): Process | null
-  /** Resolves when no sync is under way. Throws what a sync ended with that nothing explains. */
+  /** Resolves when no sync is under way, or after a while where both sides are followed. Throws what a sync ended with that nothing explains. */
   rest(): Promise<void>
   /** Ends the process, with the power or without; gives how much of the disk vanished. */
   die(power: boolean): Promise<number>
@@ -143,11 +150,13 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
   const state = takeState()
   let running: Running | null = null
   let work: Promise<void> | null = null
+  let following: AbortController | null = null
+  let beside: Promise<void> | null = null
   let unexplained: unknown = null
 
   const start = (): Running => {
     const process = openProcess({ fs: disk.fs, db: state.db, chance, scheduler, coverage, skew: () => skew })
-    return { process, agent: openAgentIn(options, process) }
+    return { process, agent: openAgentIn({ ...options, disk }, process) }
   }
   const stop = (): void => {
     if (running === null) return
@@ -159,19 +168,28 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     running ??= start()
     return running.agent.syncOnce()
   }
-  const attempt = async (): Promise<void> => {
+  const run = async (act: (agent: Agent) => Promise<unknown>): Promise<void> => {
     try {
       running ??= start()
-      await Promise.race([once(), running.process.death])
+      await Promise.race([act(running.agent), running.process.death])
     } catch (error) {
       if (!isExplained(error)) unexplained = error
     }
     if (running !== null && !running.process.alive()) stop()
-    work = null
   }
+  const attempt = async (act: (agent: Agent) => Promise<unknown>): Promise<void> => {
+    await run(act)
+    work = following = null
+  }
+  const sideline = async (): Promise<void> => {
+    await run((agent) => agent.syncOnce())
+    beside = null
+  }
+  const follows = (): boolean => following !== null && running?.process.alive() === true
   const rest = async (): Promise<void> => {
-    if (work !== null) await scheduler.finish(work)
-    work = null
+    if (beside !== null) await scheduler.finish(beside)
+    if (work !== null && follows()) await scheduler.finish(scheduler.sleep(WHILE))
+    else if (work !== null) await scheduler.finish(work)
     if (running !== null && !running.process.alive()) stop()
     if (unexplained !== null) throw unexplained
   }
@@ -180,8 +198,18 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     disk,
     person,
     begin: () => {
+      if (work === null) work = attempt((agent) => agent.syncOnce())
+      else if (follows()) beside ??= sideline()
+    },
+    live: () => {
       if (work !== null) return
-      work = attempt()
+      const { signal } = (following = new AbortController())
+      work = attempt((agent) => agent.watch(signal))
+    },
+    quit: async () => {
+      following?.abort('quit')
+      following = null
+      await rest()
     },
     process: () => running?.process ?? null,
     rest,
@@ -227,7 +255,7 @@ async function furnish(disk: MemoryDisk, { scheduler, ids }: DeviceOptions): Pro
   await pair(ROOT, { location: '', bucket: 'team', prefix: '' }, { fs, clock, ids })
 }
 
-function openAgentIn(options: DeviceOptions, process: Process): Agent {
+function openAgentIn(options: DeviceOptions & { readonly disk: MemoryDisk }, process: Process): Agent {
   const { name, chance, ids, coverage } = options
   const { fs, db, clock } = process
   const pairing = readPairing(fs, ROOT)
@@ -237,6 +265,7 @@ function openAgentIn(options: DeviceOptions, process: Process): Agent {
   if (problem !== null) throw new Error(`the state of ${name} does not fit: ${JSON.stringify(problem)}`)
   const direct = options.wire === true ? wired({ process, wire: options.lines }) : networked({ ...options, process })
   const store: BlobStore = options.retries ? retrying(direct, { clock, chance: chance.next }) : direct
+  const watchFolder = simulatedWatcher({ ...options, life: process })
   const session = openSession({
     fs,
     clock,
@@ -244,7 +273,7 @@ function openAgentIn(options: DeviceOptions, process: Process): Agent {
     db,
     root,
     disk: openDisk({ fs, root, stateDirectory: STATE, device: name, clock, ids }),
-    bucket: { store, prefix: '' },
+    bucket: { store: jumbled(store, options), prefix: '' },
     device: { id: name, name },
     traits: traitsOf(fs, ROOT, 'linux'),
     exclude: [],
@@ -255,7 +284,7 @@ function openAgentIn(options: DeviceOptions, process: Process): Agent {
     session,
     pid: 1,
     location: '',
-    watchFolder: async () => ({ close: async () => undefined }),
+    watchFolder,
     onDamage: () => undefined,
     release: async () => undefined,
   })

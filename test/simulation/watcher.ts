@@ -1,0 +1,85 @@
+import { systemError } from '../../src/platform/native.ts'
+import { watchFolder, type Watcher, type WatchOptions } from '../../src/sync/disk/watch.ts'
+import type { WatchBackend } from '../../src/sync/disk/watch-backend.ts'
+import type { Chance } from './chance.ts'
+import type { Coverage } from './coverage.ts'
+import type { Life } from './life.ts'
+import type { MemoryDisk } from './memory-file-system.ts'
+
+export interface WatcherOptions {
+  readonly disk: MemoryDisk
+  readonly life: Life
+  readonly chance: Chance
+  readonly coverage: Coverage
+  /** Of all events, how many meet with something. */
+  readonly rate: () => number
+}
+
+const LATEST = 2000
+
+/** The real watcher over the events of a simulated disk: late, in any order, twice, without a name, or never. */
+export function simulatedWatcher(options: WatcherOptions): (given: WatchOptions) => Promise<Watcher> {
+  return (given) => watchFolder({ ...given, backend: backendOf(options) })
+}
+
+/** As the watches of a kernel: one for each folder, which goes with it wherever it is moved and tells the path it was made for. */
+function backendOf({ disk, life, chance, coverage, rate }: WatcherOptions): WatchBackend {
+  const { fs } = disk
+  const count = (what: string): void => coverage.count(`watch: ${what}`)
+  return async (root, listener) => {
+    const watched = new Map<bigint, string>()
+    let open = true
+    const inoOf = (path: string): bigint | null => {
+      const stat = fs.lstat(path)
+      return stat?.kind === 'folder' ? stat.ino : null
+    }
+    const adopt = (path: string, come: boolean): void => {
+      const ino = inoOf(path)
+      if (ino === null || (path !== root && listener.ignored(path))) return
+      if (chance.often(rate() / 20)) {
+        count('no more folders')
+        listener.onError(systemError('ENOSPC', 'watch', path))
+        return
+      }
+      watched.set(ino, path)
+      if (come) listener.onFolder(path)
+      for (const { shown, kind } of children(path)) if (kind === 'folder') adopt(`${path}/${shown}`, come)
+    }
+    const children = (path: string): ReturnType<typeof fs.list> => {
+      try {
+        return fs.list(path)
+      } catch {
+        return []
+      }
+    }
+    const deliver = async (folder: string, name: string): Promise<void> => {
+      await life.turn()
+      if (chance.often(rate())) {
+        count('event late')
+        await life.clock.sleep(chance.below(LATEST))
+      }
+      if (!open) return
+      listener.onEvent(folder, chance.often(rate()) ? null : name)
+      const ino = inoOf(`${folder}/${name}`)
+      if (ino !== null && watched.get(ino) !== `${folder}/${name}`) adopt(`${folder}/${name}`, true)
+    }
+    const stop = disk.watch((ino, name) => {
+      const folder = watched.get(ino)
+      if (folder === undefined || !life.alive()) return
+      if (chance.often(rate() / 4)) return count('event lost')
+      void deliver(folder, name)
+      if (!chance.often(rate())) return
+      count('event doubled')
+      void deliver(folder, name)
+    })
+    void life.death.then(stop)
+    adopt(root, false)
+    await life.turn()
+    return {
+      close: async () => {
+        open = false
+        stop()
+      },
+    }
+  }
+}
