@@ -1,3 +1,4 @@
+import ignore, { type Ignore } from 'ignore'
 import { sha256 } from '../../src/content/hash.ts'
 import { parseConflictName } from '../../src/sync/core/conflict-name.ts'
 
@@ -26,8 +27,12 @@ export interface Accounts {
   muddied(path: string): void
   owed(): readonly Saved[]
   keepOnly(findable: (saved: Saved) => boolean): void
-  /** Paths that one device alone has touched, with the hash it left there (null: nothing). */
-  untouchedByOthers(): ReadonlyMap<string, string | null>
+  /** Paths that one device alone has touched, in whatever case, with the hash it left there (null: nothing). */
+  untouchedByOthers(): ReadonlyMap<string, { readonly device: string; readonly hash: string | null }>
+  /** A folder got these rules about what to leave alone. */
+  ruled(folder: string, text: string): void
+  /** Whether any rules there ever were leave this path alone. */
+  everIgnored(path: string): boolean
   writers(): ReadonlySet<string>
   /** Whether these bytes were ever saved at, or moved to, this path by anybody. */
   knows(path: string, hash: string): boolean
@@ -45,6 +50,7 @@ export function openAccounts(): Accounts {
   const last = new Map<string, string | null>()
   const writers = new Set<string>()
   const folders = new Set<string>()
+  const rules: { readonly folder: string; readonly matcher: Ignore }[] = []
   const ever = new Map<string, Set<string>>()
   /** By path, what was saved over what; 'unknown' when that cannot be told any more. */
   const past = new Map<string, Map<string, string | null | 'unknown'>>()
@@ -119,30 +125,50 @@ export function openAccounts(): Accounts {
       owed = owed.filter(findable)
     },
     untouchedByOthers: () => {
-      const alone = new Map<string, string | null>()
+      const alone = new Map<string, { device: string; hash: string | null }>()
+      const all = [...touched].map(([path, by]) => ({ path, by, folded: foldOf(path) }))
       for (const [path, hash] of last) {
+        const folded = foldOf(path)
         const devices = new Set<string>()
-        for (const [other, by] of touched) {
-          if (other === path || other.startsWith(`${path}/`) || path.startsWith(`${other}/`))
-            for (const device of by) devices.add(device)
+        for (const other of all) {
+          if (other.folded !== folded && !isBelow(other.folded, folded) && !isBelow(folded, other.folded)) continue
+          for (const device of other.by) devices.add(device)
+          if (other.folded === folded && other.path !== path) devices.add(STRANGER)
         }
-        if (devices.size === 1) alone.set(path, hash)
+        const [device] = devices
+        if (devices.size === 1 && device !== undefined) alone.set(path, { device, hash })
       }
       return alone
     },
+    ruled: (folder, text) => void rules.push({ folder, matcher: ignore({ allowRelativePaths: true }).add(text) }),
+    everIgnored: (path) =>
+      rules.some(({ folder, matcher }) => {
+        if (folder === '') return matcher.ignores(path)
+        return isBelow(path, folder) && matcher.ignores(path.slice(folder.length + 1))
+      }),
     writers: () => writers,
     knows: (path, hash) => ever.get(path)?.has(hash) === true,
     knowsName: (name, hash) => ever.get(`*/${name}`)?.has(hash) === true,
     hasRival: (path, hash) => {
       const mine = ancestors(path, hash)
       // A folder is a rival of any file.
-      if (mine === null || folders.has(path) || touched.get(path)?.has(STRANGER)) return true
+      const variants = [...past.keys()].filter((other) => foldOf(other) === foldOf(path))
+      if (mine === null || variants.length > 1 || folders.has(path) || touched.get(path)?.has(STRANGER)) return true
       return [...(past.get(path)?.keys() ?? [])].some((other) => {
         const theirs = ancestors(path, other)
         return theirs === null || (!theirs.has(hash) && !mine.has(other))
       })
     },
   }
+}
+
+/** How a disk that is blind to case and Unicode form compares names. */
+export function foldOf(path: string): string {
+  return path.normalize('NFC').toLowerCase()
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`)
 }
 
 function nameOf(path: string): string {

@@ -1,4 +1,7 @@
+import type { Keep, MaxDelete } from '../../src/sync/agent.ts'
+import type { Loss } from './absence.ts'
 import { chanceOf, type Chance } from './chance.ts'
+import { chooseHabits, deedOf, type Habits } from './deeds.ts'
 import type { Deed } from './person.ts'
 import type { Among } from './life.ts'
 
@@ -29,6 +32,17 @@ export type Action =
   | { readonly type: 'lose state'; readonly device: number }
   | { readonly type: 'step clock'; readonly device: number; readonly by: number }
   | { readonly type: 'fill disk'; readonly device: number; readonly room: number }
+  | { readonly type: 'lose root'; readonly device: number; readonly how: Loss }
+  | {
+      readonly type: 'lose root during sync'
+      readonly device: number
+      readonly how: Loss
+      readonly at: number
+      readonly among: Among
+    }
+  | { readonly type: 'bring root back'; readonly device: number }
+  | { readonly type: 'decide'; readonly device: number; readonly yes: boolean }
+  | { readonly type: 'resolve'; readonly device: number; readonly keep: Keep }
   | { readonly type: 'network'; readonly rate: number }
   | { readonly type: 'kill server'; readonly at: number; readonly done: boolean; readonly power?: boolean }
   | { readonly type: 'server error'; readonly at: number }
@@ -36,6 +50,8 @@ export type Action =
   | { readonly type: 'start server' }
   | { readonly type: 'back up server' }
   | { readonly type: 'restore server' }
+  /** A bucket of the same name, with nothing in it. */
+  | { readonly type: 'recreate bucket' }
   | { readonly type: 'run'; readonly steps: number }
   | { readonly type: 'rest'; readonly device: number }
 
@@ -46,6 +62,8 @@ export interface History {
   readonly caseBlind: boolean
   readonly canExchange: boolean
   readonly retries: boolean
+  /** How many deletions go without a yes: any unless given. */
+  readonly maxDelete?: MaxDelete | null
   /** What the server keeps its buckets in: memory unless given. */
   readonly backend?: 'memory' | 'local'
   /** Whether its clients ask it over connections; otherwise their calls travel whole. */
@@ -55,10 +73,7 @@ export interface History {
   readonly actions: readonly Action[]
 }
 
-const PATHS = ['x', 'y', 'd/x', 'd/y', 'd/e/z', 'f/1', 'f/2', 'x/inner', 'd', 'f']
-const FOLDERS = ['d', 'f', 'd/e', 'g']
-/** Of all texts, how many are longer than what a store keeps in its database. */
-const LARGE = 0.06
+const LOSSES: readonly Loss[] = ['emptied', 'missing', 'unmarked', 'unreadable']
 const YEAR = 365 * 24 * 3_600_000
 
 export function historyOf(seed: number): History {
@@ -68,15 +83,19 @@ export function historyOf(seed: number): History {
   const live = chance.often(0.25)
   const writers = alone ? 1 : devices
   const kinds = chooseKinds(chance, alone, live)
-  const actions: Action[] = chance.often(0.6) ? agreement(devices) : []
-  const count = 6 + chance.below(chance.often(0.2) ? 40 : 18)
-  for (let n = 0; n < count; n++) actions.push(actionOf(chance, { n, devices, writers, kinds }))
+  const caseBlind = chance.often(0.15)
+  const habits = chooseHabits(chance, caseBlind)
+  const brake = chance.often(0.25) ? chance.pick<Brake>(['few', 'few', 'few', 'default']) : 'none'
+  const actions: Action[] = chance.often(0.6) ? agreement(devices, brake) : []
+  const count = 6 + chance.below(chance.often(0.15) ? 35 : 16)
+  for (let n = 0; n < count; n++) actions.push(actionOf(chance, { n, devices, writers, kinds, habits }))
   return {
     seed,
     devices,
-    caseBlind: false,
+    caseBlind,
     canExchange: chance.often(0.7),
     retries: chance.often(0.5),
+    ...(brake === 'none' ? {} : { maxDelete: brake === 'few' ? { count: 1 } : null }),
     backend: chance.often(0.5) ? 'local' : 'memory',
     wire: chance.often(0.2),
     live,
@@ -84,9 +103,12 @@ export function historyOf(seed: number): History {
   }
 }
 
+type Brake = 'none' | 'few' | 'default'
+
 /** All devices hold the same files: what happens then is about something that was in sync. */
-function agreement(devices: number): Action[] {
-  const writes = ['x', 'd/y', 'f/1', 'f/2'].map((path): Action => ({
+function agreement(devices: number, brake: Brake): Action[] {
+  const many = brake === 'default' ? Array.from({ length: 22 }, (_, n) => `f/${n}`) : ['f/1', 'f/2']
+  const writes = ['x', 'd/y', ...many].map((path): Action => ({
     type: 'deed',
     device: 0,
     deed: { type: 'write', path, text: `base of ${path}`, style: 'rename' },
@@ -123,6 +145,12 @@ function chooseKinds(chance: Chance, alone: boolean, live: boolean): Kinds {
     ['start server', 1],
     ['back up server', 0.5],
     ['restore server', some(alone ? 0 : 0.15, 1)],
+    ['recreate bucket', some(alone ? 0 : 0.06, 0.5)],
+    ['lose root', some(0.12, 1.5)],
+    ['lose root during sync', some(0.08, 1.5)],
+    ['bring root back', 0.7],
+    ['decide', 0.7],
+    ['resolve', 0.5],
   ]
 }
 
@@ -131,24 +159,35 @@ interface Frame {
   readonly devices: number
   readonly writers: number
   readonly kinds: Kinds
+  readonly habits: Habits
+}
+
+/** What an agent does, by name: each may fail, and die. */
+const CALLS =
+  'lstat,list,mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,readSmall,open,create,copy,openFolder,syncFolder,syncGroup,read,write,sync,commit,stage,commit to server'.split(
+    ',',
+  )
+
+/** A sync makes some ten writes and a hundred looks: most traps spring, and not all at its first steps. */
+function aim(chance: Chance): { readonly at: number; readonly among: Among } {
+  const among = chance.often(0.3) ? 'writes' : chance.often(0.3) ? 'effects' : chance.pick(CALLS)
+  if (among === 'effects') return { among, at: 1 + chance.below(chance.pick([40, 150])) }
+  return { among, at: 1 + chance.below(chance.pick(among === 'writes' ? [6, 15, 30] : [1, 3, 8])) }
 }
 
 function actionOf(chance: Chance, frame: Frame): Action {
   const device = chance.below(frame.devices)
   const writer = chance.below(frame.writers)
-  const among = chance.often(0.6) ? 'writes' : 'effects'
-  // A sync makes some ten writes and a hundred looks: most traps spring, and the first steps are not the only ones they spring at.
-  const at = 1 + chance.below(chance.pick(among === 'writes' ? [6, 15, 30] : [40, 150]))
   const type = weighted(chance, frame.kinds)
   switch (type) {
     case 'deed':
-      return { type, device: writer, deed: deedOf(chance, frame.n) }
+      return { type, device: writer, deed: deedOf(chance, frame) }
     case 'deed during sync':
-      return { type, device: writer, deed: deedOf(chance, frame.n), at, among }
+      return { type, device: writer, deed: deedOf(chance, frame), ...aim(chance) }
     case 'kill':
-      return { type, device, at, among, done: chance.often(0.5), power: chance.often(0.5) }
+      return { type, device, ...aim(chance), done: chance.often(0.5), power: chance.often(0.5) }
     case 'error':
-      return { type, device, at, among }
+      return { type, device, ...aim(chance) }
     case 'step clock':
       return { type, device, by: chance.pick([-YEAR, -3_600_000, -1000, 1000, 3_600_000, 5 * YEAR]) }
     case 'fill disk':
@@ -161,12 +200,21 @@ function actionOf(chance: Chance, frame: Frame): Action {
       return { type, at: 1 + chance.below(8) }
     case 'fill server disk':
       return { type, room: chance.below(2000) }
+    case 'lose root':
+      return { type, device, how: chance.pick(LOSSES) }
+    case 'lose root during sync':
+      return { type, device, how: chance.pick(LOSSES), ...aim(chance) }
+    case 'decide':
+      return { type, device, yes: chance.often(0.5) }
+    case 'resolve':
+      return { type, device, keep: chance.pick(['mine', 'theirs', 'both']) }
     case 'run':
       return { type, steps: chance.below(60) }
     case 'sync':
     case 'live':
     case 'quit':
     case 'lose state':
+    case 'bring root back':
     case 'rest':
       return { type, device }
     default:
@@ -181,25 +229,4 @@ function weighted(chance: Chance, kinds: Kinds): Action['type'] {
     if (left < 0) return kind
   }
   return 'run'
-}
-
-function deedOf(chance: Chance, n: number): Deed {
-  const path = chance.pick(PATHS)
-  const kind = chance.below(20)
-  if (kind < 10)
-    return { type: 'write', path, text: textOf(chance, n), style: chance.pick(['in place', 'rename', 'anew']) }
-  if (kind < 13) return { type: 'remove', path }
-  if (kind < 16)
-    return { type: 'move', path: chance.pick([...PATHS, ...FOLDERS]), to: chance.pick([...PATHS, ...FOLDERS]) }
-  if (kind === 16) return { type: 'chmod', path, mode: chance.pick([0o755, 0o644, 0o444, 0o000]) }
-  if (kind === 17) return { type: 'mkdir', path: chance.pick([...FOLDERS, 'd/empty']) }
-  if (kind === 18)
-    return chance.often(0.5) ? { type: 'swap for link', path: chance.pick(FOLDERS) } : { type: 'remove', path }
-  return chance.often(0.5) ? { type: 'open', path } : { type: 'write to what is open', text: textOf(chance, n) }
-}
-
-function textOf(chance: Chance, n: number): string {
-  if (chance.often(0.1)) return chance.pick(['', 'the same', 'another same'])
-  const size = chance.often(LARGE) ? 60_000 + chance.below(90_000) : chance.below(40)
-  return `text ${n} ${chance.below(1e6)} ${'.'.repeat(size)}`
 }

@@ -1,10 +1,10 @@
 import { sha256 } from '../../src/content/hash.ts'
 import type { ListItem } from '../../src/store/contract/types.ts'
 import { parseConflictName } from '../../src/sync/core/conflict-name.ts'
-import type { Accounts, Saved } from './accounts.ts'
+import { foldOf, type Accounts, type Saved } from './accounts.ts'
 import type { MemoryDisk } from './memory-file-system.ts'
 import { outsideOf, ROOT } from './person.ts'
-import type { World } from './world.ts'
+import type { Device, World } from './world.ts'
 
 /** A law that does not hold. */
 export class Violation extends Error {
@@ -16,8 +16,8 @@ export class Violation extends Error {
 }
 
 export interface Past {
-  readonly restored: boolean
-  readonly lostState: boolean
+  restored: boolean
+  lostState: boolean
 }
 
 /** Where bytes can be found: by name of their place, which tells the path they were saved at. */
@@ -32,7 +32,8 @@ export async function findPlaces(world: World): Promise<Places> {
 
 function placesOf(world: World, versions: readonly ListItem[]): Places {
   const places = new Map<string, Set<string>>()
-  const add = (hash: string, path: string): void => {
+  const add = (hash: string, at: string): void => {
+    const path = at.normalize('NFC')
     const known = places.get(hash)
     if (known) known.add(path)
     else places.set(hash, new Set([path]))
@@ -73,32 +74,57 @@ export async function checkLaws(world: World, past: Past): Promise<void> {
   const versions = await versionsOf(world)
   checkNothingLost(world, versions)
   checkNothingInvented(world, versions)
+  checkVersions(versions, past)
   checkUntouchedSides(world, past)
   checkNoPhantoms(world, past)
 }
 
-async function checkConvergence(world: World): Promise<void> {
-  const [first, ...others] = world.devices
-  if (first === undefined) return
-  const tree = first.tree()
-  for (const other of others) same('I2', `the trees of ${first.name} and ${other.name}`, tree, other.tree())
-  const page = await world.scheduler.finish(world.server.store().list({ limit: 10_000 }))
-  const bucket = new Map<string, string>()
-  const isClash = clashes(page.items.map(({ key }) => key))
-  for (const { key, hash, meta } of page.items) {
-    if (key.endsWith('/') || isClash(key)) continue
-    bucket.set(key, (meta['mode'] === '755' ? '*' : '') + hash)
+async function checkConvergence({ devices, scheduler, server }: World): Promise<void> {
+  const page = await scheduler.finish(server.store().list({ limit: 10_000 }))
+  const keys = page.items.map(({ key }) => key)
+  for (const device of devices) {
+    const { name, disk } = device
+    const listed = new Map(device.unsynced().map(({ path, code }) => [path, code]))
+    const exempt = (path: string): boolean => device.ignores(path) || isExcused(listed.get(path), path, keys, disk)
+    const bucket = new Map<string, string>()
+    for (const { key, hash, meta } of page.items)
+      if (!key.endsWith('/') && !exempt(key)) bucket.set(key, (meta['mode'] === '755' ? '*' : '') + hash)
+    const local = new Map<string, string>()
+    for (const [path, { bytes, note }] of disk.tree(ROOT))
+      if (bytes !== null && !path.startsWith('.blobs/') && !exempt(path))
+        local.set(path.normalize('NFC'), note + hashOf(bytes))
+    same('I2', `the tree of ${name} and the bucket`, local, bucket)
   }
-  const local = new Map<string, string>()
-  for (const [path, { bytes, note }] of first.disk.tree(ROOT)) {
-    if (bytes !== null && !path.startsWith('.blobs/')) local.set(path, note + hashOf(bytes))
-  }
-  same('I2', `the tree of ${first.name} and the bucket`, local, bucket)
+  const plain = devices.filter((device) => device.unsynced().length === 0)
+  const [first, ...others] = plain.filter(({ disk }) => [...disk.tree(ROOT).keys()].every(isPlain))
+  for (const other of others)
+    same('I2', `the folders of ${first?.name} and ${other.name}`, folders(first), folders(other))
 }
 
-/** Of a key and keys below it, a disk holds those below: declared as `file-and-folder`. */
-function clashes(keys: readonly string[]): (path: string) => boolean {
-  return (path) => keys.some((key) => key.startsWith(`${path}/`))
+function isPlain(path: string): boolean {
+  return !path.endsWith('.blobsignore') && path === foldOf(path)
+}
+
+/** Folders are the same too, where no name and no rule stands in the way. */
+function folders(device: Device | undefined): Map<string, string> {
+  const paths = [...(device?.tree().keys() ?? [])].filter((path) => path.endsWith('/'))
+  return new Map(paths.map((path) => [path, '']))
+}
+
+/** Whether a path is not in sync for a reason that holds. */
+function isExcused(code: string | undefined, path: string, keys: readonly string[], disk: MemoryDisk): boolean {
+  // Of a key and keys below it, a disk holds those below; and what the rules leave alone keeps its name.
+  if (code === 'file-and-folder')
+    return keys.some((key) => key.startsWith(`${path}/`)) || kindAt(disk, path) === 'folder'
+  if (code !== 'name-clash') return false
+  const names = [...keys, ...disk.tree(ROOT).keys()].flatMap(prefixes)
+  return prefixes(path).some((one) => names.some((other) => other !== one && foldOf(other) === foldOf(one)))
+}
+
+/** A path and the folders above it. */
+function prefixes(path: string): string[] {
+  const parts = path.replace(/\/$/, '').split('/')
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'))
 }
 
 function same(law: string, what: string, a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): void {
@@ -139,7 +165,8 @@ export function checkHonesty(name: string, disk: MemoryDisk, accounts: Accounts)
   }
 }
 
-function vouch(accounts: Accounts, where: string, path: string, hash: string): void {
+function vouch(accounts: Accounts, where: string, at: string, hash: string): void {
+  const path = plainName(at.normalize('NFC'))
   if (accounts.knows(path, hash)) return
   const original = parseConflictName(path)?.path ?? path
   if (accounts.knows(original, hash)) return
@@ -148,6 +175,11 @@ function vouch(accounts: Accounts, where: string, path: string, hash: string): v
   if (original !== path && accounts.knowsName(name, hash)) return
   if (original.startsWith('recovered-')) return
   throw new Violation('I9', `nobody ever saved what ${where} has at ${path} (${hash.slice(0, 8)})`)
+}
+
+/** Without what resolving a conflict adds to the name of a file that is kept beside its original. */
+function plainName(path: string): string {
+  return path.replace(/ \([a-c] \d{4}-\d\d-\d\d(?: \d+)?\)(?=\.|$)/, '')
 }
 
 const hashes = new WeakMap<Uint8Array, string>()
@@ -163,15 +195,40 @@ function hashOf(bytes: Uint8Array): string {
 
 function checkUntouchedSides(world: World, { restored, lostState }: Past): void {
   if (restored || lostState) return
-  for (const [path, hash] of world.accounts.untouchedByOthers()) {
-    if (hash !== null && world.devices.some(({ disk }) => disk.fs.lstat(`${ROOT}/${path}`)?.kind === 'folder')) continue
-    for (const { name, disk } of world.devices) {
-      const bytes = disk.tree(ROOT).get(path)?.bytes ?? null
+  const { accounts, devices } = world
+  for (const [path, { device, hash }] of accounts.untouchedByOthers()) {
+    if (hash !== null && devices.some(({ disk }) => kindAt(disk, path) === 'folder')) continue
+    if (devices.some(({ unsynced }) => unsynced().some((one) => one.path === path))) continue
+    const ignored = accounts.everIgnored(path)
+    // What was left alone for a while comes back as if it were seen for the first time, and no deletion follows from that.
+    if (ignored && hash === null) continue
+    for (const { name, disk } of devices) {
+      const tree = [...disk.tree(ROOT)].filter(([other]) => other.normalize('NFC') === path)
+      // What is left alone is left alone everywhere: only whoever wrote it has it for sure.
+      if ((ignored && name !== device) || tree.length > 1) continue
+      const bytes = tree[0]?.[1].bytes ?? null
       const there = bytes === null ? null : hashOf(bytes)
-      if (there === hash) continue
+      if (there === hash || path !== foldOf(path)) continue
       const wanted = hash === null ? 'nothing' : 'what was saved last'
       throw new Violation('I8', `${path} was touched by one device alone, and ${name} does not hold ${wanted}`)
     }
+  }
+}
+
+function kindAt(disk: MemoryDisk, path: string): string | undefined {
+  return disk.fs.lstat(`${ROOT}/${path}`)?.kind
+}
+
+/** No version stands for what is no change. */
+function checkVersions(versions: readonly ListItem[], { restored }: Past): void {
+  if (restored) return
+  const before = new Map<string, ListItem>()
+  for (const item of [...versions].sort((a, b) => a.version - b.version)) {
+    const last = before.get(item.key)
+    before.set(item.key, item)
+    if (last === undefined || last.deleted || item.deleted) continue
+    if (last.hash === item.hash && last.meta['mode'] === item.meta['mode'] && !item.key.endsWith('/'))
+      throw new Violation('I19', `versions ${last.version} and ${item.version} of ${item.key} are the same`)
   }
 }
 
@@ -182,6 +239,7 @@ function checkNoPhantoms({ devices, accounts }: World, { restored, lostState }: 
     for (const [path, { bytes }] of disk.tree(ROOT)) {
       const original = parseConflictName(path)?.path
       if (path.startsWith('.blobs/') || original === undefined || bytes === null) continue
+      if (accounts.everIgnored(original)) continue
       if (alone) throw new Violation('I5', `one person alone wrote, and ${name} has ${path}`)
       if (accounts.knows(original, hashOf(bytes)) && !accounts.hasRival(original, hashOf(bytes)))
         throw new Violation('I5', `nobody saved anything at ${original} without knowing what ${name} has at ${path}`)

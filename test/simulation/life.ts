@@ -13,8 +13,8 @@ export type Trap =
   /** Somebody else acts in the instant before the effect. */
   | { readonly type: 'act'; readonly act: () => void }
 
-/** Looks and writes alike, or what changes a disk, the trees or the bucket. */
-export type Among = 'effects' | 'writes'
+/** `effects`: looks and writes alike; `writes`: what changes a disk, the trees or the bucket; else the name of a call. */
+export type Among = string
 
 /** One run of a program, from its start to its end or death. A dead one does nothing any more: what it waits for never comes. */
 export interface Life {
@@ -27,7 +27,7 @@ export interface Life {
   lostPower(): boolean
   /** How often it did something that changes a disk or the bucket. */
   writes(): readonly string[]
-  /** Springs at the `at`th effect from now, or at the `at`th that changes something durable. */
+  /** Springs at the `at`th effect of this kind from now. */
   arm(at: number, among: Among, trap: Trap): void
   /** What has not sprung. */
   disarm(): readonly Trap[]
@@ -48,6 +48,8 @@ export interface LifeOptions {
   /** Put before the names of its faults. */
   readonly whose?: string
 }
+
+const NO_TRAPS: readonly Trap[] = []
 
 export class Killed extends Error {}
 
@@ -95,7 +97,7 @@ const SQLITE_CODES: Readonly<Record<string, number>> = { SQLITE_FULL: 13, SQLITE
 export function openLife(options: LifeOptions): Life {
   const { chance, scheduler, coverage, skew, whose = '' } = options
   let alive = true
-  const counts = { effects: 0, writes: 0 }
+  const counts = new Map<Among, number>()
   let power = false
   const writes: string[] = []
   let traps: { at: number; among: Among; trap: Trap }[] = []
@@ -120,18 +122,26 @@ export function openLife(options: LifeOptions): Life {
     if (errcode === undefined) return systemError(code, name, '(injected)')
     return Object.assign(new Error(`${code} (injected)`), { code: 'ERR_SQLITE_ERROR', errcode })
   }
+  const countOf = (among: Among): number => counts.get(among) ?? 0
+  const tick = (among: Among): void => void counts.set(among, countOf(among) + 1)
+  const due = (): readonly Trap[] => {
+    if (traps.length === 0) return NO_TRAPS
+    const sprung = traps.filter(({ at, among }) => at <= countOf(among))
+    if (sprung.length > 0) traps = traps.filter(({ at, among }) => at > countOf(among))
+    return sprung.map(({ trap }) => trap)
+  }
   const effect = <T>(name: string, act: () => T): T => {
     check()
-    counts.effects++
-    if (WRITES.has(name) || name === 'commit') counts.writes++
+    tick('effects')
+    tick(name)
+    if (WRITES.has(name) || name === 'commit') tick('writes')
     let dies: Extract<Trap, { readonly type: 'kill' }> | null = null
     let error: Error | null = null
-    for (const { trap } of traps.filter(({ at, among }) => at <= counts[among])) {
+    for (const trap of due()) {
       if (trap.type === 'act') trap.act()
       else if (trap.type === 'kill') dies = trap
       else error = errorOf(name)
     }
-    traps = traps.filter(({ at, among }) => at > counts[among])
     if (dies?.done === false) {
       die(dies.power)
       coverage.count(`kill: ${whose}before ${name}`)
@@ -158,7 +168,7 @@ export function openLife(options: LifeOptions): Life {
     death: death.promise,
     lostPower: () => power,
     writes: () => writes,
-    arm: (at, among, trap) => void traps.push({ at: counts[among] + at, among, trap }),
+    arm: (at, among, trap) => void traps.push({ at: countOf(among) + at, among, trap }),
     disarm: () => {
       const left = traps.map(({ trap }) => trap)
       traps = []

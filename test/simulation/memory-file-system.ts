@@ -54,7 +54,7 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
   const handles = new Map<string, Inode>()
   let handleNumber = 0
 
-  const keyOf = (name: string): string => (options.caseBlind ? name.toLowerCase() : name)
+  const keyOf = (name: string): string => (options.caseBlind ? name.normalize('NFC').toLowerCase() : name)
   const make = (kind: Inode['kind'], mode: number, target = ''): Inode => {
     const now = options.now()
     const inode: Inode = {

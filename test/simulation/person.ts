@@ -1,6 +1,8 @@
 import { dirname } from 'node:path/posix'
 import { sha256 } from '../../src/content/hash.ts'
-import type { Accounts } from './accounts.ts'
+import type { Keep } from '../../src/sync/agent.ts'
+import { openAbsence, type Absence } from './absence.ts'
+import { foldOf, type Accounts } from './accounts.ts'
 import type { MemoryDisk } from './memory-file-system.ts'
 
 export const ROOT = '/home/sync'
@@ -20,11 +22,19 @@ export type Deed =
   | { readonly type: 'mkdir'; readonly path: string }
   /** The folder goes out of the root, and a link to it stands in its place. */
   | { readonly type: 'swap for link'; readonly path: string }
+  /** Two files or folders get each other's name. */
+  | { readonly type: 'swap'; readonly path: string; readonly to: string }
+  /** Another modification time and nothing else. */
+  | { readonly type: 'touch'; readonly path: string; readonly at: number }
   | { readonly type: 'open'; readonly path: string }
   | { readonly type: 'write to what is open'; readonly text: string }
 
 export interface Person {
+  /** Nothing, while the folder is away. */
   do(deed: Deed): void
+  readonly absence: Absence
+  /** What resolving a conflict is about to do with the bytes of both files. */
+  resolves(original: string, sibling: string, keep: Keep): void
   /** Closes files, removes links and gives rights back. */
   tidy(): void
   /** What is beyond the links, as the person left it. */
@@ -48,8 +58,30 @@ const NOT_ALLOWED = new Set([
   'ENOSPC',
 ])
 
-export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts): Person {
+const RULES = '.blobsignore'
+
+/** A bucket knows names in one Unicode form, whatever the disk has. */
+function byKey(accounts: Accounts): Accounts {
+  const key = (path: string): string => path.normalize('NFC')
+  return {
+    ...accounts,
+    saved: (device, path, bytes, over) => {
+      accounts.saved(device, key(path), bytes, over)
+      // Its twin in the other form, if there is one, may be the one that is in sync.
+      if (path !== key(path)) accounts.muddied(key(path))
+    },
+    gone: (device, path, bytes) => accounts.gone(device, key(path), bytes),
+    moved: (device, from, to, bytes) => accounts.moved(device, key(from), key(to), bytes),
+    altered: (device, path, bytes) => accounts.altered(device, key(path), bytes),
+    madeFolder: (path) => accounts.madeFolder(key(path)),
+    muddied: (path) => accounts.muddied(key(path)),
+  }
+}
+
+export function openPerson(device: string, disk: MemoryDisk, books: Accounts): Person {
   const { fs } = disk
+  const accounts = byKey(books)
+  const absence = openAbsence(disk, ROOT)
   let folders = 0
   let left = outsideOf(disk)
   let open: {
@@ -105,6 +137,7 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
       fs.rename(temporary, at(path))
     }
     for (const [name, old] of before) accounts.gone(device, name, old)
+    if (path === RULES || path.endsWith(`/${RULES}`)) accounts.ruled(dirname(`/${path}`).slice(1), text)
     accounts.saved(device, path, bytes, before.find(([name]) => name === path)?.[1] ?? null)
   }
   const remove = (path: string): void => {
@@ -113,7 +146,9 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     for (const [name, bytes] of before) accounts.gone(device, name, bytes)
   }
   const move = (path: string, to: string): void => {
-    if (fs.lstat(at(to))) return
+    const there = fs.lstat(at(to))
+    // Another spelling of the same name, on a disk to which both are one.
+    if (there && there.ino !== fs.lstat(at(path))?.ino) return
     const before = files(path)
     makeFolders(to)
     const folders = fs.lstat(at(path))?.kind === 'folder' ? ['/', ...disk.tree(at(path)).keys()] : []
@@ -138,13 +173,48 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     }
     accounts.muddied(path)
   }
+  const exchange = (path: string, to: string): void => {
+    if (`${path}/`.startsWith(`${to}/`) || `${to}/`.startsWith(`${path}/`)) return
+    if (!fs.lstat(at(path)) || !fs.lstat(at(to))) return
+    const between = 'swapping'
+    for (const [from, next] of [
+      [path, between],
+      [to, path],
+      [between, to],
+    ] as const)
+      move(from, next)
+  }
+  /** As the disk spells it. */
+  const actual = (path: string): string => {
+    let found = ''
+    for (const name of path.split('/')) {
+      const names = fs.lstat(`${ROOT}/${found}`)?.kind === 'folder' ? fs.list(`${ROOT}/${found}`) : []
+      const known = names.find((item) => item.name === name) ? name : sameName(found, name, names)
+      found = found === '' ? known : `${found}/${known}`
+    }
+    return found
+  }
+  const spelled = (deed: Deed): Deed => {
+    if (!('path' in deed)) return deed
+    const path = actual(deed.path)
+    if (!('to' in deed)) return { ...deed, path }
+    // A new name is the person's choice, the way to it is not.
+    const cut = deed.to.lastIndexOf('/')
+    return { ...deed, path, to: cut < 0 ? deed.to : actual(deed.to.slice(0, cut)) + deed.to.slice(cut) }
+  }
+  const sameName = (folder: string, name: string, names: readonly { readonly name: string | null }[]): string => {
+    const there = fs.lstat(`${ROOT}/${folder}/${name}`)
+    if (!there) return name
+    return names.find((item) => item.name !== null && foldOf(item.name) === foldOf(name))?.name ?? name
+  }
   /** What a person does with a file that is open in a program is done by that program. */
   const closeAt = (path: string): void => {
     if (open === null || !(open.path === path || open.path.startsWith(`${path}/`))) return
     open.file.close()
     open = null
   }
-  const act = (deed: Deed): void => {
+  const act = (asked: Deed): void => {
+    const deed = spelled(asked)
     if ('path' in deed && deed.type !== 'open') closeAt(deed.path)
     if (deed.type === 'write') put(deed.path, deed.text, deed.style)
     else if (deed.type === 'remove') remove(deed.path)
@@ -158,6 +228,8 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
       accounts.madeFolder(deed.path)
       accounts.muddied(deed.path)
     } else if (deed.type === 'swap for link') swap(deed.path)
+    else if (deed.type === 'swap') exchange(deed.path, actual(deed.to))
+    else if (deed.type === 'touch') fs.setModified(at(deed.path), BigInt(deed.at) * 1_000_000n)
     else if (deed.type === 'open') {
       if (open) return
       open = { path: deed.path, file: disk.openForWriting(at(deed.path)), bytes: read(deed.path) ?? new Uint8Array() }
@@ -188,7 +260,19 @@ export function openPerson(device: string, disk: MemoryDisk, accounts: Accounts)
     }
   }
   return {
+    absence,
+    resolves: (original, sibling, keep) => {
+      const bytes = read(sibling)
+      accounts.muddied(original)
+      accounts.muddied(sibling)
+      if (bytes === null) return
+      const replaced = keep === 'mine' ? read(original) : null
+      if (replaced !== null) accounts.gone(device, original, replaced)
+      if (keep === 'theirs') accounts.gone(device, sibling, bytes)
+      else accounts.moved(device, sibling, original, bytes)
+    },
     do: (deed) => {
+      if (absence.isAway()) return
       allowed(() => {
         if ('path' in deed && isBeyondLink(deed.path)) return
         if ('to' in deed && isBeyondLink(deed.to)) return

@@ -2,6 +2,44 @@ import type { History } from './history.ts'
 
 /** The least histories that once broke a law, by what went wrong. */
 export const REGRESSIONS: Readonly<Record<string, History>> = {
+  'new rules in a folder come although a file has the name of that folder here': {
+    seed: 1280,
+    devices: 2,
+    caseBlind: false,
+    canExchange: true,
+    retries: true,
+    maxDelete: { count: 1 },
+    backend: 'local',
+    actions: [
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'd/.blobsignore', text: 'd/x\n', style: 'rename' } },
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'd', text: 'text 8 600750 ......', style: 'in place' } },
+    ],
+  },
+  'a file does not come again and again while a folder that is left alone has its name': {
+    seed: 1494,
+    devices: 2,
+    caseBlind: false,
+    canExchange: true,
+    retries: false,
+    backend: 'local',
+    actions: [
+      {
+        type: 'deed during sync',
+        device: 0,
+        deed: { type: 'write', path: 'd', text: 'text 0 134805 ......', style: 'rename' },
+        among: 'lstat',
+        at: 3,
+      },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'd/x', text: 'text 1 773664 ......', style: 'rename' } },
+      {
+        type: 'deed during sync',
+        device: 1,
+        deed: { type: 'write', path: '.blobsignore', text: '/d/\n', style: 'rename' },
+        among: 'syncFolder',
+        at: 1,
+      },
+    ],
+  },
   'what was downloaded and not written down, and is deleted meanwhile, does not come back': {
     seed: 20,
     devices: 3,

@@ -1,17 +1,19 @@
 import { sha256 } from '../../src/content/hash.ts'
-import type { SyncSummary } from '../../src/sync/agent.ts'
+import type { MaxDelete, SyncSummary } from '../../src/sync/agent.ts'
+import { deleteLimit } from '../../src/sync/core/safety.ts'
 import { openCoverage, type Coverage } from './coverage.ts'
-import type { Action, History } from './history.ts'
-import { checkHonesty, checkLaws, checkTidiness, findPlaces, isFindable, Violation } from './laws.ts'
+import { bringBack, decide, happen } from './actions.ts'
+import type { History } from './history.ts'
+import { checkHonesty, checkLaws, checkTidiness, Violation, type Past } from './laws.ts'
 import { ROOT } from './person.ts'
-import type { Among, Trap } from './life.ts'
-import { openWorld, type Device, type World } from './world.ts'
+import { openWorld, type World } from './world.ts'
 
 const MOST_TURNS = 12
+const NO_BRAKE = { count: 1000 }
 
 /** Lives through a history and checks every law at its end. Gives a digest of the whole world; throws a `Violation`. */
 export async function runHistory(history: History, coverage: Coverage): Promise<string> {
-  const world = await openWorld({ ...history, coverage, maxDelete: { percent: 100 } })
+  const world = await openWorld({ maxDelete: NO_BRAKE, ...history, coverage })
   try {
     return await liveThrough(world, history, coverage)
   } finally {
@@ -20,94 +22,22 @@ export async function runHistory(history: History, coverage: Coverage): Promise<
 }
 
 async function liveThrough(world: World, history: History, coverage: Coverage): Promise<string> {
-  const past = { restored: false, lostState: false }
+  const past: Past = { restored: false, lostState: false }
   for (const action of history.actions) {
-    coverage.count(`action: ${action.type}`)
-    const device = 'device' in action ? world.devices[action.device] : undefined
-    if (device) await happen(device, action, past)
-    else await befall(world, action, past)
-    if (device && action.type === 'rest') checkHonesty(device.name, device.disk, world.accounts)
+    await happen(world, action, past, coverage)
+    const rested = action.type === 'rest' ? world.devices[action.device] : undefined
+    if (rested) checkHonesty(rested.name, rested.disk, world.accounts)
   }
   await calmDown(world)
   if (history.live === true) await follow(world)
   else await quitAll(world)
-  await settle(world)
+  const { maxDelete = NO_BRAKE } = history
+  await settle(world, maxDelete)
   await checkLaws(world, past)
   for (const device of world.devices) await device.die(false)
-  await settle(world)
+  await settle(world, maxDelete)
   checkTidiness(world)
   return digestOf(world)
-}
-
-interface Past {
-  restored: boolean
-  lostState: boolean
-}
-
-async function happen(device: Device, action: Action, past: Past): Promise<void> {
-  switch (action.type) {
-    case 'deed':
-      return device.person.do(action.deed)
-    case 'deed during sync': {
-      const { deed } = action
-      return during(device, action, { type: 'act', act: () => device.person.do(deed) })
-    }
-    case 'kill':
-      return during(device, action, { type: 'kill', done: action.done, power: action.power })
-    case 'error':
-      return during(device, action, { type: 'error' })
-    case 'sync':
-      return device.begin()
-    case 'live':
-      return device.live()
-    case 'quit':
-      return device.quit()
-    case 'rest':
-      return device.rest()
-    case 'lose state':
-      past.lostState = true
-      return device.loseState()
-    case 'step clock':
-      return device.stepClock(action.by)
-    case 'fill disk':
-      return device.disk.setRoom(action.room)
-    default:
-  }
-}
-
-function during(device: Device, { at, among }: { readonly at: number; readonly among: Among }, trap: Trap): void {
-  device.begin()
-  device.process()?.arm(at, among, trap)
-}
-
-async function befall(world: World, action: Action, past: Past): Promise<void> {
-  switch (action.type) {
-    case 'network':
-      return world.setNetwork(action.rate)
-    case 'kill server':
-      return world.server.arm(action.at, { type: 'kill', done: action.done, power: action.power ?? false })
-    case 'server error':
-      return world.server.arm(action.at, { type: 'error' })
-    case 'fill server disk':
-      return world.server.setRoom(action.room)
-    case 'start server':
-      return world.scheduler.finish(world.server.start())
-    case 'back up server':
-      return world.server.backup()
-    case 'restore server':
-      if (!(await world.scheduler.finish(world.server.restore()))) return
-      past.restored = true
-      return forgetWhatTheServerLost(world)
-    case 'run':
-      return world.scheduler.run(action.steps)
-    default:
-  }
-}
-
-/** Whoever restores an old copy gives up what only the server had. */
-async function forgetWhatTheServerLost(world: World): Promise<void> {
-  const places = await findPlaces(world)
-  world.accounts.keepOnly((saved) => isFindable(places, saved))
 }
 
 /** All faults end; what was to happen during a sync happens now. */
@@ -119,6 +49,7 @@ async function calmDown(world: World): Promise<void> {
     device.disk.setRoom(Number.POSITIVE_INFINITY)
     for (const trap of device.process()?.disarm() ?? []) if (trap.type === 'act') trap.act()
     await device.rest()
+    bringBack(device)
     device.person.tidy()
   }
   await world.calm()
@@ -149,7 +80,7 @@ async function follow(world: World): Promise<void> {
 }
 
 /** Everybody syncs by turns until nobody has anything to do, which is when a turn writes nothing at all. */
-async function settle(world: World): Promise<void> {
+async function settle(world: World, maxDelete: MaxDelete | null): Promise<void> {
   let quiet = false
   let last = ''
   for (let turn = 0; turn < MOST_TURNS; turn++) {
@@ -157,18 +88,35 @@ async function settle(world: World): Promise<void> {
     const writes: string[] = []
     for (const device of world.devices) {
       const before = device.process()?.writes().length ?? 0
+      const allowed = device.approved()
+      const start = device.deletions()
       const summary = await device.sync().catch((error: unknown) => {
         throw new Violation('I3', `without faults, the sync of ${device.name} ends with ${describe(error)}`)
       })
+      const { local, remote } = device.deletions()
+      const most = allowed + deleteLimit(device.files(), maxDelete)
+      if (Math.max(local - start.local, remote - start.remote) > most)
+        throw new Violation('I15', `${device.name} deletes more than ${most} files without a yes`)
       changes += changesOf(summary)
       writes.push(...(device.process()?.writes().slice(before) ?? []))
       last = `${device.name} ${JSON.stringify(summary)}`
     }
+    if (changes === 0 && (await approveAll(world))) continue
     if (changes === 0 && writes.length === 0) return
     if (changes === 0 && quiet) throw new Violation('I4', `syncs with nothing to do call ${writes.join(', ')}`)
     quiet = changes === 0
   }
   throw new Violation('I3', `after ${MOST_TURNS} turns there still are changes: ${last}`)
+}
+
+/** In the end somebody says yes to all that waits. */
+async function approveAll(world: World): Promise<boolean> {
+  const waiting = world.devices.filter((device) => device.held().length > 0)
+  for (const device of waiting) {
+    await decide(world, device, true)
+    await device.rest()
+  }
+  return waiting.length > 0
 }
 
 function describe(error: unknown): string {

@@ -30,6 +30,8 @@ export interface Server {
   start(): Promise<void>
   /** Keeps a copy of what is there now. */
   backup(): void
+  /** Its disk is empty: a bucket of the same name is made anew. */
+  recreate(): Promise<void>
   /** Brings the kept copy back; false if there is none. */
   restore(): Promise<boolean>
 }
@@ -92,6 +94,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     life?.kill()
     cut()
   }
+  const empty = place.copy()
   await start()
   return {
     store: () => {
@@ -109,6 +112,11 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     backup: () => {
       cut()
       copy = place.copy()
+    },
+    recreate: async () => {
+      stop()
+      await empty()
+      await start()
     },
     restore: async () => {
       if (copy === null) return false

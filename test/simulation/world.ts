@@ -1,8 +1,18 @@
 import type { Clock, Ids } from '../../src/platform/ports.ts'
+import type { Database } from '../../src/platform/sqlite.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
-import { isBlobsError } from '../../src/store/contract/errors.ts'
+import { BlobsError, isBlobsError } from '../../src/store/contract/errors.ts'
 import { retrying } from '../../src/store/retry.ts'
-import { pair, readPairing, type Agent, type SyncSummary } from '../../src/sync/agent.ts'
+import {
+  pair,
+  readPairing,
+  type Agent,
+  type MaxDelete,
+  type SyncEvent,
+  type SyncSummary,
+  type Unsynced,
+} from '../../src/sync/agent.ts'
+import { openIgnore } from '../../src/sync/disk/ignore.ts'
 import { openRoot } from '../../src/sync/disk/marker.ts'
 import { openDisk } from '../../src/sync/disk/transition.ts'
 import { openEngine } from '../../src/sync/engine.ts'
@@ -31,14 +41,14 @@ export interface WorldOptions {
   readonly seed: number
   readonly devices: number
   readonly coverage: Coverage
-  /** Disks on which `A` and `a` are one name. */
+  /** On the disk of the first device `A` and `a` are one name. */
   readonly caseBlind: boolean
   readonly canExchange: boolean
   /** Whether calls are repeated below the session, as a client of a server does. */
   readonly retries: boolean
   readonly backend?: 'memory' | 'local'
   readonly wire?: boolean
-  readonly maxDelete: { readonly percent: number } | null
+  readonly maxDelete: MaxDelete | null
 }
 
 /** A machine with a disk, a person, and an agent that comes and goes. */
@@ -46,8 +56,8 @@ export interface Device {
   readonly name: string
   readonly disk: MemoryDisk
   readonly person: Person
-  /** Starts a sync unless one is under way; also beside a run that follows both sides. */
-  begin(): void
+  /** Starts a sync, or something else that an agent does, unless one is under way; also beside a run that follows both sides. */
+  begin(what?: (agent: Agent) => Promise<unknown>): void
   /** Starts to follow both sides, unless something is under way. */
   live(): void
   /** Ends a run that follows both sides, as one who closes it. */
@@ -62,8 +72,17 @@ export interface Device {
   stepClock(milliseconds: number): void
   /** One whole sync without faults; throws whatever it throws. */
   sync(): Promise<SyncSummary>
-  /** What waits for a yes goes ahead. */
-  approve(): Promise<number>
+  /** Paths that wait for a yes. */
+  held(): readonly string[]
+  /** How many deletions had a yes and are not done. */
+  approved(): number
+  /** Files that the agent has deleted on either side, moves aside. */
+  deletions(): { readonly local: number; readonly remote: number }
+  /** Files that both sides agreed on. */
+  files(): number
+  /** Paths that the agent says are not in sync. */
+  unsynced(): readonly Unsynced[]
+  ignores(path: string): boolean
   /** Files of the folder without `.blobs`. */
   tree(): Map<string, string>
   /** Nothing of it is used any more. */
@@ -144,7 +163,14 @@ interface Running {
 async function openDevice(options: DeviceOptions): Promise<Device> {
   const { name, chance, scheduler, coverage, accounts } = options
   let skew = 0
-  const disk = openMemoryDisk({ ...options, now: () => stamp(scheduler, skew) })
+  const deleted = { local: 0, remote: 0 }
+  const onEvent = (event: SyncEvent): void => {
+    coverage.count(`event: ${event.type}`)
+    if (event.type === 'deleted-local' && !event.path.endsWith('/')) deleted.local++
+    if (event.type === 'deleted-remote' && !event.path.endsWith('/')) deleted.remote++
+  }
+  const caseBlind = options.caseBlind && name === 'a'
+  const disk = openMemoryDisk({ ...options, caseBlind, now: () => stamp(scheduler, skew) })
   await furnish(disk, options)
   const person = openPerson(name, disk, accounts)
   const state = takeState()
@@ -156,7 +182,7 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
 
   const start = (): Running => {
     const process = openProcess({ fs: disk.fs, db: state.db, chance, scheduler, coverage, skew: () => skew })
-    return { process, agent: openAgentIn({ ...options, disk }, process) }
+    return { process, agent: openAgentIn({ ...options, disk, onEvent }, process) }
   }
   const stop = (): void => {
     if (running === null) return
@@ -181,8 +207,8 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     await run(act)
     work = following = null
   }
-  const sideline = async (): Promise<void> => {
-    await run((agent) => agent.syncOnce())
+  const sideline = async (act: (agent: Agent) => Promise<unknown>): Promise<void> => {
+    await run(act)
     beside = null
   }
   const follows = (): boolean => following !== null && running?.process.alive() === true
@@ -197,9 +223,9 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     name,
     disk,
     person,
-    begin: () => {
-      if (work === null) work = attempt((agent) => agent.syncOnce())
-      else if (follows()) beside ??= sideline()
+    begin: (what = (agent) => agent.syncOnce()) => {
+      if (work === null) work = attempt(what)
+      else if (follows()) beside ??= sideline(what)
     },
     live: () => {
       if (work !== null) return
@@ -225,10 +251,15 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
     },
     stepClock: (milliseconds) => void (skew += milliseconds),
     sync: () => scheduler.finish(once()),
-    approve: async () => {
-      running ??= start()
-      return (await scheduler.finish(running.agent.approve())).count
-    },
+    held: () =>
+      state.db
+        .all<{ path: string }>('SELECT parent || name AS path FROM held WHERE approved = 0')
+        .map(({ path }) => path),
+    approved: () => count(state.db, 'held WHERE approved = 1'),
+    deletions: () => ({ ...deleted }),
+    files: () => count(state.db, `paths WHERE b_kind = 'f'`),
+    unsynced: () => running?.agent.status().unsynced ?? [],
+    ignores: (path) => openIgnore({ fs: disk.fs, root: ROOT }).ignores(path, false),
     tree: () => {
       const found = new Map<string, string>()
       for (const [path, { bytes, note }] of disk.tree(ROOT)) {
@@ -245,6 +276,10 @@ async function openDevice(options: DeviceOptions): Promise<Device> {
   }
 }
 
+function count(db: Database, what: string): number {
+  return db.get<{ n: number }>(`SELECT count(*) AS n FROM ${what}`)?.n ?? 0
+}
+
 /** A new machine: a folder, paired, and a place for the state. */
 async function furnish(disk: MemoryDisk, { scheduler, ids }: DeviceOptions): Promise<void> {
   const { fs } = disk
@@ -255,11 +290,14 @@ async function furnish(disk: MemoryDisk, { scheduler, ids }: DeviceOptions): Pro
   await pair(ROOT, { location: '', bucket: 'team', prefix: '' }, { fs, clock, ids })
 }
 
-function openAgentIn(options: DeviceOptions & { readonly disk: MemoryDisk }, process: Process): Agent {
-  const { name, chance, ids, coverage } = options
+function openAgentIn(
+  options: DeviceOptions & { readonly disk: MemoryDisk; readonly onEvent: (event: SyncEvent) => void },
+  process: Process,
+): Agent {
+  const { name, chance, ids, onEvent } = options
   const { fs, db, clock } = process
   const pairing = readPairing(fs, ROOT)
-  if (pairing === null) throw new Error(`${name} has lost its pairing`)
+  if (pairing === null) throw new BlobsError('Refused', `${name} has lost its pairing`)
   const root = openRoot(fs, ROOT, pairing.id)
   const problem = prepareState(fs, db, { device: name, folder: ROOT, root })
   if (problem !== null) throw new Error(`the state of ${name} does not fit: ${JSON.stringify(problem)}`)
@@ -278,7 +316,7 @@ function openAgentIn(options: DeviceOptions & { readonly disk: MemoryDisk }, pro
     traits: traitsOf(fs, ROOT, 'linux'),
     exclude: [],
     maxDelete: options.maxDelete,
-    onEvent: (event) => coverage.count(`event: ${event.type}`),
+    onEvent,
   })
   return openEngine({
     session,

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { plan, type Plan } from '../core/plan.ts'
 import { historyAfter, needsFolder } from '../core/reconcile.ts'
 import { brake, census, isBraked, type Brake, type Delete, type Side } from '../core/safety.ts'
@@ -38,7 +39,7 @@ export interface PlanningOptions {
 export async function* planAll(ports: SessionPorts, options: PlanningOptions): AsyncGenerator<Planned> {
   const rules = rulesToFetch(ports, options)
   if (rules.length > 0) {
-    yield planned(ports, await askHistory(ports, rules), options, true)
+    yield planned(ports, await askHistory(ports, withNamesAbove(ports, rules)), options, true)
     return
   }
   const window = ports.window ?? WINDOW
@@ -86,13 +87,27 @@ function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] 
 
 function planned(ports: SessionPorts, rows: readonly PlanRow[], options: PlanningOptions, whole: boolean): Planned {
   const clashes = clashing(ports)
-  const seen = rows.map((row) =>
-    row.unfit === null && clashes(row.path) ? { ...row, unfit: 'name-clash' as const } : row,
-  )
+  const seen = rows.map((row) => {
+    if (row.unfit !== null) return row
+    if (clashes(row.path)) return { ...row, unfit: 'name-clash' as const }
+    return isHiddenByFolder(ports, row) ? { ...row, unfit: 'file-and-folder' as const } : row
+  })
   const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
   const rowsByPath = new Map(seen.map((row) => [row.path, row]))
   return { ...withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut), whole }
+}
+
+/** A folder that the rules leave alone has the name of a file that would come: of such a folder no row tells. */
+function isHiddenByFolder({ fs, root }: SessionPorts, { path, base, local, remote, localFolder }: PlanRow): boolean {
+  if (base !== null || local !== null || remote?.kind !== 'file' || localFolder) return false
+  try {
+    return fs.lstat(join(root.path, path))?.kind === 'folder'
+  } catch (error) {
+    // Whatever it is, who brings the file meets it too.
+    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+    return false
+  }
 }
 
 /** A move is left alone as a whole: a delete that lost its other half would be no more than a delete. */
