@@ -7,6 +7,7 @@ import { duration } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces } from '../locations/places.ts'
+import { storeSpace } from '../locations/space.ts'
 import { readTls } from '../locations/tls.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
 
@@ -83,6 +84,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
           port: flags.port,
           now: () => this.clock.now(),
           newId: () => this.ids.next(),
+          space: () => storeSpace(data),
           ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
         },
         data,

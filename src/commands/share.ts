@@ -15,6 +15,7 @@ import { parseDuration } from '../cli/values.ts'
 import { isAny, isLoopback, ownAddresses } from '../locations/addresses.ts'
 import { formatLink } from '../locations/link.ts'
 import type { Places } from '../locations/places.ts'
+import { storeSpace } from '../locations/space.ts'
 import { nameIn, openTls, ownFingerprint, readTls } from '../locations/tls.ts'
 import { startServer, type Joined, type RunningServer, type ServerOptions } from '../server/serve.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
@@ -123,6 +124,7 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       join: { invitations, onJoined: (joined) => this.tellJoined(joined) },
       now: () => this.clock.now(),
       newId: () => this.ids.next(),
+      space: () => storeSpace(places.directories.data),
     }
   }
 

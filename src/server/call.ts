@@ -17,10 +17,12 @@ import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { checkBucketName } from '../store/contract/keys.ts'
 import { free } from '../store/contract/slabs.ts'
 import type { Audit, Audited } from './audit.ts'
+import type { Outcome } from '../store/contract/types.ts'
 import { type BodyRules, declaredLength, readBody, readText } from './body.ts'
 import type { Budget } from './budget.ts'
 import type { Health } from './health.ts'
 import type { Memory } from './memory.ts'
+import type { Meter } from './metrics/meter.ts'
 import { hideNames, type Pool } from './pool.ts'
 import { scopeHint, scopeStore } from './scope.ts'
 import type { Shares } from './shares.ts'
@@ -40,6 +42,7 @@ export interface Context {
   readonly memory: Memory
   readonly shares: Shares
   readonly health: Health
+  readonly meter: Meter
   readonly bounds: Bounds
   readonly clock: Clock
   readonly now: () => number
@@ -129,17 +132,34 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** Nothing is written for one whose token has ended while his bytes came. */
-function watched({ health }: Context, { signal }: Lease, store: BlobStore): BlobStore {
+function watched({ health, meter, clock }: Context, { signal }: Lease, store: BlobStore): BlobStore {
   return {
     ...store,
     commit: async (entries, options) => {
       signal.throwIfAborted()
-      return health.write(() => store.commit(entries, options))
+      return metered({ meter, clock }, entries.length, () => health.write(() => store.commit(entries, options)))
     },
     stage: async (chunks) => {
       signal.throwIfAborted()
       return health.write(() => store.stage(chunks))
     },
+  }
+}
+
+async function metered(
+  { meter, clock }: Pick<Context, 'meter' | 'clock'>,
+  entries: number,
+  commit: () => Promise<readonly Outcome[]>,
+): Promise<readonly Outcome[]> {
+  const started = clock.elapsed()
+  let counts = { made: 0, conflicts: 0, failed: entries }
+  try {
+    const outcomes = await commit()
+    const made = outcomes.filter(({ ok }) => ok).length
+    counts = { made, conflicts: outcomes.length - made, failed: 0 }
+    return outcomes
+  } finally {
+    meter.commit({ ...counts, seconds: (clock.elapsed() - started) / 1000 })
   }
 }
 

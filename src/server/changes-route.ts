@@ -26,12 +26,13 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
   const events = call.request.headers.accept?.includes(EVENTS_TYPE) ?? false
   // A browser's EventSource names the last bookmark it saw when it connects again.
   const from = events ? (lastEventId(call) ?? since) : since
-  const lifetime = feedLifetime(call)
+  const goesOn = lastOf === undefined && (live ?? events)
+  const lifetime = feedLifetime(call, goesOn)
   try {
     return await useBucket(call, async (store) => {
       const source = store.changes({
         ...(from === undefined ? {} : { since: from }),
-        live: lastOf === undefined && (live ?? events),
+        live: goesOn,
         ...(lastOf === undefined ? {} : { lastOf }),
         signal: lifetime.signal,
       })
@@ -89,7 +90,7 @@ interface Lifetime {
 }
 
 /** A feed ends with its connection, with its token, and when the server stops. */
-function feedLifetime({ context, lease, reply }: Call): Lifetime {
+function feedLifetime({ context, lease, request, reply }: Call, goesOn: boolean): Lifetime {
   const controller = new AbortController()
   let reason: BlobsError | null = null
   const end = (why: BlobsError | null): void => {
@@ -98,22 +99,24 @@ function feedLifetime({ context, lease, reply }: Call): Lifetime {
   }
   const stop = (): void => end(new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 }))
   const gone = (): void => end(null)
-  const leave = (): void => end(lease.signal.reason as BlobsError)
+  const expire = (): void => end(lease.signal.reason as BlobsError)
   const ends = [
     [context.stopping, stop],
-    [lease.signal, leave],
+    [lease.signal, expire],
   ] as const
   for (const [signal, act] of ends) {
     signal.addEventListener('abort', act)
     if (signal.aborted) act()
   }
   reply.raw.on('close', gone)
+  const leave = goesOn ? context.meter.open('changes', request) : () => undefined
   return {
     signal: controller.signal,
     reason: () => reason,
     end: () => {
       for (const [signal, act] of ends) signal.removeEventListener('abort', act)
       reply.raw.off('close', gone)
+      leave()
     },
   }
 }

@@ -8,6 +8,7 @@ import { PROBLEM_TYPE } from '../protocol/routes.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { problemOf } from './problems.ts'
 import type { Bounds } from './times.ts'
+import type { Traffic } from './traffic.ts'
 
 export interface Tls {
   /** PEM. */
@@ -19,8 +20,8 @@ export interface Tls {
 interface ListenerOptions {
   readonly bounds: Bounds
   readonly tls: Tls | undefined
-  /** Every open connection is put in here, also one that has not said anything yet. */
-  readonly sockets: Set<Socket>
+  /** Every connection is put in here. */
+  readonly traffic: Traffic
   /** Told of a connection that was refused because there are too many. */
   readonly onFull: (address: string) => void
   readonly upgrades: Upgrades
@@ -67,7 +68,7 @@ export function createListener(handler: RequestListener, options: ListenerOption
   return server
 }
 
-function limitConnections(server: HttpServer, { bounds, sockets, onFull }: ListenerOptions): void {
+function limitConnections(server: HttpServer, { bounds, traffic, onFull }: ListenerOptions): void {
   const counts = new Map<string, number>()
   server.maxConnections = bounds.connections
   server.on('drop', (dropped) => onFull(dropped?.remoteAddress ?? ''))
@@ -76,9 +77,8 @@ function limitConnections(server: HttpServer, { bounds, sockets, onFull }: Liste
     const address = socket.remoteAddress ?? ''
     const count = (counts.get(address) ?? 0) + 1
     counts.set(address, count)
-    sockets.add(socket)
+    traffic.add(socket)
     socket.once('close', () => {
-      sockets.delete(socket)
       const left = (counts.get(address) ?? 1) - 1
       if (left === 0) counts.delete(address)
       else counts.set(address, left)

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../platform/ports.ts'
 import { systemClock } from '../platform/system.ts'
@@ -25,9 +24,13 @@ import { openPool } from './pool.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { openSocketFace } from './socket/face.ts'
 import { openShares } from './shares.ts'
+import { openMeter } from './metrics/meter.ts'
+import type { Space } from './metrics/registry.ts'
+import { registerMetrics } from './metrics/route.ts'
 import { openMemory } from './memory.ts'
 import { openStagedMemory } from './staged.ts'
 import { type Bounds, defaultBounds } from './times.ts'
+import { openTraffic, type Traffic } from './traffic.ts'
 import { refuseUnknown, registerV1 } from './v1.ts'
 
 export interface ServerOptions extends AccessOptions {
@@ -41,6 +44,8 @@ export interface ServerOptions extends AccessOptions {
   readonly log?: LogWriter
   /** Takes the lines of the audit log. */
   readonly audit?: LogWriter
+  /** What the store takes on its disk, for the metrics. */
+  readonly space?: () => Promise<Space>
   /** Lets who has a one-time code have a token. */
   readonly join?: JoinOptions
   readonly bounds?: Partial<Bounds>
@@ -87,14 +92,17 @@ export async function openServer(
 ): Promise<{ readonly http: FastifyInstance['server']; readonly log: Log; stop(): Promise<void> }> {
   const { tls } = options
   const stopping = new AbortController()
-  const sockets = new Set<Socket>()
+  const traffic = openTraffic()
   const log = openLog(options.log ?? (() => undefined), clock)
-  const context = openContext(options, access, { bounds, clock, stopping: stopping.signal })
-  const face = openSocketFace(context, log)
+  const context = openContext(options, access, { bounds, clock, stopping: stopping.signal, traffic })
+  const onFull = (from: string): void => {
+    log.full(from)
+    context.meter.refused()
+  }
+  const face = openSocketFace(context, log, onFull)
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) =>
-      createListener(handler, { bounds, tls, sockets, onFull: (from) => log.full(from), upgrades: face }),
+    serverFactory: (handler) => createListener(handler, { bounds, tls, traffic, onFull, upgrades: face }),
     exposeHeadRoutes: false,
     genReqId: () => options.newId().slice(0, 16),
     routerOptions: { maxParamLength: 8192 },
@@ -107,13 +115,14 @@ export async function openServer(
   const work = shape(app, context, log)
   if (options.join) registerJoin(app, options.join, { desk: access.desk, audit: context.audit, bounds, clock })
   face.register(app)
+  registerMetrics(app, context)
   await app.ready()
   return { http: app.server, log, stop }
 
   async function stop(): Promise<void> {
     log.event('stopping', { underWay: work.size })
     stopping.abort()
-    await Promise.all([face.close(), stopListening(app.server, sockets, bounds.stop)])
+    await Promise.all([face.close(), stopListening(app.server, traffic.open, bounds.stop)])
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
     await access.close()
@@ -124,10 +133,11 @@ export async function openServer(
 }
 
 function openContext(
-  { buckets, audit, now, newId }: ServerOptions,
+  { buckets, audit, now, newId, space }: ServerOptions,
   { gate, desk }: Access,
-  { bounds, clock, stopping }: Pick<Context, 'bounds' | 'clock' | 'stopping'>,
+  { bounds, clock, stopping, traffic }: Pick<Context, 'bounds' | 'clock' | 'stopping'> & { readonly traffic: Traffic },
 ): Context {
+  const health = openHealth(buckets, now, stopping)
   return {
     buckets,
     pool: openPool(buckets),
@@ -143,7 +153,8 @@ function openContext(
       burst: bounds.requestBurst,
       now,
     }),
-    health: openHealth(buckets, now, stopping),
+    health,
+    meter: openMeter({ buckets, traffic, space: space ?? null, isReady: async () => (await health.reason()) === null }),
     bounds,
     clock,
     now,
@@ -160,9 +171,11 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async (request, reply) => {
     log.request(request, reply)
+    const started = context.clock.elapsed()
     const done = new Promise<void>((resolve) => {
       reply.raw.once('close', () => {
         work.delete(done)
+        measure(request, reply, context, started)
         resolve()
       })
     })
@@ -187,6 +200,15 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
   })
   registerV1(app, context, (request, what) => log.seen(request, what))
   return work
+}
+
+function measure(request: FastifyRequest, { raw }: FastifyReply, { meter, clock }: Context, started: number): void {
+  meter.request({
+    request: request.raw,
+    route: request.routeOptions.url ?? null,
+    status: raw.headersSent ? raw.statusCode : 0,
+    seconds: (clock.elapsed() - started) / 1000,
+  })
 }
 
 /** Error → answer, once. */

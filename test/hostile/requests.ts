@@ -33,6 +33,7 @@ export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' |
   return [
     json('GET', '/live', null),
     json('GET', '/ready', null),
+    json('GET', '/metrics', null),
     json('GET', '/v1/buckets', null),
     json('GET', '/v1/buckets?after=a&limit=10', null),
     json('PUT', B, { options: {} }),

@@ -8,6 +8,7 @@ import { requestBytes, send } from './wire.ts'
 const OTHERS = [
   { url: '/live', methods: { GET: true } },
   { url: '/ready', methods: { GET: true } },
+  { url: '/metrics', methods: { GET: true } },
 ]
 /** Fuzzed by a property of its own, since its body is no JSON. */
 const FRAMES = 'POST /v1/buckets/:bucket/chunks'
@@ -38,7 +39,9 @@ it(
       const code = answer?.headers.get('x-blobs-code')
       const text = `${method} ${target}: ${answer?.status} ${String(answer?.body).slice(0, 300)}`
       const other =
-        target === '/v1/tokens/rotate' ? ['Forbidden'] : ['NotFound', 'AlreadyExists', 'CursorForked', undefined]
+        target === '/v1/tokens/rotate' || target === '/metrics'
+          ? ['Forbidden']
+          : ['NotFound', 'AlreadyExists', 'CursorForked', undefined]
       expect(other, text).toContain(code)
       expect(text).not.toContain('nothing at this path')
     }

@@ -21,10 +21,10 @@ export interface SocketFace {
 }
 
 /** Opens the face. Socket.IO itself is loaded with the first client: who has none pays nothing for it. */
-export function openSocketFace(context: Context, log: Log): SocketFace {
+export function openSocketFace(context: Context, log: Log, onFull: (address: string) => void): SocketFace {
   let opened: Promise<Gateway> | null = null
   const gateway = (): Promise<Gateway> =>
-    (opened ??= import('./gateway.ts').then(({ openGateway }) => openGateway(context, log)))
+    (opened ??= import('./gateway.ts').then(({ openGateway }) => openGateway(context, log, onFull)))
   return {
     takes: ({ url }) => url?.startsWith(PATH) === true,
     upgrade: (request, socket, head) => {

@@ -26,7 +26,7 @@ export interface Gateway {
 /** As seed 000 has it: bytes of one packet, and how often it is asked whether the other side lives. */
 const WIRE = { maxHttpBufferSize: 1_000_000, pingInterval: 25_000, pingTimeout: 20_000 } as const
 
-export function openGateway(context: Context, log: Log): Gateway {
+export function openGateway(context: Context, log: Log, onFull: (address: string) => void): Gateway {
   const { bounds, stopping, pool, clock } = context
   const engine = new Engine({
     ...WIRE,
@@ -35,7 +35,7 @@ export function openGateway(context: Context, log: Log): Gateway {
     httpCompression: false,
     allowRequest: (request, answer) => limit.allow(request, answer),
   })
-  const limit = limitConnections(engine, bounds, (from) => log.full(from))
+  const limit = limitConnections(engine, bounds, onFull)
   const server = new Server({ serveClient: false, connectTimeout: bounds.headers })
   server.bind(engine)
   /** Of each connection, how it ends when what is under way is answered. */
@@ -99,12 +99,15 @@ function serve(socket: Socket, { scene, followers, log }: Serving): { finish(): 
     scene,
     followers,
     onEvent: ({ name, ref, ms, error, version, made }) => {
-      log.event('socket', { act: name, ref, ms, ...about, ...told(error) })
+      log.event('socket', { act: name, ref, ms: Math.round(ms), ...about, ...told(error) })
+      context.meter.event({ name, failed: error !== null, seconds: ms / 1000 })
       const action = ACTIONS[name]
       if (action === undefined) return
       const what = { bucket, ...(ref === null ? {} : { key: ref }), ...(version === null ? {} : { version }) }
       const result = error !== null ? problemOf(error).code : made ? 'ok' : 'VersionConflict'
-      context.audit.write({ grant, address: socket.conn.remoteAddress, ms }, [{ action, ...what, result }])
+      context.audit.write({ grant, address: socket.conn.remoteAddress, ms: Math.round(ms) }, [
+        { action, ...what, result },
+      ])
     },
   })
   const leave = (): void => {
@@ -113,7 +116,11 @@ function serve(socket: Socket, { scene, followers, log }: Serving): { finish(): 
   }
   lease.signal.addEventListener('abort', leave)
   if (lease.signal.aborted) leave()
-  socket.once('disconnect', (reason) => log.event('socket', { act: 'disconnect', reason, ...about }))
+  const uncount = context.meter.open('socket')
+  socket.once('disconnect', (reason) => {
+    uncount()
+    log.event('socket', { act: 'disconnect', reason, ...about })
+  })
   return {
     finish: async () => {
       await session.close()

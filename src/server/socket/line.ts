@@ -62,7 +62,7 @@ export function openLine({ socket, context, grant, onAnswer }: LineOptions): Lin
       return [{ error: problemOf(caught).detail }]
     })
     ack(...values)
-    onAnswer({ name, ms: Math.round(clock.elapsed() - started), error })
+    onAnswer({ name, ms: clock.elapsed() - started, error })
     const read = await taken(socket.conn, bounds.unread, clock)
     for (const release of held) release()
     if (!read) cut(socket.conn)
