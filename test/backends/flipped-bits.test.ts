@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
+import { isBlobsError } from '../../src/store/contract/errors.ts'
 import type { Buckets } from '../../src/store/contract/blob-store.ts'
 import { bytesOf, collect, entry, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
@@ -68,7 +69,11 @@ async function lawHolds(name: string, part: number): Promise<'told' | 'unseen'> 
   await copyStore(whole, spoilt)
   const path = join(spoilt, name)
   await flip(path, Math.floor(part * (await stat(path)).size * 8))
-  const { damage } = await examine(spoilt)
+  // What seems to be the store of a newer program is told as that.
+  const { damage } = await examine(spoilt).catch((error: unknown) => {
+    if (isBlobsError(error, 'NotSupported')) return { damage: [error] }
+    throw error
+  })
   if (damage.length > 0) return 'told'
   expect(await everything(spoilt)).toBe(await everything(whole))
   return 'unseen'
