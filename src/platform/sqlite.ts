@@ -99,8 +99,12 @@ const PROBLEMS = new Map<number, SqliteProblem>([
   [26, 'corrupt'],
 ])
 
-/** Classes an error by SQLite's primary result code; `corrupt` is SQLITE_CORRUPT or SQLITE_NOTADB. */
+/**
+ * Classes an error by SQLite's primary result code; `corrupt` is SQLITE_CORRUPT or SQLITE_NOTADB, and a number that is larger than any that
+ * was written.
+ */
 export function sqliteProblem(error: unknown): SqliteProblem | null {
+  if (error instanceof RangeError && /too large to be represented/.test(error.message)) return 'corrupt'
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return null
   return PROBLEMS.get(error.errcode & 0xff) ?? 'other'
 }

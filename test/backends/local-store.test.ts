@@ -297,6 +297,15 @@ describe('a store that can not be used says so', () => {
     await rm(pack())
     expect(await problem()).toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/pack is missing/) })
   })
+  test('a table that is another one in a single letter', async () => {
+    const backend = await openStore()
+    await (await openBucket(backend)).content.put([someChunk(10)])
+    await closed()
+    const database = await readFile(join(directory, 'store.db'))
+    database.write('byTes BLOB', database.indexOf('bytes BLOB'))
+    await writeFile(join(directory, 'store.db'), database)
+    await expect(openStore()).rejects.toMatchObject({ code: 'Corrupt', message: expect.stringMatching(/tables/) })
+  })
   test('packs without their database', async () => {
     await (await openBucket(await openStore())).content.put([someChunk(100_000)])
     await closed()

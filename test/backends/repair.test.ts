@@ -335,7 +335,7 @@ describe('a repair never makes it worse', () => {
       expect(await files(data)).toEqual(before)
     }
     expect(await changed()).toEqual(expect.arrayContaining(['team/small/2 1']))
-  })
+  }, 90_000)
 
   test('a repair that was cut short at its last step is ended by who opens the store next', async () => {
     const old = ['store.db-wal', 'store.db-shm', 'store.db']

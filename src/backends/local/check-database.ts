@@ -117,6 +117,10 @@ async function checkLogs({ store, inspection, read }: Step): Promise<void> {
     const rows = await read(() => db.all<LogRow>(sql, ...after))
     if (rows.length === 0) break
     for (const row of rows) {
+      if (row.bucket < bucket || (row.bucket === bucket && row.position <= position)) {
+        inspection.report(damage({ code: 'database', message: 'store.db: entries out of order' }))
+        return
+      }
       if (row.bucket !== bucket) expected = 1
       ;[bucket, position] = [row.bucket, row.position]
       if (position !== expected && (await isLive(store, read, bucket))) {
@@ -172,29 +176,45 @@ async function nameOf({ db }: StoreFile, read: Step['read'], bucket: number): Pr
   return row?.name === undefined || row.name === null ? `bucket ${bucket}` : `bucket ${row.name}`
 }
 
+/** Where a page is damaged, any value may be of any type. */
 interface ChunkRow {
   readonly id: number
-  readonly bucket: number
-  readonly hash: Uint8Array
-  readonly size: number
-  readonly place: number | null
-  readonly bytes: Uint8Array | null
+  readonly bucket: unknown
+  readonly hash: unknown
+  readonly size: unknown
+  readonly place: unknown
+  readonly bytes: unknown
 }
 
 /** The chunks in the database; those in packs are checked with them. */
-async function checkSmallChunks({ store, inspection, damage, read }: Step): Promise<void> {
+async function checkSmallChunks({ store, inspection, damage: chunks, read }: Step): Promise<void> {
   const sql = `SELECT id, bucket, hash, size, place, bytes FROM chunks WHERE id > ? AND pack IS NULL ORDER BY id LIMIT ${ROWS}`
   for (let after = Number.MIN_SAFE_INTEGER; ;) {
     const from = after
     const rows = await read(() => store.db.all<ChunkRow>(sql, from))
     if (rows.length === 0) return
     for (const { id, bucket, hash, size, place, bytes } of rows) {
+      // SQLite trusts the order of a page; who asks for what follows would go around in one that lies.
+      if (!(id > after))
+        return inspection.report(damage({ code: 'database', message: 'store.db: chunks out of order' }))
       after = id
+      if (typeof bucket !== 'number' || !(hash instanceof Uint8Array)) {
+        inspection.report(damage({ code: 'row', message: `store.db: the row of chunk number ${id} was altered` }))
+        continue
+      }
       const address = Buffer.from(hash).toString('hex')
       const whole =
-        bytes !== null && bytes.length === size && size <= SMALL && place === null && sha256(bytes) === address
-      if (!whole) damage.add(bucket, address)
+        bytes instanceof Uint8Array &&
+        bytes.length === size &&
+        size <= SMALL &&
+        place === null &&
+        sha256(bytes) === address
+      if (!whole) chunks.add(bucket, address)
     }
-    await inspection.pace(rows.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0))
+    await inspection.pace(rows.reduce((sum, { bytes }) => sum + lengthOf(bytes), 0))
   }
+}
+
+function lengthOf(bytes: unknown): number {
+  return bytes instanceof Uint8Array ? bytes.length : 0
 }

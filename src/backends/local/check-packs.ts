@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
 import { patiently } from '../../platform/sqlite.ts'
@@ -42,7 +42,7 @@ export async function checkPacks(check: PackCheck): Promise<void> {
     store.db.all<{ pack: number }>('SELECT DISTINCT pack FROM chunks WHERE pack IS NOT NULL'),
   )
   for (const { pack } of rows) if (!known.has(pack)) await checkPack(check, pack)
-  for (const name of readdirSync(store.packs)) {
+  for (const name of existsSync(store.packs) ? readdirSync(store.packs) : []) {
     const pack = packOfName(name)
     if (pack === null || known.has(pack) || (await hasRow(check, pack))) continue
     inspection.report({
@@ -73,6 +73,10 @@ async function checkPack(check: PackCheck, id: number): Promise<void> {
   const sql = 'SELECT bucket, lower(hex(hash)) AS hash, size, place FROM chunks WHERE pack = ? ORDER BY place'
   const named = new Map<number, ChunkRow>()
   for (const row of await patiently(clock, () => store.db.all<ChunkRow>(sql, id))) {
+    if (![row.bucket, row.size, row.place].every(Number.isSafeInteger)) {
+      inspection.report(fault('index', `the row of chunk ${row.hash} in packs/${packName(id)} was altered`))
+      continue
+    }
     if (named.has(row.place))
       inspection.report(fault('index', `two chunks are at byte ${row.place} of packs/${packName(id)}`))
     named.set(row.place, row)

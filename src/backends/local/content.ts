@@ -14,11 +14,12 @@ const SLICE_BYTES = 1024 * 1024
 /** A row and its place in the index, roughly. */
 const ROW_BYTES = 128
 
+/** Where a page is damaged, any value may be of any type. */
 interface ChunkRow {
-  readonly size: number
-  readonly pack: number | null
-  readonly place: number | null
-  readonly bytes: Uint8Array | null
+  readonly size: unknown
+  readonly pack: unknown
+  readonly place: unknown
+  readonly bytes: unknown
 }
 
 export interface ContentParts {
@@ -67,9 +68,19 @@ function address(hash: Hash): Uint8Array {
   return Buffer.from(hash, 'hex')
 }
 
-function bytesOf(row: ChunkRow, reader: PackReader): Promise<Uint8Array | null> | Uint8Array | null {
-  if (row.pack === null || row.place === null) return row.bytes
-  return reader.read(row.pack, row.place, row.size)
+function bytesOf(
+  { size, pack, place, bytes }: ChunkRow,
+  reader: PackReader,
+): Promise<Uint8Array | null> | Uint8Array | null {
+  if (bytes instanceof Uint8Array) return bytes
+  return isCount(pack) && isCount(place) && isCount(size) && size <= MOST_BYTES ? reader.read(pack, place, size) : null
+}
+
+/** No chunk and no entry is larger; what says so was altered. */
+const MOST_BYTES = 256 * 1024 * 1024
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
 async function putSmall(bucket: BucketRow, parts: ContentParts, chunks: readonly Addressed[]): Promise<void> {

@@ -79,7 +79,7 @@ export function localBackend({ store, clock, packs, lenient = false }: LocalBack
       if (bucket === null) return null
       if (!lenient) await checkHead(bucket, store, transactions)
       return {
-        log: localLog(bucket, { store, transactions, waiters }),
+        log: localLog(bucket, { store, transactions, waiters, lenient }),
         content: localContent(bucket, { store, transactions, writer, reader }),
       }
     },

@@ -18,6 +18,8 @@ export interface LogParts {
   readonly store: StoreFile
   readonly transactions: Transactions
   readonly waiters: Waiters
+  /** Reads on where entries are missing. */
+  readonly lenient: boolean
 }
 
 interface LogRow extends Placed {
@@ -38,7 +40,7 @@ export async function checkHead(bucket: BucketRow, store: StoreFile, transaction
 }
 
 /** The log of one bucket. */
-export function localLog(bucket: BucketRow, { store, transactions, waiters }: LogParts): Log {
+export function localLog(bucket: BucketRow, { store, transactions, waiters, lenient }: LogParts): Log {
   const { db } = store
   const closed = new AbortController()
   const note = openHeadNote(store, bucket.id)
@@ -74,6 +76,7 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters }: Lo
     }
     // A removed bucket loses its rows piece by piece: if it is there still, what was read is whole.
     bucket.check()
+    if (!lenient) checkNext(bucket, found, after, end)
     return found
   }
   return {
@@ -94,6 +97,8 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters }: Lo
         const entries = await transactions.read(() => batch(from, end))
         const last = entries.at(-1)
         if (last === undefined) return
+        // SQLite trusts the order of a page; in one that lies this would go around.
+        if (!(last.position > at)) throw altered(bucket, at + 1)
         yield entries
         at = last.position
       }
@@ -105,6 +110,13 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters }: Lo
       note.close()
     },
   }
+}
+
+/** No position is ever left out: where SQLite gives no row for one, its page is damaged. */
+function checkNext(bucket: BucketRow, found: readonly Placed[], after: Position, end: Position): void {
+  const wrong = found.findIndex(({ position }, index) => position !== after + 1 + index)
+  if (wrong !== -1) throw altered(bucket, after + 1 + wrong)
+  if (found.length === 0 && after < end) throw altered(bucket, after + 1)
 }
 
 function altered(bucket: BucketRow, position: Position): BlobsError {

@@ -178,7 +178,7 @@ export function createTables(db: Database): void {
 }
 
 /** False if the database is new. Throws `NotSupported` or `Corrupt` unless it is one of ours. */
-function checkFormat(db: Database, directory: string): boolean {
+export function checkFormat(db: Database, directory: string): boolean {
   const format = pragma(db, 'user_version')
   if (format > FORMAT) {
     throw new BlobsError('NotSupported', `the store in ${directory} has format ${format}; this blobs knows ${FORMAT}`, {
@@ -192,8 +192,19 @@ function checkFormat(db: Database, directory: string): boolean {
       hint: `give another directory, put the right store.db back, or look closer: blobs doctor --data ${directory}`,
     })
   }
-  if (format === FORMAT && tables >= OBJECTS.length) return true
-  throw damaged(directory, `its database has format ${format} and ${tables} tables and indexes`)
+  if (format === FORMAT && hasObjects(db)) return true
+  throw damaged(directory, `its database has format ${format} and not the tables and indexes of it`)
+}
+
+/** SQLite keeps their text as it was given. One other letter in it may be another column, whatever the rows are. */
+function hasObjects(db: Database): boolean {
+  const rows = db.all<{ sql: unknown }>('SELECT sql FROM sqlite_schema')
+  const found = new Set(rows.map(({ sql }) => (typeof sql === 'string' ? inOneLine(sql) : null)))
+  return OBJECTS.every((sql) => found.has(inOneLine(sql)))
+}
+
+function inOneLine(sql: string): string {
+  return sql.replaceAll(/\s+/g, ' ')
 }
 
 function pragma(db: Database, name: 'user_version' | 'application_id'): number {

@@ -12,7 +12,8 @@ export function packSum(id: number, used: number | null): number {
   return crc32(`pack ${id} ${used ?? ''}`)
 }
 
-/** Checksum of a row of `log`. */
+/** Checksum of a row of `log`. Where a page is damaged, `data` may be anything: that has none, which is NaN. */
 export function entrySum(bucket: number, position: number, id: string, data: Uint8Array): number {
+  if (!(data instanceof Uint8Array)) return Number.NaN
   return crc32(data, crc32(`entry ${bucket} ${position} ${id} `))
 }
