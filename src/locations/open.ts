@@ -14,6 +14,8 @@ export interface OpenOptions {
   readonly ca?: string
   /** PEM: the server is trusted with this very certificate only. */
   readonly certificate?: string
+  /** URL of an HTTP proxy that the way to the server goes by. */
+  readonly proxy?: string
   /** Bytes a second, up and down each. */
   readonly limitRate?: number
   /** Told before a server is asked again, in so many milliseconds. */
@@ -24,7 +26,8 @@ export interface OpenOptions {
 
 /**
  * Opens the place that holds buckets: the embedded store (''), or a server by its origin. Loads only what that place needs. Nothing is
- * sent before the first call. What a server cannot do for the moment is tried again for some seconds, once a bucket is open.
+ * sent before the first call. What a server cannot do for the moment is tried again for some seconds, once a bucket is open; opening it is
+ * tried again only if the server asks for that.
  */
 export async function openBuckets(location: Location, options: OpenOptions): Promise<Buckets> {
   const buckets = location === '' ? await openEmbedded(options) : await openServer(location, options)
@@ -41,16 +44,23 @@ async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions)
 }
 
 async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {
-  const { token, ca, certificate, clock, ids, onRetry } = options
-  const [http, { retrying }] = await Promise.all([import('../store/http/buckets.ts'), import('../store/retry.ts')])
+  const { token, ca, certificate, proxy, clock, ids, onRetry } = options
+  const [http, { retrying, whenAsked }] = await Promise.all([
+    import('../store/http/buckets.ts'),
+    import('../store/retry.ts'),
+  ])
   const buckets = await http.openHttpBuckets({
     origin,
     ...(token === undefined ? {} : { token }),
     ...(ca === undefined ? {} : { ca }),
     ...(certificate === undefined ? {} : { certificate }),
+    ...(proxy === undefined ? {} : { proxy }),
   })
   const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
-  return wrapped(buckets, (store) => retrying(store, { clock, chance, ...(onRetry ? { onRetry } : {}) }))
+  const patience = { clock, chance, ...(onRetry ? { onRetry } : {}) }
+  // A server that is not there is told at once; one that is busy is worth the wait.
+  const asked = { ...buckets, open: (name: string) => whenAsked(() => buckets.open(name), patience) }
+  return wrapped(asked, (store) => retrying(store, patience))
 }
 
 function wrapped(buckets: Buckets, wrap: (store: BlobStore) => BlobStore): Buckets {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { openDevice, shortName, type Device } from '../platform/device.ts'
@@ -163,17 +162,25 @@ async function credentials(
   options: PlacesOptions,
   profile: Profile,
   stateDirectory: string,
-): Promise<{ readonly token?: string; readonly certificate?: string; readonly ca?: string }> {
+): Promise<{
+  readonly token?: string
+  readonly certificate?: string
+  readonly ca?: string
+  readonly proxy?: string
+}> {
   const ofProfile = location === profile.server ? profile : null
   const token = await givenToken(tokenSources(options))
   const known = knownServer(stateDirectory, location)
   const ofFile = ofProfile?.tokenFile === undefined ? null : readTokenFile(ofProfile.tokenFile)
   const stored = token ?? ofFile ?? known?.token ?? null
   const caCert = options.caCert ?? ofProfile?.caCert
+  const { proxyFor } = await import('./proxy.ts')
+  const proxy = proxyFor(location, options.env)
   return {
     ...(stored === null ? {} : { token: stored }),
     ...(known?.certificate === undefined ? {} : { certificate: known.certificate }),
-    ...(caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }),
+    ...(caCert === undefined ? {} : { ca: (await import('./tls.ts')).readAuthority(caCert) }),
+    ...(proxy === null ? {} : { proxy }),
   }
 }
 

@@ -82,6 +82,20 @@ function problemWith({ cert, key }: CertifiedKey, certFile: string, keyFile: str
   return certificate.checkPrivateKey(secret) ? null : `${keyFile} is not the key of ${certFile}`
 }
 
+/** Reads a PEM file of authorities to trust. Throws `InvalidRequest` for one that holds none; errno errors. */
+export function readAuthority(file: string): string {
+  const pem = readFileSync(file, 'utf8')
+  try {
+    void new X509Certificate(pem)
+  } catch (cause) {
+    throw new BlobsError('InvalidRequest', `${file} holds no certificate in PEM form`, {
+      cause,
+      hint: 'give the certificate of the authority that signed that of the server',
+    })
+  }
+  return pem
+}
+
 function attempt<T>(act: () => T): T | null {
   try {
     return act()

@@ -76,6 +76,19 @@ export function retrying(store: BlobStore, options: RetryOptions): BlobStore {
   }
 }
 
+/** Repeats a call as long as the other side asks for it to be made later; every other failure passes at once. */
+export async function whenAsked<T>(act: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const calm = openPatience(options)
+  for (;;) {
+    try {
+      return await act()
+    } catch (error) {
+      if (!isBlobsError(error) || error.retryAfter === undefined) throw error
+      await calm.pause(error)
+    }
+  }
+}
+
 interface Parts {
   readonly store: BlobStore
   readonly patience: () => Patience

@@ -24,7 +24,11 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 /** An error of the network as `Unavailable`; one of trust as `Refused`; `pinned`: only one certificate was good. Ours stay as they are. */
-export function unreachable(cause: unknown, origin: string, pinned = false): BlobsError {
+export function unreachable(
+  cause: unknown,
+  origin: string,
+  { pinned = false, proxy }: { readonly pinned?: boolean; readonly proxy?: string | undefined } = {},
+): BlobsError {
   if (isBlobsError(cause)) return cause
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
@@ -44,10 +48,26 @@ export function unreachable(cause: unknown, origin: string, pinned = false): Blo
       hint: 'if it is yours, name it: --ca-cert FILE',
     })
   }
+  if (proxy !== undefined) {
+    const { protocol, host } = new URL(proxy)
+    // What it says of the proxy has its password in it.
+    const why = code === 'ERR_PROXY_TUNNEL' ? refusalOf(reason) : reason
+    return new BlobsError('Unavailable', `cannot reach ${origin} by the proxy ${protocol}//${host}: ${why}`, {
+      cause,
+      hint: 'is the proxy right? HTTPS_PROXY and HTTP_PROXY name it, NO_PROXY what is reached without it',
+    })
+  }
   return new BlobsError('Unavailable', `cannot reach ${origin}: ${reason}`, {
     cause,
     hint: code === 'ECONNREFUSED' ? 'is the server running? blobs serve' : 'it may work again in a moment',
   })
+}
+
+/** What a proxy answered: its status line, without what was asked. */
+function refusalOf(message: string): string {
+  const status = /HTTP\/\S+ (\d{3}[^\r\n]*)/.exec(message)?.[1]?.trim()
+  if (status?.startsWith('407')) return 'it asks for a user and a password (http://user:password@host:port)'
+  return status === undefined ? 'it gives no way through' : `it says ${status}`
 }
 
 /** An answer that no server of this protocol gives: a proxy's page, perhaps. Never taken for content, nor for absence. */
@@ -62,7 +82,7 @@ export function strange(
     `${origin} does not answer as a blobs server: ${what} (status ${status}, ${type})`,
     {
       hint: 'is something between here and the server?',
-      ...retryAfter(headers['retry-after']),
+      ...retryAfter(headers),
     },
   )
 }
@@ -74,7 +94,7 @@ export async function failureOf(answer: Answer, origin: string): Promise<BlobsEr
 
 /** The problem that an answer tells, as an error; without one, what its status says. */
 export function asError({ status, headers }: Answer, told: Problem | null, origin: string): BlobsError {
-  return told === null ? withoutProblem(status, headers, origin) : fromProblem(told, headers['retry-after'])
+  return told === null ? withoutProblem(status, headers, origin) : fromProblem(told, headers)
 }
 
 /** The problem that an answer tells, or null if it tells none; reads its body. */
@@ -104,7 +124,7 @@ function decodedHeader(name: string, value: unknown): Record<string, string> {
 }
 
 /** A problem as the error it came from. What a server cannot name may pass. */
-export function fromProblem(told: Problem, wait?: string): BlobsError {
+export function fromProblem(told: Problem, headers: Answer['headers'] = {}): BlobsError {
   const { code, detail, hint, bucket, key, conflicts } = told
   const known: ErrorCode = code === 'Internal' ? 'Unavailable' : code
   return new BlobsError(known, detail, {
@@ -112,12 +132,17 @@ export function fromProblem(told: Problem, wait?: string): BlobsError {
     ...(bucket === undefined ? {} : { bucket }),
     ...(key === undefined ? {} : { key }),
     ...(conflicts === undefined ? {} : { conflicts }),
-    ...(told.retryAfter === undefined ? retryAfter(wait) : { retryAfter: Math.min(told.retryAfter, LONGEST_WAIT) }),
+    ...(told.retryAfter === undefined ? retryAfter(headers) : { retryAfter: Math.min(told.retryAfter, LONGEST_WAIT) }),
   })
 }
 
 function withoutProblem(status: number, headers: Answer['headers'], origin: string): BlobsError {
-  const wait = retryAfter(headers['retry-after'])
+  const wait = retryAfter(headers)
+  if (status === 407) {
+    return new BlobsError('Unavailable', `the proxy before ${origin} asks for a user and a password`, {
+      hint: 'write them into HTTP_PROXY: http://user:password@host:port',
+    })
+  }
   if (status === 401) return new BlobsError('Unauthenticated', `${origin} asks for a token`, wait)
   if (status === 403) return new BlobsError('Forbidden', `${origin} does not allow this`, wait)
   if (status === 413)
@@ -129,10 +154,13 @@ function withoutProblem(status: number, headers: Answer['headers'], origin: stri
   return strange({ status, headers }, origin, 'the answer is not of the protocol')
 }
 
-function retryAfter(header: string | undefined): { readonly retryAfter?: number } {
-  return header !== undefined && /^\d{1,6}$/.test(header)
-    ? { retryAfter: Math.min(Number(header) * 1000, LONGEST_WAIT) }
-    : {}
+/** Seconds, or a time by the clock of the server, which says it in the same answer. */
+function retryAfter({ 'retry-after': header, date }: Pick<Answer['headers'], 'retry-after' | 'date'>): {
+  readonly retryAfter?: number
+} {
+  if (header === undefined) return {}
+  const wait = /^\d{1,6}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.parse(date ?? '')
+  return wait >= 0 ? { retryAfter: Math.min(wait, LONGEST_WAIT) } : {}
 }
 
 /** The whole body as text; throws `Unavailable` for one that is longer. */

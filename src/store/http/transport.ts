@@ -40,6 +40,8 @@ export interface TransportOptions {
   readonly waits?: Partial<Waits>
   /** This machine's unless given. */
   readonly clock?: Clock
+  /** URL of an HTTP proxy that the way to the server goes by. */
+  readonly proxy?: string
   /** Opens a connection to the server, which may still be on its way; over the network unless given. */
   readonly dial?: () => Duplex
 }
@@ -77,13 +79,16 @@ export interface Transport {
 }
 
 export async function openTransport(options: TransportOptions): Promise<Transport> {
-  const { origin, token, dial, clock = systemClock } = options
+  const { origin, token, dial, proxy, clock = systemClock } = options
   const url = checkOrigin(origin)
   const { Agent, request } = httpModule(url.protocol)
   const trusted = await trustOf(options)
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo' })
+  const route = proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'lifo', ...route })
+  // A connection that nobody else gets.
+  const alone = proxy === undefined ? false : new Agent(route)
   if (dial !== undefined) agent.createConnection = dial
-  else if (url.protocol === 'http:') agent.createConnection = connectLean
+  else if (url.protocol === 'http:' && proxy === undefined) agent.createConnection = connectLean
   const open: Opener = (outgoing, fresh) =>
     request({
       protocol: url.protocol,
@@ -91,7 +96,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       port: url.port,
       method: outgoing.method,
       path: outgoing.path,
-      ...(!fresh ? { agent } : dial === undefined ? { agent: false } : { createConnection: dial }),
+      ...(!fresh ? { agent } : dial === undefined ? { agent: alone } : { createConnection: dial }),
       maxHeaderSize: 128 * 1024,
       ...trusted,
       ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
@@ -119,7 +124,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
             piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace, clock }, url.origin),
         }
       } catch (error) {
-        throw unreachable(error, url.origin, options.certificate !== undefined)
+        throw unreachable(error, url.origin, { pinned: options.certificate !== undefined, proxy })
       }
     },
     close: () => agent.destroy(),
