@@ -6,6 +6,7 @@ import { bringBack, decide, happen } from './actions.ts'
 import type { History } from './history.ts'
 import { checkHonesty, checkLaws, checkTidiness, Violation, type Past } from './laws.ts'
 import { ROOT } from './person.ts'
+import { checkServerWhole } from './server-laws.ts'
 import { openWorld, type World } from './world.ts'
 
 const MOST_TURNS = 12
@@ -34,6 +35,7 @@ async function liveThrough(world: World, history: History, coverage: Coverage): 
   const { maxDelete = NO_BRAKE } = history
   await settle(world, maxDelete)
   await checkLaws(world, past)
+  await checkServerWhole(world)
   for (const device of world.devices) await device.die(false)
   await settle(world, maxDelete)
   checkTidiness(world)

@@ -29,8 +29,16 @@ function backendOf({ disk, life, chance, coverage, rate }: WatcherOptions): Watc
   return async (root, listener) => {
     const watched = new Map<bigint, string>()
     let open = true
+    /** What may not be looked at is not watched. */
+    const unlessForbidden = <T>(act: () => T, otherwise: T): T => {
+      try {
+        return act()
+      } catch {
+        return otherwise
+      }
+    }
     const inoOf = (path: string): bigint | null => {
-      const stat = fs.lstat(path)
+      const stat = unlessForbidden(() => fs.lstat(path), null)
       return stat?.kind === 'folder' ? stat.ino : null
     }
     const adopt = (path: string, come: boolean): void => {
@@ -43,14 +51,8 @@ function backendOf({ disk, life, chance, coverage, rate }: WatcherOptions): Watc
       }
       watched.set(ino, path)
       if (come) listener.onFolder(path)
-      for (const { shown, kind } of children(path)) if (kind === 'folder') adopt(`${path}/${shown}`, come)
-    }
-    const children = (path: string): ReturnType<typeof fs.list> => {
-      try {
-        return fs.list(path)
-      } catch {
-        return []
-      }
+      for (const { shown, kind } of unlessForbidden(() => fs.list(path), []))
+        if (kind === 'folder') adopt(`${path}/${shown}`, come)
     }
     const deliver = async (folder: string, name: string): Promise<void> => {
       await life.turn()
