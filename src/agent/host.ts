@@ -17,9 +17,10 @@ export interface HostOptions {
   readonly clock: Clock
   readonly log: AgentLog
   readonly notifier: Notifier | null
+  readonly onEvent: (folder: string, event: SyncEvent) => void
 }
 
-export function openHost({ open, clock, log, notifier }: HostOptions): Host {
+export function openHost({ open, clock, log, notifier, onEvent }: HostOptions): Host {
   const keepers = new Map<string, { readonly said: string; readonly keeper: Keeper }>()
   let notify = true
   const begin = (kept: KeptFolder): Keeper =>
@@ -30,6 +31,7 @@ export function openHost({ open, clock, log, notifier }: HostOptions): Host {
       log,
       onEvent: (event) => {
         logEvent(log, kept.folder, event)
+        onEvent(kept.folder, event)
         if (notify) notifier?.event(kept.folder, event)
       },
     })

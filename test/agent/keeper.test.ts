@@ -114,7 +114,7 @@ it('a host begins with what is new, ends what is gone, and starts anew what was 
     if (folder === '/bad') throw new Error('broken')
     return fake().opened
   }
-  const host = openHost({ open, clock: systemClock, log, notifier: null })
+  const host = openHost({ open, clock: systemClock, log, notifier: null, onEvent: () => undefined })
   await host.follow({ folders: [{ folder: '/a' }, { folder: '/bad' }, { folder: '/b' }], notify: true })
   await turn()
   expect(host.reports().map(({ folder, status }) => [folder, status !== null])).toEqual([

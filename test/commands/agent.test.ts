@@ -54,6 +54,24 @@ async function logged(event: string): Promise<Record<string, unknown>[]> {
 }
 
 describe('the background agent', () => {
+  it('tells Prometheus of its folders while it runs, where it was told a place for that', async () => {
+    const metered = place.machine('desk', { BLOBS_METRICS_DIR: machine.home })
+    const file = join(machine.home, 'blobs-agent.prom')
+    mkdirSync(join(metered.home, 'notes'))
+    writeFileSync(join(metered.home, 'notes', 'a.txt'), 'a')
+    try {
+      await metered.must(['sync', 'notes', 'notes'])
+      await metered.must(['agent', 'start', 'notes'])
+      const running = `blobs_agent_folder_running{folder="${join(metered.home, 'notes')}"} `
+      const told = (): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+      await expect.poll(told, { timeout: 20_000 }).toContain(running)
+      expect(statSync(file).mode & 0o777).toBe(0o644)
+    } finally {
+      await metered.run(['agent', 'stop'])
+    }
+    await expect.poll(() => existsSync(file), { timeout: 20_000 }).toBe(false)
+  })
+
   it('keeps many folders in sync in one process, and answers for each', async () => {
     const folders = [await paired('notes', 'a.txt'), await paired('photos', 'b.jpg')]
     const started = JSON.parse((await machine.must(['agent', 'start', 'notes', 'photos', '--json'])).out)

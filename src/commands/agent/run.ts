@@ -3,6 +3,7 @@ import { agentDirectory, readRegistry, type KeptFolder } from '../../agent/regis
 import { takeHost } from '../../agent/control.ts'
 import { openHost, type Host } from '../../agent/host.ts'
 import type { OpenedAgent } from '../../agent/keeper.ts'
+import type { AgentMetrics } from '../../agent/metrics.ts'
 import { openLog, type AgentLog } from '../../agent/log.ts'
 import { desktop, openNotifier } from '../../agent/notify.ts'
 import { FolderCommand } from '../../cli/sync/folder-command.ts'
@@ -31,7 +32,9 @@ export default class AgentRun extends FolderCommand {
       clock: this.clock,
       log,
       notifier: show === null ? null : openNotifier(show, this.clock, signal),
+      onEvent: (folder, event) => metrics?.event(folder, event),
     })
+    let metrics: AgentMetrics | null = null
     const follow = (): Promise<void> => host.follow(readRegistry(where.state))
     const handlers = { folders: () => host.reports(), reload: follow, stop: () => stopping.abort() }
     const taken = await takeHost(where, handlers, this.clock)
@@ -39,6 +42,7 @@ export default class AgentRun extends FolderCommand {
     process.on('uncaughtException', crashed)
     try {
       log.write('started', { pid: process.pid, version: this.config.version })
+      metrics = await this.metrics(host, log)
       await follow()
       if (process.stderr.isTTY)
         this.output.message(
@@ -48,8 +52,19 @@ export default class AgentRun extends FolderCommand {
       await this.end(host, log)
     } finally {
       process.off('uncaughtException', crashed)
+      await metrics?.close()
       await taken.close()
     }
+  }
+
+  /** Only who wants them has what they take loaded. */
+  private async metrics(host: Host, log: AgentLog): Promise<AgentMetrics | null> {
+    const directory = process.env['BLOBS_METRICS_DIR']
+    if (!directory) return null
+    const { openAgentMetrics } = await import('../../agent/metrics.ts')
+    const { fs, clock, ids } = this
+    const onProblem = (message: string): void => log.write('metrics', { problem: message })
+    return openAgentMetrics({ directory, reports: () => host.reports(), onProblem, fs, clock, ids })
   }
 
   private async end(host: Host, log: AgentLog): Promise<void> {
