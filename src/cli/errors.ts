@@ -98,7 +98,7 @@ const HINT: Readonly<Record<string, string>> = {
   ENOTDIR: 'check the path',
   AlreadyExists: 'use the one that is there, or choose another name',
   Unauthenticated:
-    'give a token: BLOBS_TOKEN, BLOBS_TOKEN_FILE, --token-file FILE or --token-stdin · make one: blobs token create BUCKET',
+    'sign in: blobs login SERVER · or give a token: BLOBS_TOKEN, BLOBS_TOKEN_FILE, --token-file FILE or --token-stdin',
   Forbidden: "ask the server's operator for a token that allows this",
   Unavailable: 'try again; is the server running and the address right?',
   Corrupt: 'the bytes were not handed out; restore the store from a backup or put the blob again',
@@ -212,10 +212,8 @@ function viewBlobsError(error: BlobsError, now: number): ErrorView {
   }
 }
 
-// What a server advises on tokens is for those who write requests themselves; what was thought of it on this side is for people.
 function hintOf(error: BlobsError): string {
-  const own = HINT[error.code] ?? ''
-  return error.code === 'Unauthenticated' && !isBlobsError(error.cause) ? own : (error.hint ?? own)
+  return error.hint ?? HINT[error.code] ?? ''
 }
 
 function viewPartial(error: PartialFailure, now: number, command: string): ErrorView {

@@ -6,12 +6,12 @@ import type { Clock, Ids } from '../platform/ports.ts'
 import type { Buckets, BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { lazily } from '../store/lazy.ts'
+import { type Credentials, type CredentialsOptions, findCredentials, wayTo } from './credentials.ts'
 import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
-import { knownServer } from './servers.ts'
 import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
-import type { TokenOffice } from './tokens.ts'
-import { givenToken, readTokenFile, tokenIsGiven, type TokenSources } from './token.ts'
+import type { OwnToken, TokenOffice } from './tokens.ts'
+import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
 
 /** What decides where buckets are and who asks. */
 export interface PlacesOptions {
@@ -48,6 +48,10 @@ export interface Places extends AsyncDisposable {
   openLater(target: Pick<Target, 'location' | 'bucket'>): BlobStore
   /** The token that was given by hand, or null. Throws as `givenToken`. */
   givenToken(): Promise<string | null>
+  /** The token for a server, and where it comes from. Throws as `findCredentials`. */
+  credentials(location: Location): Promise<Credentials>
+  /** What a token allows, as the server tells. Throws `Unauthenticated`, and what stands in the way there. */
+  whoIs(location: Location, token: string): Promise<OwnToken>
   /** This machine, as the history shows it. */
   device(): Device
 }
@@ -104,12 +108,22 @@ export function openPlaces(options: PlacesOptions): Places {
             })
           : await openServerTokens({
               origin: location,
-              ...(await credentials(location, options, profile, where.state)),
+              ...(await findCredentials(location, credentialsOptions(options, profile, where))),
             })
       offices.push(office)
       return office
     },
-    givenToken: () => givenToken(tokenSources(options)),
+    givenToken: async () => (await givenToken(tokenSources(options)))?.token ?? null,
+    credentials: async (location) => {
+      checkOneServer(location, servers, tokenSources(options))
+      return findCredentials(location, credentialsOptions(options, profile, where))
+    },
+    whoIs: async (location, token) => {
+      const { openServerTokens } = await import('./tokens.ts')
+      const trust = await wayTo(location, credentialsOptions(options, profile, where))
+      const office = await openServerTokens({ origin: location, ...trust, token })
+      return office.examine(token).finally(() => office.close())
+    },
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
       const open = [...stores.values(), ...opened.values()]
@@ -152,36 +166,17 @@ async function openOne(
     clock,
     ids,
     ...limit,
-    ...(await credentials(location, options, profile, where.state)),
+    ...(await findCredentials(location, credentialsOptions(options, profile, where))),
   })
 }
 
-/** The token for a server, and whom to trust as that server. */
-async function credentials(
-  location: Location,
+function credentialsOptions(
   options: PlacesOptions,
   profile: Profile,
-  stateDirectory: string,
-): Promise<{
-  readonly token?: string
-  readonly certificate?: string
-  readonly ca?: string
-  readonly proxy?: string
-}> {
-  const ofProfile = location === profile.server ? profile : null
-  const token = await givenToken(tokenSources(options))
-  const known = knownServer(stateDirectory, location)
-  const ofFile = ofProfile?.tokenFile === undefined ? null : readTokenFile(ofProfile.tokenFile)
-  const stored = token ?? ofFile ?? known?.token ?? null
-  const caCert = options.caCert ?? ofProfile?.caCert
-  const { proxyFor } = await import('./proxy.ts')
-  const proxy = proxyFor(location, options.env)
-  return {
-    ...(stored === null ? {} : { token: stored }),
-    ...(known?.certificate === undefined ? {} : { certificate: known.certificate }),
-    ...(caCert === undefined ? {} : { ca: (await import('./tls.ts')).readAuthority(caCert) }),
-    ...(proxy === null ? {} : { proxy }),
-  }
+  { state: stateDirectory }: Directories,
+): CredentialsOptions {
+  const { caCert } = options
+  return { sources: tokenSources(options), profile, stateDirectory, ...(caCert === undefined ? {} : { caCert }) }
 }
 
 // On a read-only disk a command still works; only its device has no id of its own then.

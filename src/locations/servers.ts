@@ -7,13 +7,15 @@ import type { FileSystem, Ids } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Location } from './target.ts'
 
-/** A server that this machine joined. */
+/** A server that this machine joined or signed in to. */
 export interface KnownServer {
   readonly origin: Location
   /** PEM: the only certificate that it is trusted with; absent: whatever the usual authorities vouch for. */
   readonly certificate?: string
-  /** What to show it. */
+  /** What to show it, where that is kept here. */
   readonly token?: string
+  /** Where the token is that was signed in with: not here but in the keychain, or here because that was wished. */
+  readonly tokenIn?: 'keychain' | 'file'
 }
 
 /** What is known of the server at an origin, or null. Throws `Corrupt` for a file that is not whole; errno errors. */
@@ -68,13 +70,15 @@ function parse(text: string): KnownServer | null {
   } catch {
     return null
   }
-  const { origin, certificate, token } = Object(value) as Record<string, unknown>
+  const { origin, certificate, token, tokenIn } = Object(value) as Record<string, unknown>
   if (typeof origin !== 'string') return null
   if (certificate !== undefined && typeof certificate !== 'string') return null
   if (token !== undefined && typeof token !== 'string') return null
+  if (tokenIn !== undefined && tokenIn !== 'keychain' && tokenIn !== 'file') return null
   return {
     origin,
     ...(certificate === undefined ? {} : { certificate }),
     ...(token === undefined ? {} : { token }),
+    ...(tokenIn === undefined ? {} : { tokenIn }),
   }
 }

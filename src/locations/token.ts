@@ -13,22 +13,28 @@ export function tokenIsGiven(sources: TokenSources): boolean {
   return Boolean(sources.fromStdin ?? sources.file ?? sources.env['BLOBS_TOKEN'] ?? sources.env['BLOBS_TOKEN_FILE'])
 }
 
+/** How a token was given by hand. */
+export type GivenBy = '--token-stdin' | '--token-file' | 'BLOBS_TOKEN' | 'BLOBS_TOKEN_FILE'
+
 /** The token that was given by hand, or null. Throws `Unauthenticated` when its source holds none; a file that cannot be read is an errno error. */
-export async function givenToken(sources: TokenSources): Promise<string | null> {
-  if (sources.fromStdin) return checked(await sources.fromStdin(), 'stdin')
-  if (sources.file !== undefined) return readTokenFile(sources.file)
-  const direct = sources.env['BLOBS_TOKEN']
-  if (direct) return checked(direct, 'BLOBS_TOKEN')
-  const file = sources.env['BLOBS_TOKEN_FILE']
-  return file ? readTokenFile(file) : null
+export async function givenToken({
+  fromStdin,
+  file,
+  env,
+}: TokenSources): Promise<{ readonly token: string; readonly by: GivenBy } | null> {
+  if (fromStdin) return { token: checkToken(await fromStdin(), 'stdin'), by: '--token-stdin' }
+  if (file !== undefined) return { token: readTokenFile(file), by: '--token-file' }
+  const { BLOBS_TOKEN: direct, BLOBS_TOKEN_FILE: named } = env
+  if (direct) return { token: checkToken(direct, 'BLOBS_TOKEN'), by: 'BLOBS_TOKEN' }
+  return named ? { token: readTokenFile(named), by: 'BLOBS_TOKEN_FILE' } : null
 }
 
 export function readTokenFile(path: string): string {
-  return checked(readFileSync(path, 'utf8'), path)
+  return checkToken(readFileSync(path, 'utf8'), path)
 }
 
-// A token goes into a header: what could not is told here, without showing it.
-function checked(text: string, source: string): string {
+/** A token goes into a header: throws `Unauthenticated` for what could not, without showing it. `source` says where it was. */
+export function checkToken(text: string, source: string): string {
   const token = text.trim()
   if (/^[\w.~+/=-]+$/.test(token)) return token
   const what = token === '' ? `${source} holds no token` : `what ${source} holds is not a token`

@@ -8,7 +8,7 @@ import type { TransportOptions } from '../store/http/transport.ts'
 import { openBuckets } from './open.ts'
 
 /** What a token allows, as the place tells that takes it. Times are RFC 3339. */
-type OwnToken = Omit<TokenRecord, 'by' | 'revoked' | 'issued'> & { readonly issued: string | null }
+export type OwnToken = Omit<TokenRecord, 'by' | 'revoked' | 'issued'> & { readonly issued: string | null }
 
 /** Where tokens are made and ended: a data directory, or a server, which allows what the asking token administers. */
 export interface TokenOffice {

@@ -119,7 +119,7 @@ describe('blobs doctor URL', () => {
     })
     expect(await machine.blobs(['doctor'], { env: { ...env, BLOBS_SERVER: server.url } })).toMatchObject({ code: 0 })
     const wrong = await machine.blobs(['doctor', server.url])
-    expect([wrong.code, wrong.stdout]).toEqual([4, expect.stringMatching(/^failure: .* → give a token/)])
+    expect([wrong.code, wrong.stdout]).toEqual([4, expect.stringMatching(/^failure: .* → sign in/)])
     const missing = await machine.blobs(['doctor', `${server.url}/other`, '--json'], { env })
     expect([missing.code, missing.json()]).toEqual([
       5,

@@ -128,7 +128,8 @@ export function fromProblem(told: Problem, headers: Answer['headers'] = {}): Blo
   const { code, detail, hint, bucket, key, conflicts } = told
   const known: ErrorCode = code === 'Internal' ? 'Unavailable' : code
   return new BlobsError(known, detail, {
-    ...(hint === undefined ? {} : { hint }),
+    // What it advises on tokens is for those who write requests themselves.
+    ...(hint === undefined || code === 'Unauthenticated' ? {} : { hint }),
     ...(bucket === undefined ? {} : { bucket }),
     ...(key === undefined ? {} : { key }),
     ...(conflicts === undefined ? {} : { conflicts }),
