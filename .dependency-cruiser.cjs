@@ -22,6 +22,7 @@ const rooms = {
   backends: ['^src/store/ports\\.ts$', STORE_CONTRACT, '^src/content/', '^src/platform/'],
   server: [STORE_CONTRACT, '^src/protocol/', '^src/access/', '^src/platform/(ports|timer|system)\\.ts$'],
   start: ['^src/cli/main\\.ts$'],
+  client: ['^src/locations/', '^src/transfer/', STORE_CONTRACT, '^src/platform/'],
   protocol: [],
   content: [],
   access: [STORE_CONTRACT],

@@ -3,13 +3,17 @@
  * (reading a hundred small files costs more than reading one), except those with native parts.
  * Files are replaced one by one and only when they changed: a program that runs from `dist/` meanwhile keeps working.
  */
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { promisify } from 'node:util'
 import { Plugin } from '@oclif/core/config'
 import * as esbuild from 'esbuild'
 
 const ROOT = join(import.meta.dirname, '..')
 const DIST = join(ROOT, 'dist')
+const TYPES = join(DIST, 'types')
 const MANIFEST = join(ROOT, 'oclif.manifest.json')
 const NOT_BUNDLED = ['koffi', 'keytar']
 
@@ -22,6 +26,7 @@ const COMMONJS = /\b(require|__dirname|__filename)\b/
 /** Throws when a source does not compile or a command cannot be loaded. `keepStale`: leave files of earlier builds for those who still run from them. */
 export async function build(options: { readonly keepStale: boolean }): Promise<void> {
   const outputs = await bundle()
+  if (!options.keepStale) await buildTypes()
   for (const output of outputs) await replaceIfChanged(output.path, output.contents)
   if (!options.keepStale) await removeOthers(new Set(outputs.map((output) => output.path)))
   await replaceIfChanged(MANIFEST, Buffer.from(await manifest()))
@@ -34,6 +39,7 @@ async function bundle(): Promise<{ path: string; contents: Uint8Array }[]> {
     absWorkingDir: ROOT,
     entryPoints: [
       'src/start.ts',
+      'src/client.ts',
       ...files.filter((name) => name.endsWith('.ts')).map((name) => join('src', 'commands', name)),
     ],
     outdir: DIST,
@@ -53,6 +59,27 @@ async function bundle(): Promise<{ path: string; contents: Uint8Array }[]> {
     path,
     contents: Buffer.from(COMMONJS.test(text) ? COMMONJS_NAMES + text : text),
   }))
+}
+
+/** Writes the declarations of `src/client.ts` to `dist/types`: those that it needs, and no others. */
+export async function buildTypes(): Promise<void> {
+  const all = await mkdtemp(join(tmpdir(), 'blobs-types-'))
+  try {
+    const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+    const flags = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--rootDir', 'src', '--outDir', all]
+    await promisify(execFile)(process.execPath, [tsc, '--project', 'tsconfig.types.json', ...flags], { cwd: ROOT })
+    const wanted = new Set(['client.d.ts'])
+    // A set is walked to the end, also to what is added on the way.
+    for (const file of wanted) {
+      const text = await readFile(join(all, file), 'utf8')
+      for (const [, other = ''] of text.matchAll(/from ['"](\.[^'"]+)\.ts['"]/g))
+        wanted.add(`${join(dirname(file), other)}.d.ts`)
+      const plain = text.replaceAll(/(from ['"]\.[^'"]+)\.ts(['"])/g, '$1.js$2')
+      await replaceIfChanged(join(TYPES, file), Buffer.from(plain))
+    }
+  } finally {
+    await rm(all, { recursive: true })
+  }
 }
 
 async function manifest(): Promise<string> {
@@ -78,7 +105,9 @@ async function replaceIfChanged(path: string, contents: Uint8Array): Promise<voi
 
 async function removeOthers(wanted: ReadonlySet<string>): Promise<void> {
   const present = await readdir(DIST, { recursive: true, withFileTypes: true })
-  const files = present.filter((item) => item.isFile()).map((item) => join(item.parentPath, item.name))
+  const files = present
+    .filter((item) => item.isFile() && !join(item.parentPath, '/').startsWith(join(TYPES, '/')))
+    .map((item) => join(item.parentPath, item.name))
   await Promise.all(files.filter((path) => !wanted.has(path)).map((path) => rm(path, { force: true })))
 }
 
