@@ -8,5 +8,5 @@ export function programName(): string {
 
 /** A word as a POSIX shell reads it. */
 export function shellWord(text: string): string {
-  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+  return /^[\p{L}\p{N}_./:@%+=~-]+$/u.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

@@ -79,7 +79,10 @@ The code is not sent before the server has shown the certificate of the link. Fi
       }
     }
     await this.syncHere(places, folder, watch ? 'watch' : 'once', started)
-    if (!watch) this.output.message(`→ stay in sync: blobs sync ${shown} --watch`)
+    if (!watch)
+      this.output.message(
+        `→ stay in sync: blobs agent start ${shown} · or in this terminal: blobs sync ${shown} --watch`,
+      )
   }
 
   /** Throws before the code is spent what would throw after it. */

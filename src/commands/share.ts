@@ -19,9 +19,11 @@ import { storeSpace } from '../locations/space.ts'
 import { nameIn, openTls, ownFingerprint, readTls } from '../locations/tls.ts'
 import { startServer, type Joined, type RunningServer, type ServerOptions } from '../server/serve.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
-import { pair, readPairing, type Invitation } from '../sync/agent.ts'
+import { pair, readPairing, type Invitation, type SyncEvent } from '../sync/agent.ts'
 
 const USUAL_PORT = 7420
+/** More lines than these may have pushed something off the screen. */
+const SCREEN = 12
 
 type ShareFlags = {
   readonly host: string
@@ -63,7 +65,7 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       helpValue: 'ADDRESS',
     }),
     port: Flags.integer({
-      description: `port to listen on; 0 takes a free one; by default ${USUAL_PORT}, or a free one when it is taken`,
+      description: `port to listen on; 0 takes a free one; by default ${USUAL_PORT}, or one of the next when it is taken`,
       min: 0,
       max: 65_535,
       helpValue: 'PORT',
@@ -78,6 +80,8 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
   }
   static override stream = true
   static override service = true
+
+  private joined = false
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Share)
@@ -104,9 +108,10 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       return { link: linkTo(door, server.port, bucket, code), expires: new Date(expires).toISOString() }
     }
     try {
-      await this.introduce(folder, server, door, await invite(lasts))
+      const invitation = await invite(lasts)
+      await this.introduce(folder, server, door, invitation)
       if (running) await this.serveAlone(folder, started)
-      else await this.keepInSync(places, folder, invite, started)
+      else await this.keepInSync(places, folder, { invite, invitation }, started)
     } finally {
       await server.close()
       await audit.close()
@@ -129,6 +134,7 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
   }
 
   private tellJoined(joined: Joined): void {
+    this.joined = true
     this.output.item('joined', joined)
     if (this.output.json) return
     this.output.message(`${plain(joined.name)} joined from ${joined.address}; its token is ${joined.id}`)
@@ -143,14 +149,28 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
   private async keepInSync(
     places: Places,
     folder: SyncedFolder,
-    invite: (lasts: number) => Promise<Invitation>,
+    { invite, invitation }: { invite: (lasts: number) => Promise<Invitation>; invitation: Invitation },
     started: number,
   ): Promise<void> {
-    const agent = await this.takeFolder(places, folder, { onEvent: (event) => this.tellEvent(event), invite })
+    const agent = await this.takeFolder(places, folder, { onEvent: this.teller(folder, invitation), invite })
     try {
       this.tellSummary(folder, await agent.watch(this.signal), started, 0)
     } finally {
       await agent.close()
+    }
+  }
+
+  /** What the first sync tells may push the line off the screen: then it is shown once more. */
+  private teller(folder: SyncedFolder, invitation: Invitation): (event: SyncEvent) => void {
+    let lines = 0
+    return (event) => {
+      this.tellEvent(event)
+      if (event.type === 'state' && event.state === 'idle' && lines !== Number.POSITIVE_INFINITY) {
+        const gone = lines > SCREEN && process.stdout.isTTY && !this.output.json && !this.joined
+        lines = Number.POSITIVE_INFINITY
+        if (gone && this.clock.now() < Date.parse(invitation.expires)) void this.invite(folder, invitation)
+      }
+      lines += 1
     }
   }
 
@@ -176,7 +196,7 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       return await startServer({ ...options, port: port ?? USUAL_PORT })
     } catch (error) {
       if (port !== undefined || !isBlobsError(error, 'Unavailable')) return namingFlags(error)
-      const server = await startServer({ ...options, port: 0 })
+      const server = await startNear(options)
       this.output.message(`port ${USUAL_PORT} is taken; this took ${server.port} (--port chooses one)`)
       return server
     }
@@ -191,7 +211,9 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
     const { root, shown, pairing } = folder
     const { url, port } = server
     this.output.item('listening', { url, port, root, bucket: pairing.bucket, pid: process.pid })
-    this.output.message(`sharing ${shown} as the bucket ${pairing.bucket} at ${url}; Ctrl-C stops`)
+    this.output.message(
+      `sharing ${shown} as the bucket ${pairing.bucket} at ${new URL(invitation.link).origin}; Ctrl-C stops`,
+    )
     if (isLoopback(door.host)) {
       this.output.message(
         `only this machine can join: for another one, share with --host 0.0.0.0, or run there first: ssh -N -L ${port}:127.0.0.1:${port} ${hostname()}`,
@@ -219,6 +241,18 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
     const code = await qrCode(link, process.stderr.columns)
     if (code !== null) this.output.message(`${code}\n`)
   }
+}
+
+/** The next port that is free: the same after a new start, if what took the usual one is the same. */
+async function startNear(options: ServerOptions): Promise<RunningServer> {
+  for (let port = USUAL_PORT + 1; port < USUAL_PORT + 10; port++) {
+    try {
+      return await startServer({ ...options, port })
+    } catch (error) {
+      if (!isBlobsError(error, 'Unavailable')) throw error
+    }
+  }
+  return startServer({ ...options, port: 0 })
 }
 
 function unlessElse(error: unknown): null {

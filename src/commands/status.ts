@@ -1,7 +1,10 @@
+import { join } from 'node:path'
 import { Args } from '@oclif/core'
+import { shellWord } from '../cli/program-name.ts'
 import { FolderCommand, showPairing } from '../cli/sync/folder-command.ts'
 import { statusText } from '../cli/sync/present.ts'
 import { selectionText } from '../cli/sync/selection.ts'
+import type { Waiting } from '../sync/agent.ts'
 
 const SHOWN_PATHS = 20
 
@@ -25,9 +28,18 @@ export default class Status extends FolderCommand {
     const { args, flags } = await this.parse(Status)
     const folder = this.findFolder(args.folder)
     const status = await this.ask(this.access(flags), folder, (control) => control.status())
-    const shown = { ...status, location: showPairing(folder.pairing) }
+    const waiting = status.waiting.map((item) => ({ ...item, remedy: remedyFrom(folder.shown, item) }))
+    const shown = { ...status, waiting, location: showPairing(folder.pairing) }
     const { only = [], not = [] } = folder.pairing
     const text = statusText(shown, this.clock.now(), SHOWN_PATHS, selectionText(folder.pairing))
     this.output.document({ ...status, only, not }, text)
   }
+}
+
+/** What to run from here, where the folder is called `shown`. */
+function remedyFrom(shown: string, item: Waiting): string {
+  if (item.type === 'conflict')
+    return `blobs conflicts resolve ${shellWord(join(shown, item.path))} --keep mine|theirs|both`
+  const folder = shellWord(shown)
+  return `blobs approve ${folder} deletes them, blobs reject ${folder} brings them back`
 }

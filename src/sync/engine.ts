@@ -242,10 +242,10 @@ function statusOf(
   }
 }
 
-/** Who opens the folder anew has run no cycle yet that could have told. */
+/** Who opens the folder anew has run no cycle yet that could have told; one that rests may not have come to it yet. */
 function stateOf({ state, paused }: { state: AgentStateName; paused: Pause | null }, asks: boolean): AgentStateName {
-  if (state !== 'idle') return state
-  return paused === null ? (asks ? 'waiting' : 'idle') : 'paused'
+  if (paused !== null && state !== 'scanning' && state !== 'syncing') return 'paused'
+  return state === 'idle' && asks ? 'waiting' : state
 }
 
 function pausedJson(pause: Pause | null): AgentStatus['paused'] {

@@ -71,6 +71,7 @@ export async function writeMarker(fs: FileSystem, folder: string, pairing: Pairi
   const own = join(folder, OWN_FOLDER)
   if (fs.lstat(own) === null) fs.mkdir(own, 0o700)
   if (fs.lstat(own)?.kind !== 'folder') throw damaged(own, 'it is not a folder')
+  await hideFromGit(fs, own)
   // Named by the id: whoever left it behind was writing this very marker.
   const temporary = join(own, `${MARKER}.${pairing.id}`)
   if (fs.lstat(temporary)) fs.unlink(temporary)
@@ -84,6 +85,18 @@ export async function writeMarker(fs: FileSystem, folder: string, pairing: Pairi
   fs.rename(temporary, join(own, MARKER))
   fs.syncFolder(own)
   fs.syncFolder(folder)
+}
+
+/** A synced folder may be a checkout: what is in `.blobs/` is no work of its user's. */
+async function hideFromGit(fs: FileSystem, own: string): Promise<void> {
+  const path = join(own, '.gitignore')
+  if (fs.lstat(path) !== null) return
+  const file = await fs.create(path, 0o644)
+  try {
+    await file.write(Buffer.from('*\n'))
+  } finally {
+    await file.close()
+  }
 }
 
 /** The root at a folder that carries this id. Throws `Refused` as `checkRoot` does. */

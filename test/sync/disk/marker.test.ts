@@ -34,7 +34,9 @@ describe('the marker', () => {
     await writeMarker(disk, folder, pairing)
     await writeMarker(disk, folder, pairing)
     expect(readMarker(disk, folder)).toEqual(pairing)
-    expect(fs.readdirSync(join(folder, '.blobs'))).toEqual(['root.json'])
+    expect(fs.readdirSync(join(folder, '.blobs'))).toEqual(['.gitignore', 'root.json'])
+    // Where the folder is a checkout, git has no eyes for it.
+    expect(fs.readFileSync(join(folder, '.blobs', '.gitignore'), 'utf8')).toBe('*\n')
     expect(fs.statSync(join(folder, '.blobs')).mode & 0o777).toBe(0o700)
   })
 
