@@ -20,12 +20,12 @@ export function addBucket(db: Database, name: string): boolean {
   return true
 }
 
-/** Null if there is none. */
-export function findBucket(db: Database, name: string): BucketRow | null {
+/** Null if there is none. Throws `Corrupt` for one whose row was altered, unless `lenient`. */
+export function findBucket(db: Database, name: string, lenient = false): BucketRow | null {
   const row = db.get<{ id: number; sum: number }>('SELECT id, sum FROM buckets WHERE name = ?', name)
   if (row === undefined) return null
   const { id, sum } = row
-  if (sum !== bucketSum(id, name)) {
+  if (!lenient && sum !== bucketSum(id, name)) {
     throw new BlobsError('Corrupt', `the row of bucket ${name} in store.db was altered`, { bucket: name, hint: MEND })
   }
   return {

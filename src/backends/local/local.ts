@@ -75,7 +75,7 @@ export function localBackend({ store, clock, packs, lenient = false }: LocalBack
       return bucket !== null
     },
     open: async (name) => {
-      const bucket: BucketRow | null = await transactions.read(() => findBucket(db, name))
+      const bucket: BucketRow | null = await transactions.read(() => findBucket(db, name, lenient))
       if (bucket === null) return null
       if (!lenient) await checkHead(bucket, store, transactions)
       return {
