@@ -304,12 +304,12 @@ it('a flood of large packets is refused where it has no room, and others are ser
   )
   const data = 'A'.repeat(900_000)
   const answers: Promise<unknown>[] = []
-  for (let index = 0; index < 80; index++) {
+  for (let index = 0; index < 50; index++) {
     for (const client of flooding) answers.push(client.ask('set', { data }).catch(() => ['ended']))
-    if (index % 20 === 0) await checkAll([])
+    if (index % 25 === 0) await checkAll([])
   }
   const all = (await Promise.all(answers)).flat()
-  expect(all).toHaveLength(240)
+  expect(all).toHaveLength(150)
   expect(all.some((answer) => JSON.stringify(answer).includes('success'))).toBe(true)
   expect(process.memoryUsage.rss() - before).toBeLessThan(1200 * 2 ** 20)
   for (const client of flooding) client[Symbol.dispose]()

@@ -46,6 +46,7 @@ export function openSocketFace(context: Context, log: Log, onFull: (address: str
         handler: async (request, reply) => {
           const open = await gateway()
           reply.hijack()
+          reply.raw.setHeader('x-request-id', request.id)
           limitBody(request.raw, context)
           open.request(request.raw, reply.raw)
           return reply

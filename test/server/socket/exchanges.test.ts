@@ -1,5 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { io } from 'socket.io-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeCertificate } from '../certificate.ts'
 import { ask as askHttp, type Running, running, SECRETS } from '../running.ts'
 import { type Client, connect, openRaw } from './client.ts'
 
@@ -342,8 +344,19 @@ describe('on the wire', () => {
     const reply = await askHttp(at.url, path, { headers: { origin: 'https://app.example' } })
     expect(reply.status).toBe(200)
     expect(reply.headers['access-control-allow-origin']).toBe('https://app.example')
+    expect(reply.headers['x-request-id']).toMatch(/^[0-9a-f]{16}$/)
     const before = await askHttp(at.url, path, { method: 'OPTIONS', headers: { origin: 'https://app.example' } })
     expect([before.status, before.headers['access-control-allow-origin']]).toEqual([204, 'https://app.example'])
+  })
+
+  it('works over TLS', async () => {
+    await using secure = await running({ tls: await makeCertificate() })
+    const options = { auth: { token: await secure.token({}) }, rejectUnauthorized: false, forceNew: true }
+    for (const transport of ['websocket', 'polling']) {
+      const socket = io(secure.url, { ...options, transports: [transport] })
+      expect(await socket.timeout(5000).emitWithAck('now')).toEqual({ timestamp: expect.any(Number) })
+      socket.close()
+    }
   })
 
   it('what is no request of it is refused, and what else wants to be upgraded is answered as if it did not', async () => {
