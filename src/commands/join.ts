@@ -12,10 +12,10 @@ import { pair, readPairing } from '../sync/agent.ts'
 
 export default class Join extends SyncingCommand {
   static override summary = 'Join a folder that another machine shares.'
-  static override description = `LINK is what "blobs share" prints there; put it in quotes. Its code works once and becomes a token for that bucket, which this machine keeps for that server, together with the server's certificate: from then on no other certificate is taken for it. Then FOLDER is made where it is missing, and synced once, or with --watch until it is stopped. Later, "blobs sync FOLDER" is enough.
+  static override description = `LINK is what "blobs share" prints there; put it in quotes. Its code works once and becomes a token for that bucket, which this machine keeps in its keychain for that server (without one: --insecure-storage), and the server's certificate with it: from then on no other certificate is taken for it. Then FOLDER is made where it is missing, and synced once, or with --watch until it is stopped. Later, "blobs sync FOLDER" is enough.
 
 The code is not sent before the server has shown the certificate of the link. Files that are in FOLDER already stay; what both sides have under one name with other bytes is kept both (see blobs conflicts).`
-  static override usage = 'join LINK FOLDER [--watch]'
+  static override usage = 'join LINK FOLDER [--watch] [--insecure-storage]'
   static override examples = [
     {
       description: 'Join, and get everything',
@@ -32,6 +32,7 @@ The code is not sent before the server has shown the certificate of the link. Fi
   }
   static override flags = {
     watch: Flags.boolean({ char: 'w', description: 'go on until stopped' }),
+    'insecure-storage': Flags.boolean({ description: 'keep the token unencrypted in a file, not in the keychain' }),
   }
   static override stream = true
   static override service = true
@@ -51,12 +52,15 @@ The code is not sent before the server has shown the certificate of the link. Fi
       stateDirectory: places.directories.state,
       name: places.device().name,
       ...(caCert === undefined ? {} : { caCert }),
+      insecure: flags['insecure-storage'],
+      env,
       fs: this.fs,
       ids: this.ids,
     })
     const to = { location: link.origin, bucket, prefix }
     this.output.item('joined', { ...to, keptIn })
-    this.output.message(`joined ${showTarget(to)}; the token is kept in ${keptIn}, which only you can read`)
+    const where = keptIn === 'keychain' ? 'in the keychain' : 'unencrypted in a file that only you may read'
+    this.output.message(`joined ${showTarget(to)}; the token is kept ${where}`)
     await this.syncJoined(places, { root, shown, to }, flags.watch, started)
   }
 

@@ -6,6 +6,7 @@ import { serverArgument, serverOf } from '../cli/sign-in.ts'
 import { spanOf, tokenJson, whereOf } from '../cli/token-view.ts'
 import { keepToken } from '../locations/credentials.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
+import { knownServer } from '../locations/servers.ts'
 import { checkToken } from '../locations/token.ts'
 import { systemFileSystem } from '../platform/file-system.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -40,9 +41,11 @@ Where there is no keychain, or it is locked or does not answer, this fails withi
     const given = flags['token-stdin'] || flags['token-file'] !== undefined
     const token = given ? ((await places.givenToken()) ?? '') : await this.ask(server)
     const own = await places.whoIs(server, token)
-    const keptIn = await keepToken(server, token, flags['insecure-storage'], {
+    const { state: stateDirectory } = places.directories
+    const known = knownServer(stateDirectory, server) ?? { origin: server }
+    const keptIn = await keepToken(known, token, flags['insecure-storage'], {
       env: process.env,
-      stateDirectory: places.directories.state,
+      stateDirectory,
       fs: systemFileSystem(),
       ids: this.ids,
     })

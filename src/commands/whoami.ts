@@ -13,7 +13,6 @@ const FROM: Readonly<Record<TokenOrigin, string>> = {
   BLOBS_TOKEN: 'from BLOBS_TOKEN',
   BLOBS_TOKEN_FILE: 'from the file that BLOBS_TOKEN_FILE names',
   profile: "from the profile's token-file",
-  joined: 'got by blobs join; unencrypted in a file of yours',
   file: 'unencrypted in a file of yours (--insecure-storage)',
   keychain: 'from the keychain',
 }
@@ -40,7 +39,7 @@ export default class Whoami extends BlobsCommand {
       throw new BlobsError('Unauthenticated', `you are not signed in to ${server}`)
     }
     const own = await places.whoIs(server, token)
-    const insecure = from === 'file' || from === 'joined'
+    const insecure = from === 'file'
     this.output.document({ server, from, insecure, ...tokenJson(own) }, lines(server, from, own))
   }
 }

@@ -7,8 +7,8 @@ import { givenToken, type GivenBy, readTokenFile, type TokenSources } from './to
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a token comes from: given by hand, or kept for its server. `joined` and `file` lie unencrypted in a file of their owner. */
-export type TokenOrigin = GivenBy | 'profile' | 'joined' | 'file' | 'keychain'
+/** Where a token comes from: given by hand, or kept for its server; `file` is one that only its owner may read, unencrypted. */
+export type TokenOrigin = GivenBy | 'profile' | 'file' | 'keychain'
 
 export interface Credentials {
   /** Sent to this location's server, and nowhere else. */
@@ -42,7 +42,7 @@ export async function findCredentials(location: Location, options: CredentialsOp
     return { ...way, token: readTokenFile(profile.tokenFile), from: 'profile' }
   }
   const known = knownServer(stateDirectory, location)
-  if (known?.token !== undefined) return { ...way, token: known.token, from: known.tokenIn ?? 'joined' }
+  if (known?.token !== undefined) return { ...way, token: known.token, from: 'file' }
   if (known?.tokenIn === 'keychain') return { ...way, token: await inKeychain(location, sources.env), from: 'keychain' }
   return way
 }
@@ -84,24 +84,35 @@ export interface KeepOptions {
 }
 
 /**
- * Keeps a token for its origin: in the keychain, from which it is read back by another process, or, where that is asked for or was before, in a file that
- * only its owner may read. Throws `Unauthenticated` with the ways out where the keychain cannot be used; then nothing has changed.
+ * Keeps a token with what is known of its server: in the keychain, from which it is read back by another process, or, where that is
+ * asked for or was before, in a file that only its owner may read. Throws `Unauthenticated` with the ways out where the keychain cannot be used; then nothing
+ * has changed.
  */
 export async function keepToken(
-  origin: Location,
+  server: Omit<KnownServer, 'token' | 'tokenIn'>,
   token: string,
   insecure: boolean,
   options: KeepOptions,
 ): Promise<'keychain' | 'file'> {
-  const known = knownServer(options.stateDirectory, origin)
-  const tokenIn = insecure || known?.tokenIn === 'file' ? 'file' : 'keychain'
+  const tokenIn = storageFor(server.origin, insecure, options)
+  const { origin, certificate } = server
   if (tokenIn === 'keychain') await keepInKeychain(origin, token, options.env)
-  await keepServer(
-    options.stateDirectory,
-    { ...withoutToken(known, origin), tokenIn, ...(tokenIn === 'file' ? { token } : {}) },
-    options,
-  )
+  const kept = { origin, ...(certificate === undefined ? {} : { certificate }), tokenIn }
+  await keepServer(options.stateDirectory, tokenIn === 'file' ? { ...kept, token } : kept, options)
   return tokenIn
+}
+
+/** Tries whether a token could be kept, so that one that exists only once is not spent in vain. Throws as `keepToken`. */
+export async function tryStorage(origin: Location, insecure: boolean, options: KeepOptions): Promise<void> {
+  if (storageFor(origin, insecure, options) === 'file') return
+  const { openKeychain } = await import('../access/keychain.ts')
+  const trial = `trial ${origin}`
+  await keepInKeychain(trial, options.ids.next(), options.env)
+  await openKeychain(options.env).remove(trial)
+}
+
+function storageFor(origin: Location, insecure: boolean, { stateDirectory }: KeepOptions): 'keychain' | 'file' {
+  return insecure || knownServer(stateDirectory, origin)?.tokenIn === 'file' ? 'file' : 'keychain'
 }
 
 async function keepInKeychain(origin: Location, token: string, env: Environment): Promise<void> {
@@ -117,16 +128,13 @@ async function keepInKeychain(origin: Location, token: string, env: Environment)
 /** Forgets the token of an origin, not whom to trust there; where it was kept, or null for one that had none. Throws as `keepToken`. */
 export async function forgetToken(origin: Location, options: KeepOptions): Promise<TokenOrigin | null> {
   const known = knownServer(options.stateDirectory, origin)
-  const from = known?.tokenIn ?? (known?.token === undefined ? null : ('joined' as const))
+  const from = known?.tokenIn ?? null
   if (from === null) return null
   if (from === 'keychain') {
     const { openKeychain } = await import('../access/keychain.ts')
     await openKeychain(options.env).remove(origin)
   }
-  await keepServer(options.stateDirectory, withoutToken(known, origin), options)
+  const certificate = known?.certificate
+  await keepServer(options.stateDirectory, { origin, ...(certificate === undefined ? {} : { certificate }) }, options)
   return from
-}
-
-function withoutToken(known: KnownServer | null, origin: Location): KnownServer {
-  return { origin, ...(known?.certificate === undefined ? {} : { certificate: known.certificate }) }
 }

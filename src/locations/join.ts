@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { FileSystem, Ids } from '../platform/ports.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import { keepToken, tryStorage } from './credentials.ts'
 import type { Link } from './link.ts'
 import { forgetServer, keepServer, knownServer, type KnownServer } from './servers.ts'
 
@@ -10,19 +11,21 @@ export interface JoinOptions {
   readonly name: string
   /** PEM file of authorities to trust besides the usual. */
   readonly caCert?: string
+  /** The token is kept unencrypted in a file, not in the keychain. */
+  readonly insecure: boolean
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly fs: FileSystem
   readonly ids: Ids
 }
 export interface JoinedPlace {
   readonly bucket: string
   readonly prefix: string
-  /** Where the token and the certificate are kept. */
-  readonly keptIn: string
+  readonly keptIn: 'keychain' | 'file'
 }
 
 /**
  * Spends the code of a link for a token, and keeps that with the server's certificate. The code is told to nobody but the server with the
- * link's fingerprint, and only after the place to keep the token was tried. Throws `Refused`, `Unauthenticated`, `Unavailable`, errno errors.
+ * link's fingerprint, and only after the place to keep the token (the keychain, unless `insecure`) was tried. Throws `Refused`, `Unauthenticated`, `Unavailable`, errno errors.
  */
 export async function joinServer(link: Link, options: JoinOptions): Promise<JoinedPlace> {
   const { redeemCode } = await import('../store/http/join.ts')
@@ -31,21 +34,30 @@ export async function joinServer(link: Link, options: JoinOptions): Promise<Join
   const known = knownServer(stateDirectory, origin)
   const certificate = link.fingerprint === null ? known?.certificate : await proven(link, link.fingerprint)
   const server: KnownServer = { origin, ...(certificate === undefined ? {} : { certificate }) }
+  await tryStorage(origin, options.insecure, options).catch(advise)
   // What was known stays as it is until there is something better.
   await keepServer(stateDirectory, known ?? server, options)
   try {
     const ca = caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }
     const { token, bucket, prefix } = await redeemCode({ ...server, ...ca }, { code, name })
-    const keptIn = await keepServer(stateDirectory, { ...server, token }, options)
+    const keptIn = await keepToken(server, token, options.insecure, options).catch(advise)
     return { bucket, prefix, keptIn }
   } catch (error) {
     if (known === null) forgetServer(stateDirectory, origin)
-    if (!isBlobsError(error, 'Unauthenticated')) throw error
+    if (!isBlobsError(error, 'Unauthenticated') || error.hint === WAY_OUT) throw error
     throw new BlobsError('Unauthenticated', error.message, {
       cause: error,
       hint: 'take a new link from the other machine: the same blobs share prints one each time',
     })
   }
+}
+
+const WAY_OUT =
+  'unlock it, or keep the token unencrypted in a file that only you may read: the same command with --insecure-storage'
+
+function advise(error: unknown): never {
+  if (!isBlobsError(error, 'Unauthenticated')) throw error
+  throw new BlobsError('Unauthenticated', error.message, { cause: error, hint: WAY_OUT })
 }
 
 /** The certificate of the link's fingerprint, PEM. */

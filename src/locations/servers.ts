@@ -14,7 +14,7 @@ export interface KnownServer {
   readonly certificate?: string
   /** What to show it, where that is kept here. */
   readonly token?: string
-  /** Where the token is that was signed in with: not here but in the keychain, or here because that was wished. */
+  /** Where the token is: in the keychain, or here, because that was wished. */
   readonly tokenIn?: 'keychain' | 'file'
 }
 
@@ -75,6 +75,7 @@ function parse(text: string): KnownServer | null {
   if (certificate !== undefined && typeof certificate !== 'string') return null
   if (token !== undefined && typeof token !== 'string') return null
   if (tokenIn !== undefined && tokenIn !== 'keychain' && tokenIn !== 'file') return null
+  if ((token !== undefined) !== (tokenIn === 'file')) return null
   return {
     origin,
     ...(certificate === undefined ? {} : { certificate }),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openPlace, type Machine, type Place, type Running } from '../../scripts/harness.ts'
+import { keychainLacks, openKeychainSession } from './keychain-session.ts'
 import { openNetwork } from './network-namespaces.ts'
 
 let place: Place
@@ -44,7 +45,7 @@ describe('on one machine', () => {
     const desktop = place.machine('desktop')
     const { process, link } = await share(laptop, '--port', '0')
     expect(link).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/notes#[\w-]{22}$/)
-    const joined = await desktop.must(['join', link, 'copy'])
+    const joined = await desktop.must(['join', link, 'copy', '--insecure-storage'])
     expect(joined.err).toContain('joined http://127.0.0.1')
     expect(readFileSync(join(desktop.home, 'copy', 'plan.txt'), 'utf8')).toBe('a plan')
     await process.event('the guest', ({ type, name }) => type === 'joined' && name === 'desktop')
@@ -54,6 +55,38 @@ describe('on one machine', () => {
     const [file = ''] = readdirSync(join(desktop.home, '.local/state/blobs/servers'))
     expect(statSync(join(desktop.home, '.local/state/blobs/servers', file)).mode & 0o777).toBe(0o600)
     expect((await process.stop()).code).toBe(0)
+  })
+
+  it('without a keychain the code is not spent, unless the token may be kept unencrypted', async () => {
+    const laptop = sharer()
+    const desktop = place.machine('desktop')
+    const { process, link } = await share(laptop, '--port', '0')
+    const refused = await desktop.run(['join', link, 'copy'])
+    expect([refused.code, refused.err]).toEqual([
+      4,
+      expect.stringMatching(/keychain .* cannot be used.*--insecure-storage/s),
+    ])
+    expect(existsSync(join(desktop.home, 'copy'))).toBe(false)
+    await desktop.must(['join', link, 'copy', '--insecure-storage'])
+    expect((await process.stop()).code).toBe(0)
+  })
+
+  it.skipIf(keychainLacks() !== null)('the token is kept in the keychain where there is one', async () => {
+    const session = await openKeychainSession()
+    try {
+      const laptop = sharer()
+      const desktop = place.machine('desktop', session.env)
+      const { process, link } = await share(laptop, '--port', '0')
+      const joined = await desktop.must(['join', link, 'copy'])
+      expect(joined.err).toContain('the token is kept in the keychain')
+      expect(tokensOf(desktop)).toEqual(['undefined'])
+      writeFileSync(join(desktop.home, 'copy', 'answer.txt'), 'an answer')
+      await desktop.must(['sync', 'copy'])
+      await process.event('the answer', ({ type, path }) => type === 'downloaded' && path === 'answer.txt')
+      expect((await process.stop()).code).toBe(0)
+    } finally {
+      session.dispose()
+    }
   })
 
   it('the same share again gives another link, from the one that runs', async () => {
@@ -72,7 +105,7 @@ describe('on one machine', () => {
       ['desktop', link],
       ['tablet', invitation.link],
     ]) {
-      await place.machine(name).must(['join', one, 'copy'])
+      await place.machine(name).must(['join', one, 'copy', '--insecure-storage'])
     }
   })
 
@@ -82,7 +115,7 @@ describe('on one machine', () => {
     await agent.event('an idle agent', ({ type, state }) => type === 'state' && state === 'idle')
     const { process, link } = await share(laptop, '--port', '0')
     const desktop = place.machine('desktop')
-    await desktop.must(['join', link, 'copy'])
+    await desktop.must(['join', link, 'copy', '--insecure-storage'])
     expect(existsSync(join(desktop.home, 'copy', 'plan.txt'))).toBe(true)
     const ended = await process.stop()
     expect([ended.code, ended.err]).toEqual([0, expect.stringContaining(`pid ${agent.pid}`)])
@@ -103,16 +136,16 @@ describe('on one machine', () => {
       ['missing/inner', 6, 'missing'],
     ]
     for (const [folder, code, why] of cases) {
-      const refused = await desktop.run(['join', link, folder])
+      const refused = await desktop.run(['join', link, folder, '--insecure-storage'])
       expect([folder, refused.code]).toEqual([folder, code])
       expect(refused.err).toContain(why)
     }
     // A place for the token that cannot be written to.
     const servers = join(desktop.home, '.local/state/blobs/servers')
     writeFileSync(servers, 'not a folder')
-    expect((await desktop.run(['join', link, 'copy'])).code).not.toBe(0)
+    expect((await desktop.run(['join', link, 'copy', '--insecure-storage'])).code).not.toBe(0)
     const tablet = place.machine('tablet', { BLOBS_TOKEN: 'of-another-server' })
-    await tablet.must(['join', link, 'copy'])
+    await tablet.must(['join', link, 'copy', '--insecure-storage'])
   })
 
   it('a code that is spent, wrong or late is refused with 4 and the way to another', async () => {
@@ -125,7 +158,7 @@ describe('on one machine', () => {
       [altered(link, link.indexOf('#') + 1), 'not known'],
     ] as const
     for (const [one, why] of cases) {
-      const refused = await desktop.run(['join', one, 'copy'])
+      const refused = await desktop.run(['join', one, 'copy', '--insecure-storage'])
       expect([refused.code, refused.err]).toEqual([4, expect.stringContaining(why)])
       expect(refused.err).toContain('take a new link')
     }
@@ -148,11 +181,11 @@ describe.skipIf(network === null)('between two network namespaces (needs root an
     expect(first.link).toMatch(new RegExp(`^https://${here}:7420/notes#[\\w-]{22}\\.[\\w-]{43}$`))
     expect(statSync(join(laptop.home, '.local/share/blobs/tls.pem')).mode & 0o777).toBe(0o600)
     const started = performance.now()
-    await desktop.must(['join', first.link, 'copy'])
+    await desktop.must(['join', first.link, 'copy', '--insecure-storage'])
     expect(performance.now() - started).toBeLessThan(20_000)
     expect(readFileSync(join(desktop.home, 'copy', 'plan.txt'), 'utf8')).toBe('a plan')
     await first.process.event('the guest', ({ type, address }) => type === 'joined' && address === there)
-    const spent = await desktop.run(['join', first.link, 'copy'])
+    const spent = await desktop.run(['join', first.link, 'copy', '--insecure-storage'])
     expect([spent.code, spent.err]).toEqual([4, expect.stringContaining('used already')])
     await first.process.stop()
     // The same certificate after a new start: it is known.
@@ -172,23 +205,23 @@ describe.skipIf(network === null)('between two network namespaces (needs root an
       expect([refused.code, refused.err]).toEqual([12, expect.stringContaining('its certificate is another')])
     }
     // Unless its owner hands a new link on.
-    await desktop.must(['join', third.link, 'copy2'])
+    await desktop.must(['join', third.link, 'copy2', '--insecure-storage'])
   })
 
   it('a wrong fingerprint is refused before the code is sent; a late code after', async () => {
     const laptop = sharer(viaHere)
     const desktop = place.machine('desktop', {}, viaThere)
     const { link } = await share(laptop, '--host', here)
-    const wrong = await desktop.run(['join', altered(link, link.length - 10), 'copy'])
+    const wrong = await desktop.run(['join', altered(link, link.length - 10), 'copy', '--insecure-storage'])
     expect([wrong.code, wrong.err]).toEqual([12, expect.stringContaining('another fingerprint')])
-    const none = await desktop.run(['join', link.slice(0, link.lastIndexOf('.')), 'copy'])
+    const none = await desktop.run(['join', link.slice(0, link.lastIndexOf('.')), 'copy', '--insecure-storage'])
     expect([none.code, none.err]).toEqual([12, expect.stringContaining('not trusted')])
     expect(tokensOf(desktop)).toEqual([])
-    await desktop.must(['join', link, 'copy'])
+    await desktop.must(['join', link, 'copy', '--insecure-storage'])
     const late = await laptop.must(['share', 'notes', '--json', '--code-lasts', '1s'])
     const { link: another } = JSON.parse(late.out.split('\n')[0] ?? '')
     await sleep(1100)
-    const expired = await desktop.run(['join', another, 'copy'])
+    const expired = await desktop.run(['join', another, 'copy', '--insecure-storage'])
     expect([expired.code, expired.err]).toEqual([4, expect.stringContaining('expired')])
   })
 
@@ -196,7 +229,7 @@ describe.skipIf(network === null)('between two network namespaces (needs root an
     const laptop = sharer(viaHere)
     const desktop = place.machine('desktop', {}, viaThere)
     const { process, link } = await share(laptop, '--host', here)
-    const guest = desktop.start(['join', link, 'copy', '--watch', '--json'])
+    const guest = desktop.start(['join', link, 'copy', '--watch', '--json', '--insecure-storage'])
     await guest.event('an idle agent', ({ type, state }) => type === 'state' && state === 'idle')
     writeFileSync(join(laptop.home, 'notes', 'from-laptop.txt'), '1')
     await guest.event('the file', ({ type, path }) => type === 'downloaded' && path === 'from-laptop.txt')
