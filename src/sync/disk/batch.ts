@@ -7,7 +7,7 @@ import { codeOf, reasonOf } from './failure.ts'
 import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
 import { parentOf } from './names.ts'
 import { linkSibling, observe } from './siblings.ts'
-import { discard, stageCopy, stageStream, type Staged } from './staging.ts'
+import { discard, nameStaged, stageCopy, stageStream, type Staged } from './staging.ts'
 import { attempt, contentOf, fail, isModeOnly, replacedBy, resultOf, taskOf, type Task } from './task.ts'
 import type { ApplyOptions, DiskResult, DiskWork, Source } from './transition.ts'
 import { EMPTY_FOLDER } from './walk.ts'
@@ -34,6 +34,8 @@ export async function applyBatch(
     makeDurable(context, tasks, touched),
     displacing.length > 0 ? context.journal.intend(note, displacing.map(intentOf)) : null,
   ])
+  // Until here they are what a recovery throws away.
+  for (const task of open(tasks)) await attempt(task, async () => name(context, task))
   const placing = open(tasks).filter(({ staged }) => staged !== null)
   if (placing.length > 0) options.onPlacing?.(placing.map(({ path, op }) => ({ path, op })))
   for (const task of inOrder(open(tasks))) {
@@ -97,8 +99,7 @@ async function stage(
   { onBytes, signal }: ApplyOptions,
 ): Promise<Staged> {
   const { fs, clock, tmp, confine } = context
-  const ending = replacedBy(task) ? 'new' : 'add'
-  const settings = { fs, clock, folder: tmp, op: task.op, ending, content, mtimeNs, onBytes, signal } as const
+  const settings = { fs, clock, folder: tmp, op: task.op, content, mtimeNs, onBytes, signal } as const
   if (source.from === 'bucket') return stageStream(source.open(), settings)
   const place = confine.place(source.path)
   const copied = 'blocked' in place ? null : await stageCopy(place.at, settings)
@@ -133,6 +134,10 @@ async function makeDurable(context: DiskContext, tasks: readonly Task[], touched
     return place && !('blocked' in place) ? [place.at] : []
   })
   await syncStanding(context, [...staged, context.tmp], [...siblings, ...touched])
+}
+
+function name({ fs }: DiskContext, task: Task): void {
+  if (task.staged) task.staged = nameStaged(fs, task.staged, replacedBy(task) ? 'new' : 'add')
 }
 
 /** What makes way first, from the inside out; then what comes, from the outside in. */

@@ -3,7 +3,7 @@ import type { Clock, FileStat, FileSystem } from '../../platform/ports.ts'
 import type { Content } from '../core/types.ts'
 import { lookAtFile } from './look.ts'
 
-/** Bytes that are in the temporary folder, whole and verified. */
+/** Bytes that are in the temporary folder, whole and verified; durable once they were synced. */
 export interface Staged {
   readonly at: string
   readonly stat: FileStat
@@ -15,8 +15,6 @@ export interface StageOptions {
   /** The temporary folder, held open. */
   readonly folder: string
   readonly op: string
-  /** What is still ours whatever happens (`add`), or changes places with a user's file (`new`). */
-  readonly ending: 'add' | 'new'
   readonly content: Content
   readonly mtimeNs: bigint | null
   readonly onBytes?: ((count: number) => void) | undefined
@@ -50,7 +48,7 @@ export async function stageStream(source: AsyncIterable<Uint8Array>, options: St
       }
       if (size !== content.size || hash.digest('hex') !== content.hash) throw notThese(size, content)
       setTime(part, options)
-      return finish(part, file.stat(), options)
+      return { at: part, stat: file.stat() }
     } finally {
       await file.close()
     }
@@ -74,12 +72,22 @@ export async function stageCopy(from: string, options: StageOptions): Promise<St
     fs.chmod(part, withExecutable(look.stat.mode, content.executable))
     setTime(part, options)
     const stat = fs.lstat(part)
-    return stat ? finish(part, stat, options) : null
+    return stat && { at: part, stat }
   } catch {
     // Whatever it was, the bucket has the bytes too, and meets the same disk.
     discard(fs, part)
     return null
   }
+}
+
+/**
+ * Gives bytes that are durable by now the name under which a crash may find something else in their place: `new` changes places with a
+ * user's file, which the journal must know by then; `add` is ours whatever happens.
+ */
+export function nameStaged(fs: FileSystem, { at, stat }: Staged, ending: 'add' | 'new'): Staged {
+  const named = `${at.slice(0, -PART.length)}.${ending}`
+  fs.rename(at, named)
+  return { at: named, stat }
 }
 
 /** Permission bits with the executable bit set for whoever may read, or for nobody; never set-user-id and the like. */
@@ -99,12 +107,6 @@ export function discard(fs: FileSystem, at: string): void {
 
 function setTime(part: string, { fs, mtimeNs }: StageOptions): void {
   if (mtimeNs !== null && mtimeNs >= EARLIEST && mtimeNs <= LATEST) fs.setModified(part, mtimeNs)
-}
-
-function finish(part: string, stat: FileStat, { fs, op, folder, ending }: StageOptions): Staged {
-  const at = `${folder}/${op}.${ending}`
-  fs.rename(part, at)
-  return { at, stat }
 }
 
 function notThese(size: number, content: Content): Error {

@@ -11,8 +11,16 @@ export interface FaultyDisk extends FileSystem {
   failed(): string | null
 }
 
-/** A real disk with one fault. After a death every call dies. Nothing waits for the platter: a test's crash is not a power cut. */
-export function faultyDisk(index: number, fault: Fault, base: FileSystem = disk): FaultyDisk {
+/**
+ * A disk with one fault. After a death every call dies. Nothing waits for the platter unless `syncs` is given: most tests' crash is not a
+ * power cut.
+ */
+export function faultyDisk(
+  index: number,
+  fault: Fault,
+  base: FileSystem = disk,
+  { syncs = false }: { readonly syncs?: boolean } = {},
+): FaultyDisk {
   let calls = 0
   let dead = false
   let failed: string | null = null
@@ -54,8 +62,8 @@ export function faultyDisk(index: number, fault: Fault, base: FileSystem = disk)
     readSmall: (path, limit) => run('readSmall', () => base.readSmall(path, limit)),
     copy: (from, to) => later('copy', () => base.copy(from, to)),
     openFolder: (path) => run('openFolder', () => base.openFolder(path)),
-    syncFolder: () => run('syncFolder', () => {}),
-    syncGroup: () => later('syncGroup', async () => {}),
+    syncFolder: (path) => run('syncFolder', () => (syncs ? base.syncFolder(path) : undefined)),
+    syncGroup: (path, files) => later('syncGroup', async () => (syncs ? base.syncGroup(path, files) : undefined)),
     open: async (path) => {
       const file = await later('open', () => base.open(path))
       return {
@@ -69,7 +77,7 @@ export function faultyDisk(index: number, fault: Fault, base: FileSystem = disk)
       return {
         ...file,
         write: (bytes) => later('write', () => file.write(bytes)),
-        sync: () => later('fsync', async () => {}),
+        sync: () => later('fsync', async () => (syncs ? file.sync() : undefined)),
         stat: () => run('fstat', () => file.stat()),
       }
     },
