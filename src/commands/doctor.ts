@@ -1,10 +1,13 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { BlobsCommand } from '../cli/command.ts'
+import type { Access } from '../cli/command.ts'
 import { viewError } from '../cli/errors.ts'
 import { limitRate } from '../cli/flags.ts'
 import { count, duration, plain } from '../cli/format.ts'
+import { examineFolder } from '../cli/sync/examine-folder.ts'
+import { FolderCommand, showPairing } from '../cli/sync/folder-command.ts'
 import { examineStore, makePrivate, pacer, type Examined } from '../locations/doctor.ts'
+import { examineServer } from '../locations/examine-server.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { repairStore, type Repaired } from '../locations/repair.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -12,10 +15,10 @@ import type { Finding, Inspection } from '../store/contract/findings.ts'
 
 const DAMAGED = 9
 
-/** A finding about a server: it is the error of what was tried. */
-interface ServerFinding {
+/** A finding about a server or a folder. */
+interface OtherFinding {
   readonly code: string
-  readonly severity: 'failure'
+  readonly severity: 'failure' | 'warning'
   readonly message: string
   readonly remedy: string
 }
@@ -35,17 +38,17 @@ interface RepairCall {
 }
 const NOTHING: Examined = { buckets: 0, entries: 0, versions: 0 }
 
-export default class Doctor extends BlobsCommand {
-  static override summary = 'Check a store, or the way to a server, and mend what can be mended.'
+export default class Doctor extends FolderCommand {
+  static override summary = 'Check a store, the way to a server, or a synced folder, and mend what can be mended.'
   static override description = `For the embedded store it reads everything once: files and their permissions, the database, the packs and their index, every entry of every log, the views, and the bytes of every version. It prints what is wrong, one finding and its remedy a line, and exits with 9 if something is damaged. The store may be in use meanwhile.
 
 With --repair it makes a new database of what can be read in the old one, indexes the packs anew, and brings back what is lost from wherever it still is: other copies in the store, the views, and the places given with --from: a folder (one that is synced, say), the directory of another store, or the URL of a server or bucket. Then it tells what is lost for good. No other process may use the store then. What is replaced is kept in a folder "damaged-TIME" in the store's directory; until the last step the store stays as it was.
 
-For a server it says whether it can be reached, takes the token, and has the bucket.`
+For a server it goes the way step by step: whether it can be reached and trusted, whether its clock agrees with this one, whether it takes the token and for how long, and whether it has the bucket. For a synced folder it looks at the disk, at what the system lets watch, at what is not in sync and why, and then at the way to its bucket. A warning leaves the exit code 0; what does not work ends with the code of its error.`
   static override usage = [
     'doctor [--data DIR] [--limit-rate RATE]',
     'doctor --repair [--from PLACE]... [--data DIR]',
-    'doctor URL',
+    'doctor URL|FOLDER',
   ]
   static override examples = [
     { description: 'Check the embedded store', command: '<%= config.bin %> doctor' },
@@ -57,11 +60,12 @@ For a server it says whether it can be reached, takes the token, and has the buc
       description: 'Mend it, with the help of a synced folder',
       command: '<%= config.bin %> doctor --data /srv/blobs --repair --from ~/notes',
     },
+    { description: 'Check a synced folder, and the way to its bucket', command: '<%= config.bin %> doctor ~/notes' },
     { description: 'Check the way to a bucket', command: '<%= config.bin %> doctor https://blobs.example:7420/team' },
   ]
   static override args = {
     location: Args.string({
-      description: 'URL of a server or of a bucket there; default: where bare names are looked up',
+      description: 'URL of a server or of a bucket there, or a synced folder; default: where bare names are looked up',
       ignoreStdin: true,
     }),
   }
@@ -89,6 +93,9 @@ For a server it says whether it can be reached, takes the token, and has the buc
     if (args.location !== undefined && (flags.data !== undefined || flags.repair)) {
       const flag = flags.repair ? '--repair' : '--data'
       throw new BlobsError('InvalidRequest', `${flag} is for the embedded store, not for a server`)
+    }
+    if (args.location !== undefined && this.isFolder(args.location)) {
+      return await this.checkFolder(places, args.location, this.access(flags))
     }
     const target = args.location === undefined ? null : places.target(args.location)
     const location = flags.data === undefined && !flags.repair ? (target?.location ?? places.here) : ''
@@ -163,25 +170,77 @@ For a server it says whether it can be reached, takes the token, and has the buc
   }
 
   private async checkServer(places: Places, location: string, bucket: string): Promise<void> {
-    const findings: ServerFinding[] = []
-    let exitCode = 0
-    let open = 0
-    try {
-      for await (const _one of (await places.buckets(location)).list()) open += 1
-      if (bucket !== '') await (await places.open({ location, bucket })).info()
-    } catch (error) {
-      const view = viewError(error, this.clock.now(), 'doctor')
-      exitCode = view.exitCode
-      findings.push({ code: view.code, severity: 'failure', message: view.message, remedy: view.hint })
-    }
-    for (const finding of findings) this.output.line(line(finding))
-    const what = bucket === '' ? `${count(open, 'bucket')} can be used with this token` : `bucket ${bucket} can be used`
-    this.output.document(
-      { location, ok: exitCode === 0, findings, buckets: open },
-      exitCode === 0 ? `${location} answers: ${what}` : `${location}: ${count(findings.length, 'problem')} found`,
-    )
+    const { findings, exitCode, buckets } = await this.wayTo(places, location, bucket)
+    const what =
+      bucket === '' ? `${count(buckets, 'bucket')} can be used with this token` : `bucket ${bucket} can be used`
+    const text = exitCode === 0 ? `${location} answers: ${what}` : `${location}: ${problems(findings)}`
+    this.output.document({ location, ok: exitCode === 0, findings, buckets }, text)
     if (exitCode !== 0) this.exit(exitCode)
   }
+
+  /** Goes the way to a server, and tells of each finding. */
+  private async wayTo(places: Places, location: string, bucket: string): Promise<Way> {
+    const findings: OtherFinding[] = []
+    let exitCode = 0
+    const steps = examineServer(places, { location, bucket, clock: this.clock })
+    for (;;) {
+      const step = await steps.next()
+      if (step.done) return { findings, exitCode, ...step.value }
+      let finding: OtherFinding
+      if ('error' in step.value) {
+        const view = viewError(step.value.error, this.clock.now(), 'doctor')
+        exitCode = view.exitCode
+        finding = { code: view.code, severity: 'failure', message: view.message, remedy: view.hint }
+      } else finding = { ...step.value, severity: 'warning' }
+      findings.push(finding)
+      this.output.line(line(finding))
+    }
+  }
+
+  /** True for a path, also one that is called as a bucket might be if it is synced. */
+  private isFolder(text: string): boolean {
+    return /^(\.{0,2}|~)\//.test(text) || /^\.\.?$/.test(text) || this.fs.lstat(join(resolve(text), '.blobs')) !== null
+  }
+
+  private async checkFolder(places: Places, path: string, access: Access): Promise<void> {
+    const folder = this.findFolder(path)
+    const { root, pairing } = folder
+    const status = await this.ask(access, folder, (control) => control.status())
+    const findings: OtherFinding[] = []
+    for (const finding of examineFolder(this.fs, root, status)) {
+      findings.push(finding)
+      this.output.line(line(finding))
+    }
+    let exitCode = findings.some(({ severity }) => severity === 'failure') ? 1 : 0
+    if (pairing.location === '') await (await places.open(pairing)).info()
+    else {
+      const way = await this.wayTo(places, pairing.location, pairing.bucket)
+      findings.push(...way.findings)
+      exitCode ||= way.exitCode
+    }
+    const { synced } = status
+    const { location, bucket, prefix } = pairing
+    const verdict = findings.length === 0 ? 'nothing is wrong' : problems(findings)
+    const text = `${folder.shown} = ${showPairing(pairing)}: ${verdict} (${count(synced, 'path')} in sync)`
+    this.output.document({ root, location, bucket, prefix, ok: exitCode === 0, findings, synced }, text)
+    if (exitCode !== 0) this.exit(exitCode)
+  }
+}
+
+interface Way {
+  readonly findings: readonly OtherFinding[]
+  readonly exitCode: number
+  readonly buckets: number
+}
+
+function problems(findings: readonly OtherFinding[]): string {
+  const failures = findings.filter(({ severity }) => severity === 'failure').length
+  const warnings = findings.length - failures
+  const parts = [
+    ...(failures === 0 ? [] : [count(failures, 'problem')]),
+    ...(warnings === 0 ? [] : [count(warnings, 'warning')]),
+  ]
+  return `${parts.join(', ')} found`
 }
 
 /** Told, but nothing that a new database would mend. */
@@ -200,6 +259,6 @@ function* told({ recalled, lostEntries, renumbered, chunks, aside }: Repaired): 
 }
 
 /** `damage: what is wrong → what to do about it` */
-function line({ severity, message, remedy }: Finding | ServerFinding): string {
+function line({ severity, message, remedy }: Finding | OtherFinding): string {
   return `${severity}: ${plain(message)} → ${plain(remedy)}`
 }

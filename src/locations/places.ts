@@ -5,6 +5,7 @@ import { directories, type Directories } from '../platform/directories.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { Buckets, BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import type { Probe } from '../store/http/probe.ts'
 import { lazily } from '../store/lazy.ts'
 import { type Credentials, type CredentialsOptions, findCredentials, wayTo } from './credentials.ts'
 import { openBuckets } from './open.ts'
@@ -52,6 +53,8 @@ export interface Places extends AsyncDisposable {
   credentials(location: Location): Promise<Credentials>
   /** What a token allows, as the server tells. Throws `Unauthenticated`, and what stands in the way there. */
   whoIs(location: Location, token: string): Promise<OwnToken>
+  /** What a server says to anybody. Throws `Unavailable`, `Refused`. */
+  probe(location: Location): Promise<Probe>
   /** This machine, as the history shows it. */
   device(): Device
 }
@@ -123,6 +126,11 @@ export function openPlaces(options: PlacesOptions): Places {
       const trust = await wayTo(location, credentialsOptions(options, profile, where))
       const office = await openServerTokens({ origin: location, ...trust, token })
       return office.examine(token).finally(() => office.close())
+    },
+    probe: async (location) => {
+      const { probe } = await import('../store/http/probe.ts')
+      const trust = await wayTo(location, credentialsOptions(options, profile, where))
+      return probe({ origin: location, ...trust, clock: options.clock })
     },
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
