@@ -45,6 +45,21 @@ async function openStore(packBytes?: number): Promise<Backend> {
   return backend
 }
 
+test('a store that someone began and did not finish gets a durable name before anything is written', async () => {
+  const synced: string[] = []
+  let fails = true
+  const sync = (path: string): void => {
+    if (fails) throw Object.assign(new Error('input/output error'), { code: 'EIO' })
+    synced.push(path)
+    systemStoreDisk.sync(path)
+  }
+  const disk = { ...systemStoreDisk, sync }
+  await expect(openLocal({ directory, clock, disk })).rejects.toMatchObject({ code: 'EIO' })
+  fails = false
+  opened.push(await openLocal({ directory, clock, disk }))
+  expect(synced).toContain(directory)
+})
+
 describe('the note of the last entry', () => {
   test('cannot make an append fail that is durable', async () => {
     const openNote = (): never => {

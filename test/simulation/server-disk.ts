@@ -21,8 +21,9 @@ export interface ServerDisk {
 interface Kept {
   readonly db: Database
   readonly image: () => Uint8Array
-  /** It was not closed: what is in its WAL is yet to be moved. */
-  open: boolean
+  /** Who has not closed it: as long as there is one, dead or alive, its WAL is there. */
+  readonly open: Set<Life | null>
+  commits: number
 }
 interface ServerCopy {
   readonly folders: readonly string[]
@@ -38,7 +39,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
   const { fs } = disk
   /** By the inode of its file: a name that vanished took it along. */
   const databases = new Map<bigint, Kept>()
-  const locks = new Map<string, number>()
+  const locks: { readonly path: string; readonly life: Life; readonly alone: boolean }[] = []
 
   const inoOf = (path: string): bigint | null => fs.lstat(path)?.ino ?? null
   const find = (path: string): Kept | undefined => {
@@ -48,7 +49,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
   const take = (path: string): Kept => {
     const ino = inoOf(path)
     if (ino === null) throw systemError('ENOENT', 'open', path)
-    const kept = databases.get(ino) ?? { ...openImage(null), open: false }
+    const kept = databases.get(ino) ?? { ...openImage(null), open: new Set(), commits: 0 }
     databases.set(ino, kept)
     return kept
   }
@@ -64,7 +65,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
     return true
   }
   const size = (path: string): number | null => {
-    if (path.endsWith('-wal')) return find(path.slice(0, -4))?.open ? PAGE : null
+    if (path.endsWith('-wal')) return (find(path.slice(0, -4))?.open.size ?? 0) > 0 ? PAGE : null
     return find(path) ? PAGE : (fs.lstat(path)?.size ?? null)
   }
   const of = (life: Life): StoreDisk => {
@@ -96,21 +97,34 @@ export function openServerDisk(now: () => bigint): ServerDisk {
     /** As SQLite's locks are: held until they are let go, or their process is dead. */
     const lock = (path: string, alone: boolean): (() => void) | null => {
       check()
-      const held = locks.get(path) ?? 0
-      if (alone ? held !== 0 : held < 0) return null
-      locks.set(path, alone ? -1 : held + 1)
+      const held = locks.filter((other) => other.path === path && other.life.alive())
+      if (held.some((other) => alone || other.alone)) return null
+      const own = { path, life, alone }
+      locks.push(own)
       return () => {
-        if (life.alive()) locks.set(path, alone ? 0 : (locks.get(path) ?? 1) - 1)
+        if (life.alive()) locks.splice(locks.indexOf(own), 1)
       }
     }
     const openDatabase = (path: string): Database => {
       check()
       const kept = take(path)
-      kept.open = true
+      kept.open.add(life)
       const close = (): void => {
-        if (life.alive()) kept.open = false
+        if (!life.alive()) return
+        kept.open.delete(life)
+        // The last one leaves no WAL behind, whoever left it there.
+        if (![...kept.open].some((other) => other?.alive())) kept.open.clear()
       }
-      return { ...watchedDatabase(kept.db, life), close }
+      const db = watchedDatabase(kept.db, life)
+      let own = 0
+      const exec = (sql: string): void => {
+        db.exec(sql)
+        if (sql !== 'COMMIT') return
+        own++
+        kept.commits++
+      }
+      // All processes share one connection here: what others have committed is counted instead.
+      return { ...db, exec, dataVersion: () => (check(), kept.commits - own), close }
     }
     return {
       makeFolder: (path) => effect('make folder', () => makeFolder(path)),
@@ -145,7 +159,6 @@ export function openServerDisk(now: () => bigint): ServerDisk {
     }
   }
   const cutDatabases = (): void => {
-    locks.clear()
     for (const { db } of databases.values()) if (db.inTransaction()) db.exec('ROLLBACK')
   }
   return {
@@ -173,7 +186,8 @@ export function openServerDisk(now: () => bigint): ServerDisk {
           disk.makeFile(`${DATA}/${path}`, bytes)
           const ino = inoOf(`${DATA}/${path}`)
           // As it is after a copy of a running store: with what is in its WAL.
-          if (image !== null && ino !== null) databases.set(ino, { ...openImage(image), open: true })
+          if (image !== null && ino !== null)
+            databases.set(ino, { ...openImage(image), open: new Set([null]), commits: 0 })
         }
       })
     },

@@ -88,10 +88,10 @@ export async function openStoreFile(options: OpenStoreOptions): Promise<StoreFil
     for (const path of [directory, paths.packs, paths.views, paths.heads]) disk.makeFolder(path)
     release = await shareStore(paths, clock, () => checkRecovery(paths))
     checkPresent(paths)
-    if (disk.create(paths.database)) disk.sync(directory)
+    disk.create(paths.database)
     db = disk.openDatabase(paths.database, { synchronous: 'full' })
     db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
-    await prepare(db, clock, directory)
+    await prepare(db, clock, paths)
     await checkTrust(paths, db, clock, trust === 'thorough')
   } catch (error) {
     db?.close()
@@ -165,8 +165,10 @@ async function checkRecovery(paths: StorePaths): Promise<void> {
   }
 }
 
-async function prepare(db: Database, clock: Clock, directory: string): Promise<void> {
+async function prepare(db: Database, clock: Clock, { disk, directory }: StorePaths): Promise<void> {
   if (checkFormat(db, directory)) return
+  // Before anything is in it, whoever made the file: he may have died before he came to it.
+  disk.sync(directory)
   await transact(db, clock, () => {
     if (!checkFormat(db, directory)) createTables(db)
   })
