@@ -47,7 +47,7 @@ export function openSecretSource(env: Environment, directory: string, now: () =>
   return {
     load: async () => (await look()) ?? { current: await makeSecret(directory, path), previous: given },
     look,
-    previousUntil: async () => (await previous())?.until ?? null,
+    previousUntil: async () => (env['TOKEN_SECRET'] ? null : ((await previous())?.until ?? null)),
     rotate: async (until) => {
       if (env['TOKEN_SECRET']) {
         throw refused(

@@ -1,5 +1,6 @@
 import type { Clock, Ids } from '../platform/ports.ts'
 import { isBlobsError } from '../store/contract/errors.ts'
+import { SYSTEM_BUCKET } from '../store/contract/keys.ts'
 import type { Inspection } from '../store/contract/findings.ts'
 
 export interface ExamineOptions {
@@ -44,7 +45,7 @@ export async function examineStore({ data, clock, ids, inspection }: ExamineOpti
       }).catch(unlessRemoved)
       await Promise.all([ports.log.close(), ports.content.close()])
       if (counted === null) continue
-      count.buckets += 1
+      if (name !== SYSTEM_BUCKET) count.buckets += 1
       count.entries += counted.entries
       count.versions += counted.versions
     }

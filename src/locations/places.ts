@@ -40,9 +40,13 @@ export interface Places extends AsyncDisposable {
   buckets(location: Location): Promise<Buckets>
   /**
    * Where tokens are made: a server, or a data directory. Unless one is given it is `here`; with `TOKEN_SECRET` set, which signs them,
-   * the embedded store.
+   * the embedded store, which is made only where that is wished. Throws `NotFound` where there is none.
    */
-  tokens(where: { readonly server?: string | undefined; readonly data?: string | undefined }): Promise<TokenOffice>
+  tokens(where: {
+    readonly server?: string | undefined
+    readonly data?: string | undefined
+    readonly make?: boolean
+  }): Promise<TokenOffice>
   /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
   open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
   /** The same, opened by the first call that needs it: for those who can do without it for a while. */
@@ -96,7 +100,7 @@ export function openPlaces(options: PlacesOptions): Places {
       return opening
     },
     openLater: (target) => lazily(() => places.open(target)),
-    tokens: async ({ server, data }) => {
+    tokens: async ({ server, data, make = false }) => {
       const local = data !== undefined || (server === undefined && Boolean(env['TOKEN_SECRET']))
       const location = local ? '' : server === undefined ? here : parseLocation(server, '--server')
       checkOneServer(location, servers, tokenSources(options))
@@ -106,6 +110,7 @@ export function openPlaces(options: PlacesOptions): Places {
           ? await openLocalTokens({
               env,
               data: resolve(data ?? (env['BLOBS_DATA'] || where.data)),
+              make,
               clock: options.clock,
               ids,
             })

@@ -31,12 +31,14 @@ export interface TokenOffice {
 interface LocalOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly data: string
+  /** Makes store and secret where there are none. */
+  readonly make: boolean
   readonly clock: Clock
   readonly ids: Ids
 }
 
-/** Opens the office of a data directory, which is made when it is not there. */
-export async function openLocalTokens({ env, data, clock, ids }: LocalOptions): Promise<TokenOffice> {
+/** Opens the office of a data directory. Throws `NotFound` where there is no store and none is to be made. */
+export async function openLocalTokens({ env, data, make, clock, ids }: LocalOptions): Promise<TokenOffice> {
   const [{ openDesk }, { openRecords }, { openSystem }, { isStore }] = await Promise.all([
     import('../access/desk.ts'),
     import('../access/records.ts'),
@@ -46,6 +48,11 @@ export async function openLocalTokens({ env, data, clock, ids }: LocalOptions): 
   const now = (): number => clock.now()
   const newId = (): string => ids.next()
   const source = openSecretSource(env, data, now)
+  if (!make && !isStore(data)) {
+    throw new BlobsError('NotFound', `there is no store in ${data}`, {
+      hint: "name the server's data directory, --data DIR, or the server itself, --server URL",
+    })
+  }
   // The first to look into the directory: what it says of one that is a file is to the point.
   await source.load()
   const keepsRecords = !env['TOKEN_SECRET'] || isStore(data)

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openMachine, type Machine, type Result, type Server } from './blobs.ts'
@@ -86,15 +86,17 @@ describe('tokens of a running server', { timeout: 120_000 }, () => {
     ['a time that is none', ['revoke', '--issued-before', 'soon'], 2, 'is not a time'],
     ['a bucket without a time', ['revoke', 'x', '--bucket', 'team'], 2, '--issued-before'],
     ['nothing to inspect', ['inspect'], 2, 'neither an ID nor a token'],
-    ['an id that is not known', ['inspect', '0123'], 6, 'no token 0123 is recorded'],
+    ['an id that is not known', ['inspect', '0123', '--data', '@'], 6, 'no token 0123 is recorded'],
+    ['a directory without a store', ['ls', '--data', 'nowhere'], 6, 'there is no store in'],
     ['a span that is none', ['rotate', '--keep', 'long'], 2, 'is not a time span'],
     ['the reserved bucket', ['create', '_system'], 2, 'is not a bucket name'],
     ['a server and a directory', ['ls', '--server', 'http://127.0.0.1:1', '--data', 'x'], 2, '--server'],
     ['a server that is none', ['ls', '--server', 'nonsense'], 2, 'is not a URL'],
   ]
   test.each(wrong)('wrong: %s', async (_name, args, code, message) => {
-    const result = await machine.blobs(['token', ...args])
+    const result = await machine.blobs(['token', ...args.map((arg) => (arg === '@' ? server.data : arg))])
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(message)])
+    expect(existsSync(machine.path('nowhere'))).toBe(false)
   })
 
   test('a secret of the environment signs without a store, and cannot be changed', async () => {
@@ -105,7 +107,7 @@ describe('tokens of a running server', { timeout: 120_000 }, () => {
       expect.stringMatching(/^eyJ\S+\n$/),
       expect.stringContaining('not recorded'),
     ])
-    const rotate = await machine.blobs(['token', 'rotate'], { env: { TOKEN_SECRET: 'given' } })
+    const rotate = await machine.blobs(['token', 'rotate', '--data', server.data], { env: { TOKEN_SECRET: 'given' } })
     expect([rotate.code, rotate.stderr]).toEqual([12, expect.stringContaining('TOKEN_SECRET_PREVIOUS')])
   })
 

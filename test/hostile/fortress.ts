@@ -69,6 +69,11 @@ export async function openFortress(): Promise<Fortress> {
     scratch: await at.token({ bucket: 'scratch', can: ['read', 'write', 'delete', 'admin'] }),
     none: '',
   }
+  // The record of a token for another bucket: its name and folders are nobody's business.
+  const request = { bucket: 'other', name: secret(), prefixes: [secret()] }
+  const record = await ask(at.url, '/v1/tokens', { method: 'POST', token: root, body: JSON.stringify(request) })
+  secrets.other.push(request.name, ...request.prefixes)
+  ids.push(record.json.id)
   const before = await outOfReach(at, root)
   const check: Fortress['check'] = (answer, token, asked) => {
     if (answer === null) return
@@ -130,5 +135,7 @@ async function outOfReach(at: Running, root: string): Promise<unknown> {
     return json.items
   }
   const other = await ask(at.url, '/v1/buckets/other', { token: root })
-  return [other.json, await list('other', ''), await list('team', 'private/'), await list('team', 'docs2/')]
+  const tokens = await ask(at.url, '/v1/tokens', { token: root })
+  const records = tokens.json.tokens.filter(({ bucket }: { bucket: string }) => bucket === 'other')
+  return [other.json, records, await list('other', ''), await list('team', 'private/'), await list('team', 'docs2/')]
 }

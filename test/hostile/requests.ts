@@ -149,8 +149,22 @@ export function cunning(
   const get = (target: fc.Arbitrary<string>) => target.map((one) => ({ method: 'GET', target: one, json: null }))
   const post = (route: string, value: fc.Arbitrary<Json>) =>
     value.map((json) => ({ method: 'POST', target: `${B}/${route}`, json }))
+  const ends = fc.oneof<fc.Arbitrary<Json>[]>(
+    fc.record({ ids: fc.array(id, { minLength: 1, maxLength: 2 }), made: fc.boolean() }),
+    fc.record({ issuedBefore: fc.constant('2001-01-01T00:00:00Z'), bucket: fc.constantFrom('other', '*', bucket) }),
+  )
   return fc.oneof(
     { weight: 6, arbitrary: post('commit', fc.record({ entries })) },
+    {
+      weight: 1,
+      arbitrary: get(
+        fc.oneof(
+          fc.constant('/v1/tokens'),
+          id.map((one) => `/v1/tokens/${one}`),
+        ),
+      ),
+    },
+    { weight: 1, arbitrary: ends.map((json) => ({ method: 'POST', target: '/v1/tokens/revoke', json })) },
     {
       weight: 1,
       arbitrary: post('fetch', fc.record({ wants: fc.array(fc.record({ key, version }), { maxLength: 3 }) })),

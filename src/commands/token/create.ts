@@ -60,7 +60,7 @@ What it allows is recorded there, but never the token itself: blobs token ls.`
     const prefixes = (flags.prefix ?? []).map((prefix) => checkKey(prefix.replace(/\/$/, '')))
     await using places = openPlaces(this.access(flags))
     const expires = flags.expires === undefined ? null : this.clock.now() + parseDuration(flags.expires)
-    const office = await places.tokens(flags)
+    const office = await places.tokens({ ...flags, make: true })
     const { token, record } = await office.create({
       bucket,
       can,
