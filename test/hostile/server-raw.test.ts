@@ -182,10 +182,10 @@ describe('requests', () => {
     for (const [index, socket] of slow.all.entries()) socket.write(`PUT ${B}/blobs/slow${index} ${head}`)
     const upload = async (token: string): Promise<number> =>
       (await ask(at.url, `${B}/blobs/fast`, { method: 'PUT', token, body: Buffer.alloc(6 * MiB) })).status
-    await expect.poll(() => upload(at.bearer)).toBe(503)
+    await expect.poll(() => upload(at.bearer), { timeout: 10_000 }).toBe(503)
     expect([200, 201]).toContain(await upload(await at.token({})))
     for (const socket of slow.all) socket.destroy()
-    await expect.poll(() => upload(at.bearer)).toBe(200)
+    await expect.poll(() => upload(at.bearer), { timeout: 10_000 }).toBe(200)
   })
 })
 
