@@ -117,7 +117,9 @@ async function openPlace(scene: Scene): Promise<Place> {
       openDisk({ fs: own, root, stateDirectory: '/state', device: 'laptop', clock: systemClock, ids: systemIds }),
     files: () => {
       const all = [...disk.tree('/folder')].flatMap(([path, { bytes }]): [string, string][] =>
-        bytes === null || path === '.blobs/root.json' ? [] : [[path, Buffer.from(bytes).toString()]],
+        bytes === null || path === '.blobs/root.json' || path === '.blobs/.gitignore'
+          ? []
+          : [[path, Buffer.from(bytes).toString()]],
       )
       return new Map(all)
     },

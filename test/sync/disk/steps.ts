@@ -69,12 +69,12 @@ export function openTestDisk(folder: TestFolder, fs: FileSystem = disk, clock = 
   }
 }
 
-/** Every file of the folder and its trash by path, without the marker; folders that are empty with a slash. */
+/** Every file of the folder and its trash by path, without the marker and what comes with it; folders that are empty with a slash. */
 export function contents(folder: TestFolder, below = ''): Record<string, string> {
   const found: Record<string, string> = {}
   for (const item of nodeFs.readdirSync(join(folder.path, below), { withFileTypes: true })) {
     const path = below === '' ? item.name : `${below}/${item.name}`
-    if (path === '.blobs/root.json') continue
+    if (path === '.blobs/root.json' || path === '.blobs/.gitignore') continue
     if (item.isSymbolicLink()) found[path] = `-> ${nodeFs.readlinkSync(join(folder.path, path))}`
     else if (item.isFile()) found[path] = nodeFs.readFileSync(join(folder.path, path), 'utf8')
     else {
