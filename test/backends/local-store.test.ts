@@ -185,9 +185,11 @@ describe('packs', () => {
     const [before, after] = [someChunk(100_000), someChunk(90_000)]
     await (await openBucket(await openStore())).content.put([before])
     await closed()
-    await appendFile(pack(), Buffer.concat([Buffer.from('chnk'), Buffer.alloc(30_000, 7)]))
+    const { size } = await stat(pack())
+    await appendFile(pack(), Buffer.concat([Buffer.from('chnk'), Buffer.alloc(300_000, 7)]))
     const { content } = await openBucket(await openStore())
     await content.put([after])
+    expect((await stat(pack())).size).toBeLessThan(size + 100_000)
     expect((await recover(pack())).map(({ hash }) => hash)).toEqual([before.hash, after.hash])
     expect((await content.get([before.hash, after.hash])).map((bytes) => bytes && sha256(bytes))).toEqual([
       before.hash,
