@@ -102,4 +102,18 @@ export const REGRESSIONS: Readonly<Record<string, History>> = {
       { type: 'deed', device: 0, deed: { type: 'move', path: 'f', to: 'd/e/z' } },
     ],
   },
+  'a folder that was away when somebody began to follow it is watched once it is back': {
+    seed: 5288,
+    devices: 2,
+    caseBlind: false,
+    canExchange: true,
+    retries: false,
+    live: true,
+    actions: [
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'lose root', device: 0, how: 'emptied' },
+      { type: 'live', device: 0 },
+    ],
+  },
 }

@@ -65,11 +65,22 @@ async function quitAll({ devices }: World): Promise<void> {
 /** Longer than it takes to look at everything once more, whatever was not told of. */
 const LONG = 8 * 60_000
 
-/** Everybody follows both sides until they are the same. */
+/** Longer than anything takes to come from one to all others who follow, also where a watch is missing. */
+const SOON = 30_000
+const NEWS = 'news'
+
+/** Everybody follows both sides until they are the same; and then what somebody does comes to all soon. */
 async function follow(world: World): Promise<void> {
   const { devices, scheduler } = world
   for (const device of devices) device.live()
   await scheduler.finish(scheduler.sleep(LONG))
+  if (world.accounts.everIgnored(NEWS)) return quitAll(world)
+  devices[0]?.person.do({ type: 'write', path: NEWS, text: 'what is new', style: 'rename' })
+  await scheduler.finish(scheduler.sleep(SOON))
+  for (const { name, disk } of devices) {
+    if (disk.fs.lstat(`${ROOT}/${NEWS}`) === null)
+      throw new Violation('I2', `${name} follows both sides, and has not heard of what is new`)
+  }
   await quitAll(world)
   for (const device of devices) {
     const summary = await device.sync()

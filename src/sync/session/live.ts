@@ -60,6 +60,7 @@ export async function keepInSync(options: LiveOptions, signal: AbortSignal): Pro
         proved = null
         if (!round.aborted && !(tries++ === 0 && isAnotherHistory(error))) {
           offline = true
+          if (isRootTrouble(error)) watching.doubt()
           await waitOut(options, machine, wants, error, tries - 1, round)
         }
       }
@@ -72,8 +73,10 @@ export async function keepInSync(options: LiveOptions, signal: AbortSignal): Pro
 
 interface Watching {
   degraded(): boolean
-  /** Watches anew if the rules are others than when the watch began: folders come or go with them. */
-  followRules(): Promise<void>
+  /** The folder is away: what is watched may be another one, or nothing. */
+  doubt(): void
+  /** Watches anew if the folder was away, or the rules are others than when the watch began: folders come or go with them. */
+  renew(): Promise<void>
   close(): Promise<void>
 }
 
@@ -101,12 +104,17 @@ async function openWatching(options: LiveOptions, wants: Wants): Promise<Watchin
   }
   let rules = getMeta(db, 'rules')
   let watcher = await open()
+  let doubted = false
   return {
     degraded: () => degraded,
-    followRules: async () => {
+    doubt: () => {
+      doubted = true
+    },
+    renew: async () => {
       const now = getMeta(db, 'rules')
-      if (now === rules) return
+      if (now === rules && !doubted) return
       rules = now
+      doubted = false
       const before = watcher
       watcher = await open()
       await before.close()
@@ -171,7 +179,7 @@ async function follow(
   let lastFull = clock.elapsed()
   const later = openLater()
   try {
-    await watching.followRules()
+    await watching.renew()
     while (!signal.aborted) {
       feed.check()
       const now = clock.elapsed()
@@ -184,7 +192,7 @@ async function follow(
       if (scope.local === 'all') lastFull = clock.elapsed()
       machine.tell({ type: 'changed' })
       const result = await cycle(options, machine, scope, signal)
-      await watching.followRules()
+      await watching.renew()
       if (result.wait !== null) later.add(result.wait.folders, clock.elapsed() + result.wait.inMs)
       const restless = session.observer.restless()
       if (restless.length > 0) later.add(dirtyFolders(restless), clock.elapsed() + RESTLESS_RETRY)
@@ -268,6 +276,11 @@ async function pauseOut({ pauses }: LiveOptions, machine: Machine, wants: Wants,
   machine.tell({ type: 'resumed' })
 }
 
+function isRootTrouble(error: unknown): boolean {
+  const trouble = troubleOf(error)
+  return trouble?.type === 'suspended' && (trouble.reason === 'root-missing' || trouble.reason === 'other-root')
+}
+
 /** Says what is wrong and waits until it is worth trying again. */
 async function waitOut(
   { session }: LiveOptions,
@@ -291,8 +304,7 @@ async function waitOut(
     return
   }
   machine.tell({ type: 'suspended', reason: trouble.reason })
-  const root = trouble.reason === 'root-missing' || trouble.reason === 'other-root'
-  await clock.sleep(root ? ROOT_RETRY : SUSPENDED_RETRY, signal)
+  await clock.sleep(isRootTrouble(error) ? ROOT_RETRY : SUSPENDED_RETRY, signal)
   wants.everything()
   machine.tell({ type: 'recovered' })
 }
