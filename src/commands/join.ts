@@ -12,7 +12,7 @@ import { pair, readPairing } from '../sync/agent.ts'
 
 export default class Join extends SyncingCommand {
   static override summary = 'Join a folder that another machine shares.'
-  static override description = `LINK is what "blobs share" prints there; put it in quotes. Its code works once and becomes a token for that bucket, which this machine keeps in its keychain for that server (without one: --insecure-storage), and the server's certificate with it: from then on no other certificate is taken for it. Then FOLDER is made where it is missing, and synced once, or with --watch until it is stopped. Later, "blobs sync FOLDER" is enough.
+  static override description = `LINK is what "blobs share" prints there; put it in quotes. Its code works once and becomes a token for that bucket, which this machine keeps in its keychain for that bucket (without one: --insecure-storage), and the server's certificate with it: from then on no other certificate is taken for it. Then FOLDER is made where it is missing, and synced once, or with --watch until it is stopped. Later, "blobs sync FOLDER" is enough.
 
 The code is not sent before the server has shown the certificate of the link. Files that are in FOLDER already stay; what both sides have under one name with other bytes is kept both (see blobs conflicts).`
   static override usage = 'join LINK FOLDER [--watch] [--insecure-storage]'

@@ -3,6 +3,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { serverArgument, serverOf } from '../cli/sign-in.ts'
 import { forgetToken } from '../locations/credentials.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
+import { knownServer } from '../locations/servers.ts'
 import { systemFileSystem } from '../platform/file-system.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 
@@ -45,11 +46,20 @@ export default class Logout extends BlobsCommand {
     this.output.document({ server, removed: from !== null, revoked }, text)
   }
 
+  /** What was joined there has tokens of its own. True if all that are kept have ended. */
   private async revoke(places: Places, server: string): Promise<boolean> {
-    const { token, from } = await places.credentials(server)
-    if (token === undefined || from === 'profile') return false
-    const { id } = await places.whoIs(server, token)
-    const office = await places.tokens({ server })
-    return (await office.revoke([id], false)).includes(id)
+    const joined = knownServer(places.directories.state, server)?.joined ?? []
+    const tokens = new Set<string>()
+    for (const bucket of [undefined, ...joined]) {
+      const { token, from } = await places.credentials(server, bucket)
+      if (token !== undefined && from !== 'profile') tokens.add(token)
+    }
+    let ended = tokens.size > 0
+    for (const token of tokens) {
+      const { id } = await places.whoIs(server, token)
+      const office = await places.tokens({ server, token })
+      ended = (await office.revoke([id], false)).includes(id) && ended
+    }
+    return ended
   }
 }

@@ -1,7 +1,7 @@
 import type { FileSystem, Ids } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Profile } from './profile.ts'
-import { keepServer, knownServer, type KnownServer } from './servers.ts'
+import { forgetServer, joinedPlace, keepServer, knownServer, type KnownServer } from './servers.ts'
 import type { Location } from './target.ts'
 import { givenToken, type GivenBy, readTokenFile, type TokenSources } from './token.ts'
 
@@ -31,9 +31,14 @@ export interface CredentialsOptions {
 
 /**
  * The token for a server, and whom to trust as that server. What is given by hand goes first, then the profile's file, then what is kept
- * for exactly this origin; the keychain is asked only where it is known to have it. Throws `Unauthenticated`, errno errors.
+ * for exactly this origin; of what was joined there, the token of this bucket goes before that, and any is better than none. The keychain is
+ * asked only where it is known to have it. Throws `Unauthenticated`, errno errors.
  */
-export async function findCredentials(location: Location, options: CredentialsOptions): Promise<Credentials> {
+export async function findCredentials(
+  location: Location,
+  options: CredentialsOptions,
+  bucket?: string,
+): Promise<Credentials> {
   const way = await wayTo(location, options)
   const { sources, profile, stateDirectory } = options
   const given = await givenToken(sources)
@@ -41,10 +46,29 @@ export async function findCredentials(location: Location, options: CredentialsOp
   if (location === profile.server && profile.tokenFile !== undefined) {
     return { ...way, token: readTokenFile(profile.tokenFile), from: 'profile' }
   }
-  const known = knownServer(stateDirectory, location)
-  if (known?.token !== undefined) return { ...way, token: known.token, from: 'file' }
-  if (known?.tokenIn === 'keychain') return { ...way, token: await inKeychain(location, sources.env), from: 'keychain' }
+  for (const place of placesOf(location, knownServer(stateDirectory, location)?.joined ?? [], bucket)) {
+    const kept = await keptToken(place, stateDirectory, sources.env)
+    if (kept !== null) return { ...way, ...kept }
+  }
   return way
+}
+
+/** Under what the token may be kept, the best first. */
+function placesOf(origin: Location, joined: readonly string[], bucket: string | undefined): readonly string[] {
+  const own = joined.filter((name) => name === bucket)
+  const others = bucket === undefined ? joined : []
+  return [...own.map((name) => joinedPlace(origin, name)), origin, ...others.map((name) => joinedPlace(origin, name))]
+}
+
+/** Null if none is kept. */
+async function keptToken(
+  place: string,
+  stateDirectory: string,
+  env: Environment,
+): Promise<Pick<Credentials, 'token' | 'from'> | null> {
+  const known = knownServer(stateDirectory, place)
+  if (known?.token !== undefined) return { token: known.token, from: 'file' }
+  return known?.tokenIn === 'keychain' ? { token: await inKeychain(place, env), from: 'keychain' } : null
 }
 
 /** Whom to trust as the server at a location, and which proxy is on the way. */
@@ -63,15 +87,15 @@ export async function wayTo(
   }
 }
 
-async function inKeychain(location: Location, env: Environment): Promise<string> {
+async function inKeychain(place: string, env: Environment): Promise<string> {
   const { openKeychain, WAYS_OUT } = await import('../access/keychain.ts')
-  const token = await openKeychain(env).read(location)
+  const token = await openKeychain(env).read(place)
   if (token !== null) return token
   throw new BlobsError(
     'Unauthenticated',
-    `the keychain gives no token for ${location}: it is locked, or it was removed there`,
+    `the keychain gives no token for ${place}: it is locked, or it was removed there`,
     {
-      hint: `unlock it, or sign in again: blobs login ${location} · ${WAYS_OUT}`,
+      hint: `unlock it, or sign in again: blobs login ${new URL(place).origin} · ${WAYS_OUT}`,
     },
   )
 }
@@ -89,7 +113,7 @@ export interface KeepOptions {
  * has changed.
  */
 export async function keepToken(
-  server: Omit<KnownServer, 'token' | 'tokenIn'>,
+  server: Pick<KnownServer, 'origin' | 'certificate'>,
   token: string,
   insecure: boolean,
   options: KeepOptions,
@@ -97,8 +121,30 @@ export async function keepToken(
   const tokenIn = storageFor(server.origin, insecure, options)
   const { origin, certificate } = server
   if (tokenIn === 'keychain') await keepInKeychain(origin, token, options.env)
-  const kept = { origin, ...(certificate === undefined ? {} : { certificate }), tokenIn }
+  const joined = knownServer(options.stateDirectory, origin)?.joined
+  const kept = {
+    origin,
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(joined === undefined ? {} : { joined }),
+    tokenIn,
+  }
   await keepServer(options.stateDirectory, tokenIn === 'file' ? { ...kept, token } : kept, options)
+  return tokenIn
+}
+
+/** Keeps the token that a bucket was joined with, for that bucket, and what is known of its server for the server. Throws as `keepToken`. */
+export async function keepJoined(
+  server: Pick<KnownServer, 'origin' | 'certificate'>,
+  bucket: string,
+  token: string,
+  insecure: boolean,
+  options: KeepOptions,
+): Promise<'keychain' | 'file'> {
+  const { origin } = server
+  const tokenIn = await keepToken({ origin: joinedPlace(origin, bucket) }, token, insecure, options)
+  const known = knownServer(options.stateDirectory, origin)
+  const joined = [...new Set([...(known?.joined ?? []), bucket])]
+  await keepServer(options.stateDirectory, { ...known, ...server, joined }, options)
   return tokenIn
 }
 
@@ -125,16 +171,26 @@ async function keepInKeychain(origin: Location, token: string, env: Environment)
   })
 }
 
-/** Forgets the token of an origin, not whom to trust there; where it was kept, or null for one that had none. Throws as `keepToken`. */
+/**
+ * Forgets the tokens of an origin, those of what was joined there too, not whom to trust there; where one was kept, or null if there was none.
+ * Throws as `keepToken`.
+ */
 export async function forgetToken(origin: Location, options: KeepOptions): Promise<TokenOrigin | null> {
-  const known = knownServer(options.stateDirectory, origin)
-  const from = known?.tokenIn ?? null
-  if (from === null) return null
-  if (from === 'keychain') {
-    const { openKeychain } = await import('../access/keychain.ts')
-    await openKeychain(options.env).remove(origin)
+  const { stateDirectory } = options
+  const known = knownServer(stateDirectory, origin)
+  const from: TokenOrigin[] = []
+  for (const place of [origin, ...(known?.joined ?? []).map((bucket) => joinedPlace(origin, bucket))]) {
+    const tokenIn = knownServer(stateDirectory, place)?.tokenIn
+    if (tokenIn === undefined) continue
+    if (tokenIn === 'keychain') {
+      const { openKeychain } = await import('../access/keychain.ts')
+      await openKeychain(options.env).remove(place)
+    }
+    from.push(tokenIn)
+    if (place !== origin) forgetServer(stateDirectory, place)
   }
   const certificate = known?.certificate
-  await keepServer(options.stateDirectory, { origin, ...(certificate === undefined ? {} : { certificate }) }, options)
-  return from
+  if (from.length > 0)
+    await keepServer(stateDirectory, { origin, ...(certificate === undefined ? {} : { certificate }) }, options)
+  return from[0] ?? null
 }

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import type { FileSystem, Ids } from '../platform/ports.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
-import { keepToken, tryStorage } from './credentials.ts'
+import { keepJoined, tryStorage } from './credentials.ts'
 import type { Link } from './link.ts'
-import { forgetServer, keepServer, knownServer, type KnownServer } from './servers.ts'
+import { forgetServer, joinedPlace, keepServer, knownServer, type KnownServer } from './servers.ts'
+import { readAuthority } from './tls.ts'
 
 export interface JoinOptions {
   readonly stateDirectory: string
@@ -24,7 +24,7 @@ export interface JoinedPlace {
 }
 
 /**
- * Spends the code of a link for a token, and keeps that with the server's certificate. The code is told to nobody but the server with the
+ * Spends the code of a link for a token, and keeps that for its bucket, with the server's certificate. The code is told to nobody but the server with the
  * link's fingerprint, and only after the place to keep the token (the keychain, unless `insecure`) was tried. Throws `Refused`, `Unauthenticated`, `Unavailable`, errno errors.
  */
 export async function joinServer(link: Link, options: JoinOptions): Promise<JoinedPlace> {
@@ -34,13 +34,14 @@ export async function joinServer(link: Link, options: JoinOptions): Promise<Join
   const known = knownServer(stateDirectory, origin)
   const certificate = link.fingerprint === null ? known?.certificate : await proven(link, link.fingerprint)
   const server: KnownServer = { origin, ...(certificate === undefined ? {} : { certificate }) }
-  await tryStorage(origin, options.insecure, options).catch(advise)
+  const insecure = options.insecure || known?.tokenIn === 'file'
+  await tryStorage(joinedPlace(origin, link.bucket), insecure, options).catch(advise)
   // What was known stays as it is until there is something better.
   await keepServer(stateDirectory, known ?? server, options)
   try {
-    const ca = caCert === undefined ? {} : { ca: readFileSync(caCert, 'utf8') }
+    const ca = caCert === undefined ? {} : { ca: readAuthority(caCert) }
     const { token, bucket, prefix } = await redeemCode({ ...server, ...ca }, { code, name })
-    const keptIn = await keepToken(server, token, options.insecure, options).catch(advise)
+    const keptIn = await keepJoined(server, bucket, token, insecure, options).catch(advise)
     return { bucket, prefix, keptIn }
   } catch (error) {
     if (known === null) forgetServer(stateDirectory, origin)

@@ -10,6 +10,7 @@ import { lazily } from '../store/lazy.ts'
 import { type Credentials, type CredentialsOptions, findCredentials, wayTo } from './credentials.ts'
 import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
+import { joinedPlace, knownServer } from './servers.ts'
 import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
 import type { OwnToken, TokenOffice } from './tokens.ts'
 import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
@@ -40,12 +41,14 @@ export interface Places extends AsyncDisposable {
   buckets(location: Location): Promise<Buckets>
   /**
    * Where tokens are made: a server, or a data directory. Unless one is given it is `here`; with `TOKEN_SECRET` set, which signs them,
-   * the embedded store, which is made only where that is wished. Throws `NotFound` where there is none.
+   * the embedded store, which is made only where that is wished. A server is asked with `token`, if given, instead of the one that is kept
+   * for it. Throws `NotFound` where there is none.
    */
   tokens(where: {
     readonly server?: string | undefined
     readonly data?: string | undefined
     readonly make?: boolean
+    readonly token?: string
   }): Promise<TokenOffice>
   /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
   open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
@@ -53,8 +56,8 @@ export interface Places extends AsyncDisposable {
   openLater(target: Pick<Target, 'location' | 'bucket'>): BlobStore
   /** The token that was given by hand, or null. Throws as `givenToken`. */
   givenToken(): Promise<string | null>
-  /** The token for a server, and where it comes from. Throws as `findCredentials`. */
-  credentials(location: Location): Promise<Credentials>
+  /** The token for a server, or for a bucket there, and where it comes from. Throws as `findCredentials`. */
+  credentials(location: Location, bucket?: string): Promise<Credentials>
   /** What a token allows, as the server tells. Throws `Unauthenticated`, and what stands in the way there. */
   whoIs(location: Location, token: string): Promise<OwnToken>
   /** What a server says to anybody. Throws `Unavailable`, `Refused`. */
@@ -70,40 +73,36 @@ export function openPlaces(options: PlacesOptions): Places {
   const profile = readProfile(where.config, options.profile ?? (env['BLOBS_PROFILE'] || undefined))
   const here = env['BLOBS_SERVER'] ? parseLocation(env['BLOBS_SERVER'], 'BLOBS_SERVER') : profile.server
   const servers = new Set<Location>()
-  const opened = new Map<Location, Promise<Buckets>>()
   const stores = new Map<string, Promise<BlobStore>>()
   const offices: TokenOffice[] = []
 
-  const buckets = (location: Location): Promise<Buckets> => {
-    const known = opened.get(location)
-    if (known) return known
-    checkOneServer(location, servers, tokenSources(options))
-    const opening = openOne(location, options, profile, where)
-    opened.set(location, opening)
-    return opening
-  }
+  const check = (location: Location): void => checkOneServer(location, servers, tokenSources(options))
+  const pool = openPool(where.state, (location, bucket) => {
+    check(location)
+    return openOne(location, options, profile, where, bucket)
+  })
   const places: Places = {
     here,
     directories: where,
     target: (text) => {
       const target = parseTarget(text, here)
-      checkOneServer(target.location, servers, tokenSources(options))
+      check(target.location)
       return target
     },
-    buckets,
+    buckets: pool.of,
     open: (target) => {
       const name = `${target.location} ${target.bucket}`
-      const opening = stores.get(name) ?? buckets(target.location).then((place) => place.open(target.bucket))
+      const opening = stores.get(name) ?? pool.for(target).then((place) => place.open(target.bucket))
       stores.set(name, opening)
       // A bucket that was missing may be made: ask again then.
       opening.catch(() => stores.delete(name))
       return opening
     },
     openLater: (target) => lazily(() => places.open(target)),
-    tokens: async ({ server, data, make = false }) => {
+    tokens: async ({ server, data, make = false, token }) => {
       const local = data !== undefined || (server === undefined && Boolean(env['TOKEN_SECRET']))
       const location = local ? '' : server === undefined ? here : parseLocation(server, '--server')
-      checkOneServer(location, servers, tokenSources(options))
+      check(location)
       const { openLocalTokens, openServerTokens } = await import('./tokens.ts')
       const office =
         location === ''
@@ -117,14 +116,15 @@ export function openPlaces(options: PlacesOptions): Places {
           : await openServerTokens({
               origin: location,
               ...(await findCredentials(location, credentialsOptions(options, profile, where))),
+              ...(token === undefined ? {} : { token }),
             })
       offices.push(office)
       return office
     },
     givenToken: async () => (await givenToken(tokenSources(options)))?.token ?? null,
-    credentials: async (location) => {
-      checkOneServer(location, servers, tokenSources(options))
-      return findCredentials(location, credentialsOptions(options, profile, where))
+    credentials: async (location, bucket) => {
+      check(location)
+      return findCredentials(location, credentialsOptions(options, profile, where), bucket)
     },
     whoIs: async (location, token) => {
       const { openServerTokens } = await import('./tokens.ts')
@@ -139,12 +139,45 @@ export function openPlaces(options: PlacesOptions): Places {
     },
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
-      const open = [...stores.values(), ...opened.values()]
+      const open = [...stores.values(), ...pool.opened()]
       for (const office of offices) await office.close()
       for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
     },
   }
   return places
+}
+
+interface Pool {
+  of(location: Location): Promise<Buckets>
+  /** The buckets of a target's location, as they are for its bucket. */
+  for(target: Pick<Target, 'location' | 'bucket'>): Promise<Buckets>
+  opened(): Iterable<Promise<Buckets>>
+}
+
+/** Opens each place once. */
+function openPool(
+  stateDirectory: string,
+  open: (location: Location, bucket: string | undefined) => Promise<Buckets>,
+): Pool {
+  const opened = new Map<string, Promise<Buckets>>()
+  const openAs = (name: string, location: Location, bucket?: string): Promise<Buckets> => {
+    const known = opened.get(name)
+    if (known) return known
+    const opening = open(location, bucket)
+    opened.set(name, opening)
+    // A keychain that was locked may be open: ask again then.
+    opening.catch(() => opened.delete(name))
+    return opening
+  }
+  return {
+    of: (location) => openAs(location, location),
+    for: ({ location, bucket }) => {
+      // A bucket that this machine joined has a token of its own.
+      const joined = location !== '' && knownServer(stateDirectory, location)?.joined?.includes(bucket)
+      return joined ? openAs(joinedPlace(location, bucket), location, bucket) : openAs(location, location)
+    },
+    opened: () => opened.values(),
+  }
 }
 
 function tokenSources(options: PlacesOptions): TokenSources {
@@ -170,6 +203,7 @@ async function openOne(
   options: PlacesOptions,
   profile: Profile,
   where: Directories,
+  bucket: string | undefined,
 ): Promise<Buckets> {
   const { clock, ids, limitRate, onRetry } = options
   const limit = { ...(limitRate === undefined ? {} : { limitRate }), ...(onRetry ? { onRetry } : {}) }
@@ -179,7 +213,7 @@ async function openOne(
     clock,
     ids,
     ...limit,
-    ...(await findCredentials(location, credentialsOptions(options, profile, where))),
+    ...(await findCredentials(location, credentialsOptions(options, profile, where), bucket)),
   })
 }
 

@@ -16,6 +16,8 @@ export interface KnownServer {
   readonly token?: string
   /** Where the token is: in the keychain, or here, because that was wished. */
   readonly tokenIn?: 'keychain' | 'file'
+  /** Buckets there that were joined: each has a token of its own, kept under `joinedPlace`. */
+  readonly joined?: readonly string[]
 }
 
 /** What is known of the server at an origin, or null. Throws `Corrupt` for a file that is not whole; errno errors. */
@@ -49,6 +51,11 @@ export async function keepServer(
   return path
 }
 
+/** Under what the token is kept that is for one bucket alone. */
+export function joinedPlace(origin: Location, bucket: string): string {
+  return `${origin}/${bucket}`
+}
+
 /** Errno errors, ENOENT aside. */
 export function forgetServer(stateDirectory: string, origin: Location): void {
   rmSync(serverFile(stateDirectory, origin), { force: true })
@@ -63,6 +70,10 @@ function serverFile(stateDirectory: string, origin: Location): string {
   return join(stateDirectory, 'servers', `${name}.json`)
 }
 
+function isNames(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string')
+}
+
 function parse(text: string): KnownServer | null {
   let value: unknown
   try {
@@ -70,7 +81,7 @@ function parse(text: string): KnownServer | null {
   } catch {
     return null
   }
-  const { origin, certificate, token, tokenIn } = Object(value) as Record<string, unknown>
+  const { origin, certificate, token, tokenIn, joined } = Object(value) as Record<string, unknown>
   if (typeof origin !== 'string') return null
   if (certificate !== undefined && typeof certificate !== 'string') return null
   if (token !== undefined && typeof token !== 'string') return null
@@ -81,5 +92,6 @@ function parse(text: string): KnownServer | null {
     ...(certificate === undefined ? {} : { certificate }),
     ...(token === undefined ? {} : { token }),
     ...(tokenIn === undefined ? {} : { tokenIn }),
+    ...(isNames(joined) ? { joined } : {}),
   }
 }

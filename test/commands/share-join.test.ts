@@ -39,7 +39,8 @@ function altered(link: string, from: number): string {
   return link.slice(0, from) + other + link.slice(from + 4)
 }
 
-describe('on one machine', () => {
+// Many real processes: a busy machine needs its time.
+describe('on one machine', { timeout: 120_000 }, () => {
   it('a second home joins, syncs, and stays in sync without being told the token again', async () => {
     const laptop = sharer()
     const desktop = place.machine('desktop')
@@ -52,8 +53,8 @@ describe('on one machine', () => {
     writeFileSync(join(desktop.home, 'copy', 'answer.txt'), 'an answer')
     await desktop.must(['sync', 'copy'])
     await process.event('the answer', ({ type, path }) => type === 'downloaded' && path === 'answer.txt')
-    const [file = ''] = readdirSync(join(desktop.home, '.local/state/blobs/servers'))
-    expect(statSync(join(desktop.home, '.local/state/blobs/servers', file)).mode & 0o777).toBe(0o600)
+    const servers = join(desktop.home, '.local/state/blobs/servers')
+    for (const file of readdirSync(servers)) expect(statSync(join(servers, file)).mode & 0o777).toBe(0o600)
     expect((await process.stop()).code).toBe(0)
   })
 
@@ -79,7 +80,7 @@ describe('on one machine', () => {
       const { process, link } = await share(laptop, '--port', '0')
       const joined = await desktop.must(['join', link, 'copy'])
       expect(joined.err).toContain('the token is kept in the keychain')
-      expect(tokensOf(desktop)).toEqual(['undefined'])
+      expect(tokensOf(desktop)).toEqual(['undefined', 'undefined'])
       writeFileSync(join(desktop.home, 'copy', 'answer.txt'), 'an answer')
       await desktop.must(['sync', 'copy'])
       await process.event('the answer', ({ type, path }) => type === 'downloaded' && path === 'answer.txt')
@@ -120,6 +121,31 @@ describe('on one machine', () => {
     const ended = await process.stop()
     expect([ended.code, ended.err]).toEqual([0, expect.stringContaining(`pid ${agent.pid}`)])
     expect((await agent.stop()).code).toBe(0)
+  })
+
+  it('two buckets of one server have a token each, until logout', async () => {
+    const laptop = sharer()
+    const desktop = place.machine('desktop')
+    const first = await share(laptop, '--port', '0')
+    await desktop.must(['join', first.link, 'copy', '--insecure-storage'])
+    await first.process.stop()
+    mkdirSync(join(laptop.home, 'photos'))
+    const second = laptop.start(['share', 'photos', '--json', '--port', String(first.port)])
+    const { link } = await second.event('a link', ({ type }) => type === 'invitation')
+    await desktop.must(['join', String(link), 'pictures', '--insecure-storage'])
+    const server = `http://127.0.0.1:${first.port}`
+    for (const [folder, bucket] of [
+      ['copy', 'notes'],
+      ['pictures', 'photos'],
+    ] as const) {
+      writeFileSync(join(desktop.home, folder, 'new.txt'), folder)
+      await desktop.must(['sync', folder])
+      expect((await desktop.must(['ls', `${server}/${bucket}`])).out).toContain('new.txt')
+    }
+    expect((await desktop.must(['logout', server, '--revoke'])).out).toContain('revoked and forgotten')
+    const records = (await laptop.must(['token', 'ls', '--all', '--json'])).out
+    expect(records.match(/"revoked":\s*"/g)).toHaveLength(2)
+    for (const folder of ['copy', 'pictures']) expect((await desktop.run(['sync', folder])).code).toBe(4)
   })
 
   it('no code is spent on what cannot be done here', async () => {
@@ -170,72 +196,76 @@ describe('on one machine', () => {
 const network = openNetwork()
 afterAll(() => network?.dispose())
 
-describe.skipIf(network === null)('between two network namespaces (needs root and iproute2)', () => {
-  const [here, there] = network?.addresses ?? ['', '']
-  const [viaHere, viaThere] = network?.via ?? [[], []]
+describe.skipIf(network === null)(
+  'between two network namespaces (needs root and iproute2)',
+  { timeout: 120_000 },
+  () => {
+    const [here, there] = network?.addresses ?? ['', '']
+    const [viaHere, viaThere] = network?.via ?? [[], []]
 
-  it('a machine joins over TLS by the fingerprint of the link, and knows the server by it from then on', async () => {
-    const laptop = sharer(viaHere)
-    const desktop = place.machine('desktop', {}, viaThere)
-    const first = await share(laptop, '--host', '0.0.0.0')
-    expect(first.link).toMatch(new RegExp(`^https://${here}:7420/notes#[\\w-]{22}\\.[\\w-]{43}$`))
-    expect(statSync(join(laptop.home, '.local/share/blobs/tls.pem')).mode & 0o777).toBe(0o600)
-    const started = performance.now()
-    await desktop.must(['join', first.link, 'copy', '--insecure-storage'])
-    expect(performance.now() - started).toBeLessThan(20_000)
-    expect(readFileSync(join(desktop.home, 'copy', 'plan.txt'), 'utf8')).toBe('a plan')
-    await first.process.event('the guest', ({ type, address }) => type === 'joined' && address === there)
-    const spent = await desktop.run(['join', first.link, 'copy', '--insecure-storage'])
-    expect([spent.code, spent.err]).toEqual([4, expect.stringContaining('used already')])
-    await first.process.stop()
-    // The same certificate after a new start: it is known.
-    const second = await share(laptop, '--host', here)
-    await desktop.must(['sync', 'copy'])
-    await desktop.must(['ls', `https://${here}:7420/notes`])
-    await second.process.stop()
-    // Another server at the same address: it is told nothing.
-    const impostor = place.machine('impostor', {}, viaHere)
-    mkdirSync(join(impostor.home, 'notes'))
-    const third = await share(impostor, '--host', here)
-    for (const args of [
-      ['sync', 'copy'],
-      ['ls', `https://${here}:7420/notes`],
-    ]) {
-      const refused = await desktop.run(args)
-      expect([refused.code, refused.err]).toEqual([12, expect.stringContaining('its certificate is another')])
-    }
-    // Unless its owner hands a new link on.
-    await desktop.must(['join', third.link, 'copy2', '--insecure-storage'])
-  })
+    it('a machine joins over TLS by the fingerprint of the link, and knows the server by it from then on', async () => {
+      const laptop = sharer(viaHere)
+      const desktop = place.machine('desktop', {}, viaThere)
+      const first = await share(laptop, '--host', '0.0.0.0')
+      expect(first.link).toMatch(new RegExp(`^https://${here}:7420/notes#[\\w-]{22}\\.[\\w-]{43}$`))
+      expect(statSync(join(laptop.home, '.local/share/blobs/tls.pem')).mode & 0o777).toBe(0o600)
+      const started = performance.now()
+      await desktop.must(['join', first.link, 'copy', '--insecure-storage'])
+      expect(performance.now() - started).toBeLessThan(20_000)
+      expect(readFileSync(join(desktop.home, 'copy', 'plan.txt'), 'utf8')).toBe('a plan')
+      await first.process.event('the guest', ({ type, address }) => type === 'joined' && address === there)
+      const spent = await desktop.run(['join', first.link, 'copy', '--insecure-storage'])
+      expect([spent.code, spent.err]).toEqual([4, expect.stringContaining('used already')])
+      await first.process.stop()
+      // The same certificate after a new start: it is known.
+      const second = await share(laptop, '--host', here)
+      await desktop.must(['sync', 'copy'])
+      await desktop.must(['ls', `https://${here}:7420/notes`])
+      await second.process.stop()
+      // Another server at the same address: it is told nothing.
+      const impostor = place.machine('impostor', {}, viaHere)
+      mkdirSync(join(impostor.home, 'notes'))
+      const third = await share(impostor, '--host', here)
+      for (const args of [
+        ['sync', 'copy'],
+        ['ls', `https://${here}:7420/notes`],
+      ]) {
+        const refused = await desktop.run(args)
+        expect([refused.code, refused.err]).toEqual([12, expect.stringContaining('its certificate is another')])
+      }
+      // Unless its owner hands a new link on.
+      await desktop.must(['join', third.link, 'copy2', '--insecure-storage'])
+    })
 
-  it('a wrong fingerprint is refused before the code is sent; a late code after', async () => {
-    const laptop = sharer(viaHere)
-    const desktop = place.machine('desktop', {}, viaThere)
-    const { link } = await share(laptop, '--host', here)
-    const wrong = await desktop.run(['join', altered(link, link.length - 10), 'copy', '--insecure-storage'])
-    expect([wrong.code, wrong.err]).toEqual([12, expect.stringContaining('another fingerprint')])
-    const none = await desktop.run(['join', link.slice(0, link.lastIndexOf('.')), 'copy', '--insecure-storage'])
-    expect([none.code, none.err]).toEqual([12, expect.stringContaining('not trusted')])
-    expect(tokensOf(desktop)).toEqual([])
-    await desktop.must(['join', link, 'copy', '--insecure-storage'])
-    const late = await laptop.must(['share', 'notes', '--json', '--code-lasts', '1s'])
-    const { link: another } = JSON.parse(late.out.split('\n')[0] ?? '')
-    await sleep(1100)
-    const expired = await desktop.run(['join', another, 'copy', '--insecure-storage'])
-    expect([expired.code, expired.err]).toEqual([4, expect.stringContaining('expired')])
-  })
+    it('a wrong fingerprint is refused before the code is sent; a late code after', async () => {
+      const laptop = sharer(viaHere)
+      const desktop = place.machine('desktop', {}, viaThere)
+      const { link } = await share(laptop, '--host', here)
+      const wrong = await desktop.run(['join', altered(link, link.length - 10), 'copy', '--insecure-storage'])
+      expect([wrong.code, wrong.err]).toEqual([12, expect.stringContaining('another fingerprint')])
+      const none = await desktop.run(['join', link.slice(0, link.lastIndexOf('.')), 'copy', '--insecure-storage'])
+      expect([none.code, none.err]).toEqual([12, expect.stringContaining('not trusted')])
+      expect(tokensOf(desktop)).toEqual([])
+      await desktop.must(['join', link, 'copy', '--insecure-storage'])
+      const late = await laptop.must(['share', 'notes', '--json', '--code-lasts', '1s'])
+      const { link: another } = JSON.parse(late.out.split('\n')[0] ?? '')
+      await sleep(1100)
+      const expired = await desktop.run(['join', another, 'copy', '--insecure-storage'])
+      expect([expired.code, expired.err]).toEqual([4, expect.stringContaining('expired')])
+    })
 
-  it('both stay in sync over the wire', async () => {
-    const laptop = sharer(viaHere)
-    const desktop = place.machine('desktop', {}, viaThere)
-    const { process, link } = await share(laptop, '--host', here)
-    const guest = desktop.start(['join', link, 'copy', '--watch', '--json', '--insecure-storage'])
-    await guest.event('an idle agent', ({ type, state }) => type === 'state' && state === 'idle')
-    writeFileSync(join(laptop.home, 'notes', 'from-laptop.txt'), '1')
-    await guest.event('the file', ({ type, path }) => type === 'downloaded' && path === 'from-laptop.txt')
-    writeFileSync(join(desktop.home, 'copy', 'from-desktop.txt'), '2')
-    await process.event('the file', ({ type, path }) => type === 'downloaded' && path === 'from-desktop.txt')
-    expect((await guest.stop()).code).toBe(0)
-    expect((await process.stop()).code).toBe(0)
-  })
-})
+    it('both stay in sync over the wire', async () => {
+      const laptop = sharer(viaHere)
+      const desktop = place.machine('desktop', {}, viaThere)
+      const { process, link } = await share(laptop, '--host', here)
+      const guest = desktop.start(['join', link, 'copy', '--watch', '--json', '--insecure-storage'])
+      await guest.event('an idle agent', ({ type, state }) => type === 'state' && state === 'idle')
+      writeFileSync(join(laptop.home, 'notes', 'from-laptop.txt'), '1')
+      await guest.event('the file', ({ type, path }) => type === 'downloaded' && path === 'from-laptop.txt')
+      writeFileSync(join(desktop.home, 'copy', 'from-desktop.txt'), '2')
+      await process.event('the file', ({ type, path }) => type === 'downloaded' && path === 'from-desktop.txt')
+      expect((await guest.stop()).code).toBe(0)
+      expect((await process.stop()).code).toBe(0)
+    })
+  },
+)

@@ -111,7 +111,7 @@ It knows a server by the token that this machine keeps for it, or by --token-fil
       if (!isBlobsError(error, 'Unauthenticated')) throw error
       throw new BlobsError('Unauthenticated', `the background agent has no good token for ${showPairing(pairing)}`, {
         cause: error,
-        hint: `name the file that holds it: blobs agent start ${shown} --token-file FILE`,
+        hint: `sign in: blobs login ${pairing.location} · or name the file that holds it: blobs agent start ${shown} --token-file FILE`,
       })
     }
   }
