@@ -9,6 +9,7 @@ import { storeSpace } from '../../src/locations/space.ts'
 import { openLocal } from '../../src/backends/local/local.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { openBuckets } from '../../src/store/buckets.ts'
+import type { BucketInfo } from '../../src/store/contract/types.ts'
 import { ask, newId, type Reply, type Running, running } from './running.ts'
 import { connect } from './socket/client.ts'
 
@@ -16,6 +17,8 @@ let at: Running
 let directory: string
 let token: string
 const B = '/v1/buckets/team'
+/** What took long to look at is looked at again only after a while. */
+const LATE = { timeout: 20_000 }
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'blobs-metrics-'))
@@ -155,17 +158,36 @@ describe('what is counted', () => {
 describe('what is looked at', () => {
   it('is each bucket: its log, its blobs and their bytes', async () => {
     await at.buckets.create('looked-at')
-    const position = async (): Promise<number> =>
-      (await scrape()).get('blobs_bucket_log_position{bucket="looked-at"}') ?? 0
-    const before = await position()
+    const of = async (what: string): Promise<number | undefined> =>
+      (await scrape()).get(`blobs_bucket_${what}{bucket="looked-at"}`)
+    await expect.poll(() => of('log_position'), LATE).toBeGreaterThan(0)
+    const before = (await of('log_position')) ?? 0
     const writer = await at.token({ bucket: 'looked-at' })
     await ask(at.url, '/v1/buckets/looked-at/blobs/a', { method: 'PUT', token: writer, body: 'four' })
-    const after = await scrape()
-    expect(await position()).toBe(before + 1)
-    expect(after.get('blobs_bucket_bytes{bucket="looked-at"}')).toBe(4)
-    expect(after.get('blobs_bucket_blobs{bucket="looked-at"}')).toBe(1)
+    await expect.poll(() => of('log_position'), LATE).toBe(before + 1)
+    expect([await of('bytes'), await of('blobs')]).toEqual([4, 1])
     await at.buckets.remove('looked-at')
-    expect((await scrape()).has('blobs_bucket_bytes{bucket="looked-at"}')).toBe(false)
+    await expect.poll(() => of('bytes'), LATE).toBe(undefined)
+  })
+
+  it('is many buckets at little cost: none waits for all, and others are served meanwhile', async () => {
+    const many = async function* (): AsyncGenerator<BucketInfo> {
+      for (let index = 0; ; index++) {
+        await new Promise((resolve) => setTimeout(resolve, 3))
+        yield { name: `b${index}`, epoch: '', head: `e:${index}:i`, created: '', blobs: 0, bytes: 0, options: {} }
+      }
+    }
+    await using slow = await running({ buckets: { ...at.buckets, list: many, close: async () => undefined } })
+    const read = async (): Promise<number> => {
+      const started = performance.now()
+      expect((await ask(slow.url, '/metrics')).status).toBe(200)
+      return performance.now() - started
+    }
+    expect(await read()).toBeLessThan(2500)
+    const counted = async (): Promise<string | undefined> =>
+      /^blobs_buckets (\d+)$/m.exec((await ask(slow.url, '/metrics')).text)?.[1]
+    await expect.poll(counted, { timeout: 20_000 }).toBe('1000')
+    expect(await read()).toBeLessThan(500)
   })
 
   it('is the disk, the process, and whether it is ready', async () => {

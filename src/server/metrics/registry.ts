@@ -1,3 +1,4 @@
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { Counter, Gauge, Histogram, Registry as Prometheus } from 'prom-client'
 import type { Buckets } from '../../store/contract/blob-store.ts'
 import type { BucketInfo } from '../../store/contract/types.ts'
@@ -150,20 +151,49 @@ function lookAtConnections(registers: Prometheus[], { traffic, feeds, isReady }:
 function lookAtBuckets(registers: Prometheus[], { buckets }: Sourced): Look {
   const ofBucket = (name: string, help: string): Gauge<'bucket'> =>
     new Gauge({ name, help: `${help} Of the first ${MOST_BUCKETS} buckets.`, labelNames: ['bucket'], registers })
-  const count = new Gauge({ name: 'blobs_buckets', help: 'Buckets.', registers })
+  const count = new Gauge({
+    name: 'blobs_buckets',
+    help: `Buckets; no more than ${MOST_BUCKETS} are counted.`,
+    registers,
+  })
   const position = ofBucket('blobs_bucket_log_position', 'Position of the last entry in the log of a bucket.')
   const size = ofBucket('blobs_bucket_bytes', 'Bytes of the current blobs of a bucket.')
   const blobs = ofBucket('blobs_bucket_blobs', 'Current blobs of a bucket.')
-  return async () => {
+  return sparingly(async () => {
     const all = await listBuckets(buckets)
     for (const gauge of [position, size, blobs]) gauge.reset()
     count.set(all.length)
-    for (const info of all.slice(0, MOST_BUCKETS)) {
+    for (const info of all) {
       const bucket = info.name
       size.set({ bucket }, info.bytes)
       blobs.set({ bucket }, info.blobs)
       position.set({ bucket }, positionOf(info))
     }
+  })
+}
+
+/** Milliseconds that an answer waits for a look that takes long; then it tells what the look before has seen. */
+const PATIENCE = 1000
+/** A look rests so many times as long as it took. */
+const REST = 20
+
+/** Looks so seldom that it takes no more than a small part of the time, however long one look takes. */
+function sparingly(look: () => Promise<void>): Look {
+  let looking: Promise<void> | null = null
+  let rested = Number.NEGATIVE_INFINITY
+  const once = async (): Promise<void> => {
+    const started = performance.now()
+    await look()
+    const ended = performance.now()
+    rested = ended + REST * (ended - started)
+    looking = null
+  }
+  return async () => {
+    if (looking === null && performance.now() < rested) return
+    looking ??= once()
+    const waiting = new AbortController()
+    await Promise.race([looking, sleep(PATIENCE, undefined, { signal: waiting.signal }).catch(() => undefined)])
+    waiting.abort()
   }
 }
 
@@ -171,7 +201,12 @@ function lookAtBuckets(registers: Prometheus[], { buckets }: Sourced): Look {
 async function listBuckets(buckets: Sources['buckets']): Promise<readonly BucketInfo[]> {
   const all: BucketInfo[] = []
   try {
-    for await (const info of buckets.list()) all.push(info)
+    for await (const info of buckets.list()) {
+      all.push(info)
+      if (all.length >= MOST_BUCKETS) break
+      // Each may have to be opened: others have their turn between two.
+      await setImmediate()
+    }
     return all
   } catch {
     return []
