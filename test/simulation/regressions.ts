@@ -116,4 +116,18 @@ export const REGRESSIONS: Readonly<Record<string, History>> = {
       { type: 'live', device: 0 },
     ],
   },
+  'what an ignored file stands in the way of, in other letters, is listed and not fetched at every sync': {
+    seed: 200625,
+    devices: 2,
+    caseBlind: true,
+    canExchange: true,
+    retries: true,
+    actions: [
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'x', text: 'base of x', style: 'rename' } },
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'X', text: 'another', style: 'rename' } },
+      { type: 'deed', device: 1, deed: { type: 'write', path: '.blobsignore', text: 'x\n', style: 'rename' } },
+    ],
+  },
 }
