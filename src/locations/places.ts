@@ -81,6 +81,10 @@ export function openPlaces(options: PlacesOptions): Places {
     check(location)
     return openOne(location, options, profile, where, bucket)
   })
+  const forget = (target: Pick<Target, 'location' | 'bucket'>): void => {
+    stores.delete(`${target.location} ${target.bucket}`)
+    pool.forget(target)
+  }
   const places: Places = {
     here,
     directories: where,
@@ -98,7 +102,39 @@ export function openPlaces(options: PlacesOptions): Places {
       opening.catch(() => stores.delete(name))
       return opening
     },
-    openLater: (target) => lazily(() => places.open(target)),
+    openLater: (target) =>
+      lazily(
+        () => places.open(target),
+        () => forget(target),
+      ),
+    ...askServers({ options, profile, where, here, offices, check }),
+    device: () => deviceOf(where.state, ids),
+    [Symbol.asyncDispose]: async () => {
+      const open = [...stores.values(), ...pool.opened()]
+      for (const office of offices) await office.close()
+      for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
+    },
+  }
+  return places
+}
+
+interface Asking {
+  readonly options: PlacesOptions
+  readonly profile: Profile
+  readonly where: Directories
+  readonly here: Location
+  /** To be closed with the places. */
+  readonly offices: TokenOffice[]
+  /** Throws when a token that was given by hand would go to a second server. */
+  readonly check: (location: Location) => void
+}
+
+/** What is asked of servers about themselves and about tokens. */
+function askServers(asking: Asking): Pick<Places, 'tokens' | 'givenToken' | 'credentials' | 'whoIs' | 'probe'> {
+  const { options, profile, where, here, offices, check } = asking
+  const { env, ids } = options
+  const asked = credentialsOptions(options, profile, where)
+  return {
     tokens: async ({ server, data, make = false, token }) => {
       const local = data !== undefined || (server === undefined && Boolean(env['TOKEN_SECRET']))
       const location = local ? '' : server === undefined ? here : parseLocation(server, '--server')
@@ -115,7 +151,7 @@ export function openPlaces(options: PlacesOptions): Places {
             })
           : await openServerTokens({
               origin: location,
-              ...(await findCredentials(location, credentialsOptions(options, profile, where))),
+              ...(await findCredentials(location, asked)),
               ...(token === undefined ? {} : { token }),
             })
       offices.push(office)
@@ -124,33 +160,28 @@ export function openPlaces(options: PlacesOptions): Places {
     givenToken: async () => (await givenToken(tokenSources(options)))?.token ?? null,
     credentials: async (location, bucket) => {
       check(location)
-      return findCredentials(location, credentialsOptions(options, profile, where), bucket)
+      return findCredentials(location, asked, bucket)
     },
     whoIs: async (location, token) => {
       const { openServerTokens } = await import('./tokens.ts')
-      const trust = await wayTo(location, credentialsOptions(options, profile, where))
+      const trust = await wayTo(location, asked)
       const office = await openServerTokens({ origin: location, ...trust, token })
       return office.examine(token).finally(() => office.close())
     },
     probe: async (location) => {
       const { probe } = await import('../store/http/probe.ts')
-      const trust = await wayTo(location, credentialsOptions(options, profile, where))
+      const trust = await wayTo(location, asked)
       return probe({ origin: location, ...trust, clock: options.clock })
     },
-    device: () => deviceOf(where.state, ids),
-    [Symbol.asyncDispose]: async () => {
-      const open = [...stores.values(), ...pool.opened()]
-      for (const office of offices) await office.close()
-      for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
-    },
   }
-  return places
 }
 
 interface Pool {
   of(location: Location): Promise<Buckets>
   /** The buckets of a target's location, as they are for its bucket. */
   for(target: Pick<Target, 'location' | 'bucket'>): Promise<Buckets>
+  /** The next call opens what this target needs anew; what was opened is closed. */
+  forget(target: Pick<Target, 'location' | 'bucket'>): void
   opened(): Iterable<Promise<Buckets>>
 }
 
@@ -169,12 +200,20 @@ function openPool(
     opening.catch(() => opened.delete(name))
     return opening
   }
+  // A bucket that this machine joined has a token of its own.
+  const isJoined = ({ location, bucket }: Pick<Target, 'location' | 'bucket'>): boolean =>
+    location !== '' && knownServer(stateDirectory, location)?.joined?.includes(bucket) === true
   return {
     of: (location) => openAs(location, location),
-    for: ({ location, bucket }) => {
-      // A bucket that this machine joined has a token of its own.
-      const joined = location !== '' && knownServer(stateDirectory, location)?.joined?.includes(bucket)
-      return joined ? openAs(joinedPlace(location, bucket), location, bucket) : openAs(location, location)
+    for: (target) => {
+      const { location, bucket } = target
+      return isJoined(target) ? openAs(joinedPlace(location, bucket), location, bucket) : openAs(location, location)
+    },
+    forget: (target) => {
+      const name = isJoined(target) ? joinedPlace(target.location, target.bucket) : target.location
+      const old = opened.get(name)
+      opened.delete(name)
+      old?.then((place) => place.close()).catch(() => undefined)
     },
     opened: () => opened.values(),
   }

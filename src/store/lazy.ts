@@ -1,11 +1,12 @@
 import type { BlobStore } from './contract/blob-store.ts'
-import { BlobsError } from './contract/errors.ts'
+import { BlobsError, isBlobsError } from './contract/errors.ts'
 
 /**
  * A store that is opened by the first call that needs it: what cannot be opened yet fails that call as `open` did, and the next call
- * tries again. Closing it closes what was opened.
+ * tries again. So it does after a call that failed for want of a good token: there may be another one by then; `forget` is told before. Closing it
+ * closes what was opened.
  */
-export function lazily(open: () => Promise<BlobStore>): BlobStore {
+export function lazily(open: () => Promise<BlobStore>, forget: () => void = () => undefined): BlobStore {
   let opening: Promise<BlobStore> | null = null
   let closed = false
   const store = (): Promise<BlobStore> => {
@@ -18,21 +19,40 @@ export function lazily(open: () => Promise<BlobStore>): BlobStore {
     })
     return started
   }
+  const refused = (used: Promise<BlobStore>, error: unknown): unknown => {
+    if (isBlobsError(error, 'Unauthenticated') && opening === used) {
+      opening = null
+      forget()
+    }
+    return error
+  }
+  const using = async <T>(act: (store: BlobStore) => Promise<T>): Promise<T> => {
+    const used = store()
+    try {
+      return await act(await used)
+    } catch (error) {
+      throw refused(used, error)
+    }
+  }
+  async function* streaming<T>(act: (store: BlobStore) => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    const used = store()
+    try {
+      yield* act(await used)
+    } catch (error) {
+      throw refused(used, error)
+    }
+  }
   return {
-    info: async () => (await store()).info(),
-    head: async (key, options) => (await store()).head(key, options),
-    get: async (key, options) => (await store()).get(key, options),
-    commit: async (entries, options) => (await store()).commit(entries, options),
-    list: async (options) => (await store()).list(options),
-    changes: async function* (options) {
-      yield* (await store()).changes(options)
-    },
-    missing: async (hashes) => (await store()).missing(hashes),
-    stage: async (chunks) => (await store()).stage(chunks),
-    fetch: async function* (wants) {
-      yield* (await store()).fetch(wants)
-    },
-    chunksOf: async (key, version) => (await store()).chunksOf(key, version),
+    info: () => using((opened) => opened.info()),
+    head: (key, options) => using((opened) => opened.head(key, options)),
+    get: (key, options) => using((opened) => opened.get(key, options)),
+    commit: (entries, options) => using((opened) => opened.commit(entries, options)),
+    list: (options) => using((opened) => opened.list(options)),
+    changes: (options) => streaming((opened) => opened.changes(options)),
+    missing: (hashes) => using((opened) => opened.missing(hashes)),
+    stage: (chunks) => using((opened) => opened.stage(chunks)),
+    fetch: (wants) => streaming((opened) => opened.fetch(wants)),
+    chunksOf: (key, version) => using((opened) => opened.chunksOf(key, version)),
     close: async () => {
       closed = true
       await opening?.then(

@@ -2,8 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { mintToken } from '../../src/access/tokens.ts'
+import { keepToken } from '../../src/locations/credentials.ts'
 import { openPlaces, type Places, type PlacesOptions } from '../../src/locations/places.ts'
+import { systemFileSystem } from '../../src/platform/file-system.ts'
 import { systemClock, systemIds } from '../../src/platform/system.ts'
+import type { BlobsError } from '../../src/store/contract/errors.ts'
+import { running, SECRETS } from '../server/running.ts'
 
 let home: string
 beforeEach(() => {
@@ -116,4 +121,21 @@ test('a bucket of the embedded store that is not there is told with near names a
     code: 'NotFound',
     hint: expect.stringMatching(/team.*blobs bucket create teem/),
   })
+})
+
+test('a store that is opened later goes on with the token that is kept by then', async () => {
+  await using at = await running()
+  await at.buckets.create('team')
+  const options = { env: {}, stateDirectory: join(home, 'state', 'blobs'), fs: systemFileSystem(), ids: systemIds }
+  const keep = (token: string): Promise<unknown> => keepToken({ origin: at.url }, token, true, options)
+  const now = systemClock.now()
+  await keep(await mintToken({ bucket: 'team', expires: now + 2000 }, SECRETS, { now, id: systemIds.next() }))
+  await using places = open()
+  const store = places.openLater({ location: at.url, bucket: 'team' })
+  expect(await store.info()).toMatchObject({ name: 'team' })
+  await expect.poll(() => store.info().catch(({ code }: BlobsError) => code), { timeout: 5000 }).toBe('Unauthenticated')
+  await keep(await at.token({}))
+  expect(await store.info()).toMatchObject({ name: 'team' })
+  expect((await store.list()).items).toEqual([])
+  await store.close()
 })
