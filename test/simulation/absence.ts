@@ -26,14 +26,26 @@ export function openAbsence(disk: MemoryDisk, root: string): Absence {
   const lose = (how: Loss): void => {
     if (how === 'unreadable') fs.chmod(root, 0)
     else if (how === 'unmarked') fs.rename(marker, KEPT_MARKER)
-    else fs.rename(root, AWAY)
-    if (how === 'emptied') fs.mkdir(root)
+    else {
+      fs.rename(root, AWAY)
+      away = 'missing'
+    }
+    if (how === 'emptied' && !mayMake()) return
+    away = how
+  }
+  const mayMake = (): boolean => {
+    try {
+      fs.mkdir(root)
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return false
+      throw error
+    }
   }
   return {
     isAway: () => away !== null,
     lose: (how) => {
       if (away !== null) return
-      away = how
       disk.durably(() => lose(how))
     },
     bringBack: () => {

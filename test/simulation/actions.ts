@@ -55,8 +55,14 @@ async function happenTo(world: World, device: Device, action: Action, past: Past
   }
 }
 
-function during(device: Device, { at, among }: { readonly at: number; readonly among: Among }, trap: Trap): void {
-  device.begin()
+interface Aim {
+  readonly at: number
+  readonly among: Among
+  readonly waits?: boolean
+}
+
+function during(device: Device, { at, among, waits = false }: Aim, trap: Trap): void {
+  if (!waits) device.begin()
   device.process()?.arm(at, among, trap)
 }
 
@@ -96,10 +102,12 @@ async function befall(world: World, action: Action, past: Past): Promise<void> {
     case 'back up server':
       return world.server.backup()
     case 'restore server':
+      world.server.setRoom(Number.POSITIVE_INFINITY)
       if (!(await world.scheduler.finish(world.server.restore()))) return
       past.restored = true
       return forgetWhatTheServerLost(world)
     case 'recreate bucket':
+      world.server.setRoom(Number.POSITIVE_INFINITY)
       await world.scheduler.finish(world.server.recreate())
       past.restored = true
       return forgetWhatTheServerLost(world)

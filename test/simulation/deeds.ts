@@ -41,7 +41,7 @@ export function deedOf(chance: Chance, { n, habits }: { readonly n: number; read
   }
   const kind = chance.below(24)
   if (kind < 10)
-    return { type: 'write', path, text: textOf(chance, n), style: chance.pick(['in place', 'rename', 'anew']) }
+    return { type: 'write', path, text: textOf(chance, n, path), style: chance.pick(['in place', 'rename', 'anew']) }
   if (kind < 13) return { type: 'remove', path }
   if (kind < 16) return { type: 'move', path: any(), to: any() }
   if (kind === 16) return { type: 'chmod', path, mode: chance.pick([0o755, 0o644, 0o444, 0o000]) }
@@ -49,14 +49,15 @@ export function deedOf(chance: Chance, { n, habits }: { readonly n: number; read
   if (kind === 18)
     return chance.often(0.5) ? { type: 'swap for link', path: chance.pick(folders) } : { type: 'remove', path }
   if (kind === 19)
-    return chance.often(0.5) ? { type: 'open', path } : { type: 'write to what is open', text: textOf(chance, n) }
+    return chance.often(0.5) ? { type: 'open', path } : { type: 'write to what is open', text: textOf(chance, n, path) }
   if (kind < 22) return { type: 'swap', path: any(), to: any() }
   if (kind === 22) return { type: 'touch', path, at: Date.UTC(2026, 0, 1) + chance.pick([-4000, -1, 0, 1, 4000]) * DAY }
   return { type: 'remove', path: chance.pick(folders) }
 }
 
-function textOf(chance: Chance, n: number): string {
-  if (chance.often(0.1)) return chance.pick(['', 'the same', 'another same'])
+function textOf(chance: Chance, n: number, path: string): string {
+  // Bytes that were there before, or are elsewhere.
+  if (chance.often(0.15)) return chance.pick(['', 'the same', `base of ${path}`, `base of ${path}`])
   const size = chance.often(LARGE) ? 60_000 + chance.below(90_000) : chance.below(40)
   return `text ${n} ${chance.below(1e6)} ${'.'.repeat(size)}`
 }

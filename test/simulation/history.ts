@@ -27,8 +27,16 @@ export type Action =
       readonly among: Among
       readonly done: boolean
       readonly power: boolean
+      /** Until the device does something by itself. */
+      readonly waits?: boolean
     }
-  | { readonly type: 'error'; readonly device: number; readonly at: number; readonly among: Among }
+  | {
+      readonly type: 'error'
+      readonly device: number
+      readonly at: number
+      readonly among: Among
+      readonly waits?: boolean
+    }
   | { readonly type: 'lose state'; readonly device: number }
   | { readonly type: 'step clock'; readonly device: number; readonly by: number }
   | { readonly type: 'fill disk'; readonly device: number; readonly room: number }
@@ -64,6 +72,8 @@ export interface History {
   readonly retries: boolean
   /** How many deletions go without a yes: any unless given. */
   readonly maxDelete?: MaxDelete | null
+  /** Nothing may be left in the temporary folders even before the agents are started anew. */
+  readonly tidy?: boolean
   /** What the server keeps its buckets in: memory unless given. */
   readonly backend?: 'memory' | 'local'
   /** Whether its clients ask it over connections; otherwise their calls travel whole. */
@@ -154,6 +164,11 @@ function chooseKinds(chance: Chance, alone: boolean, live: boolean): Kinds {
   ]
 }
 
+/** Everything that can happen. */
+export function actionTypes(): readonly Action['type'][] {
+  return chooseKinds(chanceOf(0), false, true).map(([type]) => type)
+}
+
 interface Frame {
   readonly n: number
   readonly devices: number
@@ -163,8 +178,8 @@ interface Frame {
 }
 
 /** What an agent does, by name: each may fail, and die. */
-const CALLS =
-  'lstat,list,mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,readSmall,open,create,copy,openFolder,syncFolder,syncGroup,read,write,sync,commit,stage,commit to server'.split(
+export const CALLS =
+  'lstat,list,mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,readSmall,open,create,copy,openFolder,syncFolder,syncGroup,read,write,sync,commit,listing,missing,stage,commit to server'.split(
     ',',
   )
 

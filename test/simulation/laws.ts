@@ -85,7 +85,8 @@ async function checkConvergence({ devices, scheduler, server }: World): Promise<
   for (const device of devices) {
     const { name, disk } = device
     const listed = new Map(device.unsynced().map(({ path, code }) => [path, code]))
-    const exempt = (path: string): boolean => device.ignores(path) || isExcused(listed.get(path), path, keys, disk)
+    const exempt = (path: string): boolean =>
+      device.ignores(path) || prefixes(path).some((one) => isExcused(listed.get(one), one, keys, disk))
     const bucket = new Map<string, string>()
     for (const { key, hash, meta } of page.items)
       if (!key.endsWith('/') && !exempt(key)) bucket.set(key, (meta['mode'] === '755' ? '*' : '') + hash)
@@ -255,7 +256,7 @@ function checkNoPhantoms({ devices, accounts }: World, { restored, lostState }: 
   }
 }
 
-/** Of a world whose agents have been started anew, which is when they clear up. */
+/** Of a world whose agents have been started anew, or met with no error when they cleared up. */
 export function checkTidiness({ devices }: World): void {
   for (const { name, disk, person } of devices) {
     const left = [...disk.tree(`${ROOT}/.blobs/tmp`).keys()]

@@ -1,4 +1,5 @@
 import { systemError } from '../../src/platform/native.ts'
+import { BlobsError } from '../../src/store/contract/errors.ts'
 import type { Clock } from '../../src/platform/ports.ts'
 import type { Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
@@ -53,6 +54,12 @@ const NO_TRAPS: readonly Trap[] = []
 
 export class Killed extends Error {}
 
+const ANSWERS = ['Unavailable', 'Unauthenticated', 'QuotaExceeded', 'Forbidden'] as const
+
+function isAnswer(code: string): code is (typeof ANSWERS)[number] {
+  return ANSWERS.some((one) => one === code)
+}
+
 /** What each call may say, whatever the disk. */
 const ERRORS: Readonly<Record<string, readonly string[]>> = {
   lstat: ['EACCES', 'EIO'],
@@ -77,6 +84,12 @@ const ERRORS: Readonly<Record<string, readonly string[]>> = {
   write: ['ENOSPC', 'EIO', 'EDQUOT'],
   sync: ['EIO', 'ENOSPC'],
   commit: ['SQLITE_FULL', 'SQLITE_IOERR'],
+  head: ['Unavailable'],
+  get: ['Unavailable', 'Unauthenticated'],
+  listing: ['Unavailable', 'Unauthenticated'],
+  missing: ['Unavailable', 'Forbidden'],
+  stage: ['Unavailable', 'QuotaExceeded', 'Forbidden'],
+  'commit to server': ['Unavailable', 'QuotaExceeded', 'Forbidden', 'Unauthenticated'],
   'make folder': ['ENOSPC', 'EACCES'],
   'make file': ['ENOSPC', 'EACCES', 'EMFILE'],
   'open pack': ['EMFILE', 'EACCES', 'EIO'],
@@ -87,6 +100,8 @@ const ERRORS: Readonly<Record<string, readonly string[]>> = {
   'open note': ['EMFILE', 'EACCES'],
   'write note': ['ENOSPC', 'EIO'],
 }
+/** Calls that may fail. */
+export const FALLIBLE: ReadonlySet<string> = new Set(Object.keys(ERRORS))
 const WRITES = new Set(
   'append,put,make file,remove,write pack,sync pack,truncate pack,write note,mkdir,rmdir,unlink,rename,renameNew,exchange,link,chmod,setModified,create,copy,write,stage,commit to server,syncGroup,syncFolder,sync'.split(
     ',',
@@ -118,6 +133,7 @@ export function openLife(options: LifeOptions): Life {
     if (codes === undefined) return null
     const code = chance.pick(codes)
     coverage.count(`fault: ${whose}${name} says ${code}`)
+    if (isAnswer(code)) return new BlobsError(code, `${name} says ${code} (injected)`)
     const errcode = SQLITE_CODES[code]
     if (errcode === undefined) return systemError(code, name, '(injected)')
     return Object.assign(new Error(`${code} (injected)`), { code: 'ERR_SQLITE_ERROR', errcode })

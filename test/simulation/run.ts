@@ -36,6 +36,7 @@ async function liveThrough(world: World, history: History, coverage: Coverage): 
   await settle(world, maxDelete)
   await checkLaws(world, past)
   await checkServerWhole(world)
+  if (history.tidy === true) checkTidiness(world)
   for (const device of world.devices) await device.die(false)
   await settle(world, maxDelete)
   checkTidiness(world)

@@ -1,6 +1,6 @@
 import type { FileStat, FileSystem, OpenFolder } from '../../platform/ports.ts'
 import type { Path, Reason } from '../core/types.ts'
-import { OWN_FOLDER, type Root } from './marker.ts'
+import { checkRootStands, OWN_FOLDER, type Root } from './marker.ts'
 import { below, isAscii, namesByKey, parentOf } from './names.ts'
 
 /** A name in a folder that is held open. Good for the next few calls, but not beyond an `await`: the way there may have changed. */
@@ -143,6 +143,7 @@ function openTop(fs: FileSystem, root: Root): OpenFolder {
   const stat = handle.stat()
   if (stat.dev === root.dev && stat.ino === root.ino) return handle
   handle.close()
+  checkRootStands(fs, root)
   throw Object.assign(new Error(`another folder stands at ${root.path}`), { code: 'ESTALE' })
 }
 

@@ -13,6 +13,7 @@ import {
   type ListedItem,
   type RemoteItem,
 } from '../state/remote.ts'
+import { hasUnread } from '../state/unread.ts'
 import { itemOf } from './mapping.ts'
 
 /** The bucket's side of a pairing. */
@@ -43,7 +44,11 @@ export async function catchUp(options: CatchUpOptions): Promise<boolean> {
     return true
   }
   try {
-    return await follow(options, cursor)
+    const news = await follow(options, cursor)
+    if (!hasUnread(options.db)) return news
+    options.onRelink?.('the bucket lost what it had taken: it went back in time')
+    await link(options)
+    return true
   } catch (error) {
     const why = forked(error)
     if (why === null) throw error

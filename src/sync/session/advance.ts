@@ -11,6 +11,7 @@ import { settle } from '../state/intents.ts'
 import { forgetCursor, write } from '../state/open.ts'
 import { endPlacing } from '../state/placing.ts'
 import { applyRemote, correctRemote, setBase } from '../state/remote.ts'
+import { awaitRead } from '../state/unread.ts'
 import { messageOf, type Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
 import type { Planned } from './planning.ts'
@@ -76,6 +77,7 @@ function savePushed({ ports: { db, bucket }, observer }: Context, result: PushRe
     setBase(db, step.path, content === null || info === null ? null : { ...content, version: info.version })
     settle(db, step.path)
     release(db, step.path)
+    if (info !== null) awaitRead(db, info.entry, info.position)
   } else if (result.type === 'overtaken') {
     settle(db, step.path)
     correctRemote(db, step.path, result.current === null ? null : itemOf(bucket.prefix, result.current))

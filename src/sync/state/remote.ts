@@ -3,6 +3,7 @@ import type { Content, Path } from '../core/types.ts'
 import { contentValues, hashToBytes, placeOf } from './encode.ts'
 import { SWEEP } from './local.ts'
 import { unparkAbove, unparkAll } from './parking.ts'
+import { forgetUnread, hasUnread, wasRead } from './unread.ts'
 
 /** A version of a path as the bucket tells it. */
 export type RemoteItem = RemoteLive | RemoteTombstone
@@ -36,10 +37,12 @@ const SET_BASE =
 /** Writes down what the bucket tells, in order. An older version than the known one is old news. Inside a transaction. */
 export function applyRemote(db: Database, items: readonly RemoteItem[], ignores: (path: Path) => boolean): void {
   const mine = db.get('SELECT 1 FROM intents LIMIT 1') !== undefined
+  const unread = hasUnread(db)
   for (const item of items) {
     setRemote(db, item, ignores, true)
     // Afterwards: of a path that is gone from disk there may have been no row.
     if (mine) settleIntent(db, item)
+    if (unread) wasRead(db, item.entry)
   }
   unparkAbove(
     db,
@@ -153,6 +156,7 @@ export function finishListing(db: Database): void {
   db.exec(`UPDATE paths SET b_kind = r_kind, b_hash = r_hash, b_size = r_size, b_exec = r_exec, b_version = r_version
     WHERE (parent, name, r_entry) IN (SELECT parent, name, entry FROM intents)`)
   db.exec('DELETE FROM intents')
+  forgetUnread(db)
   db.exec(`UPDATE paths SET b_kind = NULL, b_hash = NULL, b_size = NULL, b_exec = NULL, b_version = NULL
     WHERE b_kind IS NOT NULL AND NOT (b_kind IS r_kind AND b_hash IS r_hash AND b_version IS r_version)`)
   db.exec('DELETE FROM paths WHERE b_kind IS NULL AND l_kind IS NULL AND r_kind IS NULL')

@@ -1,7 +1,7 @@
 import { sqliteProblem, type Database } from '../../platform/sqlite.ts'
 
 /** Raised with every change of the tables below; `migrate` brings older files up. */
-const SCHEMA = 2
+const SCHEMA = 3
 
 /**
  * One row a path: what base (b), disk (l) and bucket (r) hold. Kinds are `f` file, `d` empty folder, `u` unknown (disk), `x` deleted
@@ -55,6 +55,9 @@ CREATE TABLE placing (
 ) WITHOUT ROWID;
 `
 
+/** Since 3: writes that the bucket took and that were not yet read in its history. */
+const UNREAD = `CREATE TABLE unread (entry TEXT PRIMARY KEY) WITHOUT ROWID;`
+
 /** `newer`: written by a later version of this program. `unreadable`: not a database, or a damaged one. */
 export type SchemaProblem = 'newer' | 'unreadable'
 
@@ -70,7 +73,8 @@ export function migrate(db: Database): SchemaProblem | null {
     db.exec('BEGIN IMMEDIATE')
     try {
       if (found < 1) db.exec(TABLES)
-      db.exec(PLACING)
+      if (found < 2) db.exec(PLACING)
+      db.exec(UNREAD)
       db.exec(`PRAGMA user_version = ${SCHEMA}`)
       db.exec('COMMIT')
     } catch (error) {
