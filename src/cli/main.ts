@@ -9,6 +9,7 @@ import { unknownWords, viewUnknown } from './unknown-command.ts'
  */
 export async function main(argv: string[], options: Interfaces.LoadOptions): Promise<void> {
   process.once('beforeExit', unfinished)
+  process.stdout.on('error', leave)
   try {
     const [first, ...rest] = argv
     await run(first === 'help' ? [...rest, '--help'] : argv, options)
@@ -21,7 +22,13 @@ export async function main(argv: string[], options: Interfaces.LoadOptions): Pro
     process.exitCode = view.exitCode
   } finally {
     process.off('beforeExit', unfinished)
+    process.stdout.off('error', leave)
   }
+}
+
+/** Who read the help has seen enough of it: there is nothing left to finish. A command sees to its own output. */
+function leave(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.off('beforeExit', unfinished)
 }
 
 /** Nothing is left that could happen, and the command is not done: without this it would seem to have succeeded. */

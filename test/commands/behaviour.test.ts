@@ -84,6 +84,10 @@ describe('streams', () => {
 
   test('a reader that goes away ends the command quietly', async () => {
     await machine.blobs(['put', '-', 'team/large'], { input: randomBytes(4_000_000) })
+    const help = await machine.shell(
+      '{ blobs undo --help; echo "ended with $?" >&2; } | head -1 | cat; blobs --help | true',
+    )
+    expect(help).toMatchObject({ code: 0, stderr: 'ended with 0\n' })
     const { stdout, stderr } = await machine.shell('blobs cat team/large | head -c 10 | wc -c; blobs ls -r team | true')
     expect({ stdout: stdout.trim(), stderr }).toEqual({ stdout: '10', stderr: '' })
   })

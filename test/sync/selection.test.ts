@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { array, assert, asyncProperty, boolean, constantFrom, oneof, record, subarray } from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemFileSystem } from '../../src/platform/file-system.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
@@ -151,5 +152,65 @@ test(
         expect(items.every((item) => !item.deleted && item.version === 1)).toBe(true)
       }
     }
+  },
+)
+
+const FOLDERS = ['x', 'y', 'x/in']
+const path = record({ folder: constantFrom(...FOLDERS), name: constantFrom('1', '2') })
+const action = oneof(
+  record({ type: constantFrom('write' as const, 'remove' as const), who: boolean(), path }),
+  record({ type: constantFrom('select' as const), only: subarray(FOLDERS), not: subarray(FOLDERS) }),
+  record({ type: constantFrom('clear' as const), folder: constantFrom(...FOLDERS) }),
+  record({ type: constantFrom('sync' as const), who: boolean() }),
+)
+
+test(
+  'I20: whatever is selected in turn, what is not selected is touched by nobody, and clearing it away deletes nothing',
+  { timeout: 120_000 },
+  async () => {
+    await assert(
+      asyncProperty(array(action, { minLength: 5, maxLength: 25 }), async (actions) => {
+        const own = await openWorld()
+        try {
+          const [one, two] = [await own.folder('one'), await own.folder('two')]
+          let selection: Selection = { only: [], not: [] }
+          const isOut = (name: string): boolean => !isSelected(selection, name, false, '.blobsignore')
+          const left = (): Record<string, string | null> =>
+            Object.fromEntries(Object.entries(one.tree()).filter(([name]) => !name.endsWith('/') && isOut(name)))
+          const [seen, removed] = [new Set<string>(), new Set<string>()]
+          const sync = async (folder: Folder): Promise<void> => {
+            const before = left()
+            await folder.sync()
+            expect(left()).toEqual(before)
+            for (const { key } of (await own.store.list()).items) if (!key.endsWith('/')) seen.add(key)
+          }
+          let n = 0
+          for (const act of actions) {
+            if (act.type === 'sync') await sync(act.who ? one : two)
+            else if (act.type === 'select') {
+              selection = { only: act.only, not: act.not }
+              await select(fs, one.root, selection)
+            } else if (act.type === 'clear') {
+              for (const name of Object.keys(left())) if (name.startsWith(`${act.folder}/`)) one.remove(name)
+            } else {
+              const folder = act.who ? one : two
+              const name = `${act.path.folder}/${act.path.name}`
+              if (act.type === 'write') folder.write(name, `text ${n++}`)
+              else if (folder.read(name) !== null) {
+                folder.remove(name)
+                if (!act.who || !isOut(name)) removed.add(name)
+              }
+            }
+          }
+          await sync(one)
+          await settle(one, two)
+          const live = new Set((await own.store.list()).items.map(({ key }) => key))
+          expect([...seen].filter((key) => !live.has(key) && !removed.has(key))).toEqual([])
+        } finally {
+          await own.close()
+        }
+      }),
+      { numRuns: 12 },
+    )
   },
 )

@@ -6,7 +6,7 @@ import { planCopy, type CopyEnd, type CopyOptions, type CopyResult } from '../..
 import { requireTarget } from '../bucket-argument.ts'
 import { BlobsCommand } from '../command.ts'
 import { limitRate } from '../flags.ts'
-import { count, duration, plain, size } from '../format.ts'
+import { count, plain, size } from '../format.ts'
 import type { Progress } from '../progress.ts'
 
 export const copyArgs = {
@@ -42,14 +42,12 @@ export abstract class CopyCommand extends BlobsCommand {
     const started = this.clock.elapsed()
     await using places = openPlaces(access)
     const [from, to] = [requireTarget(places.target(source)), requireTarget(places.target(target))]
-    let folders = false
     {
       await using progress = this.progress(`${options.move ? 'mv' : 'cp'} ${plain(source)}`)
       const operation = newOperation(places.device(), this.ids)
       const ends = [await this.end(places, from, operation), await this.end(places, to, operation, progress)] as const
       const plan = await planCopy(...ends, options)
-      folders = plan.folders !== null
-      for await (const result of plan.results) this.tellCopy(result, options.move, !folders)
+      for await (const result of plan.results) this.tellCopy(result, options.move, plan.folders === null)
       if (plan.folders) {
         const line = `${plain(`${from.bucket}/${plan.folders.from}`)} → ${plain(`${to.bucket}/${plan.folders.to}`)}`
         this.output.line(`${line}  ${count(this.blobs, 'blob')}  ${size(this.bytes)}`)
@@ -57,7 +55,7 @@ export abstract class CopyCommand extends BlobsCommand {
     }
     const seconds = (this.clock.elapsed() - started) / 1000
     const summary = { blobs: this.blobs, bytes: this.bytes, seconds: Number(seconds.toFixed(3)) }
-    this.settle(this.blobs, summary, folders && seconds >= 1 ? `in ${duration(seconds)}` : undefined)
+    this.settle(this.blobs, summary)
   }
 
   private async end(places: Places, target: Target, operation: string, progress?: Progress): Promise<CopyEnd> {
