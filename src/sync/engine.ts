@@ -1,6 +1,6 @@
 import { sqliteProblem } from '../platform/sqlite.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting } from './api.ts'
+import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting, WhyReport } from './api.ts'
 import type { AgentState, Suspension } from './core/agent-state.ts'
 import type { Path } from './core/types.ts'
 import type { Watcher, WatchOptions, WatchProblem } from './disk/watch.ts'
@@ -137,7 +137,7 @@ function answers({
   readonly atOnce: () => (() => Promise<unknown>) | null
 }): Pick<Agent, 'why' | 'conflicts' | 'resolveConflict' | 'approve' | 'reject' | 'pause' | 'resume'> {
   return {
-    why: async (path) => why(session, path),
+    why: async (path) => whyNow(await why(session, path), pauses.current()),
     conflicts: () => listConflicts(session),
     resolveConflict: async (path, keep) => {
       const resolved = await serial(() => resolveConflict(session, path, keep))
@@ -148,6 +148,16 @@ function answers({
     reject: async () => decide(session, serial, rejectHeld, atOnce()),
     pause: async (until) => pauses.set({ until }),
     resume: async () => pauses.set(null),
+  }
+}
+
+/** Where nothing is done by itself, that is why. */
+function whyNow(report: WhyReport, pause: Pause | null): WhyReport {
+  if (pause === null || report.reason !== null) return report
+  return {
+    ...report,
+    reason: 'The folder is paused: nothing is looked at or done by itself.',
+    next: 'Run blobs resume to go on, or blobs sync to sync it once.',
   }
 }
 

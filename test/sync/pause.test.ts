@@ -54,9 +54,14 @@ test('nothing is synced by itself while a folder is paused, and everything after
   await b.sync()
   await sleep(500)
   expect(a.read('there.txt')).toBeNull()
+  expect(await agent.why('here.txt')).toMatchObject({
+    reason: expect.stringContaining('paused'),
+    next: expect.stringContaining('blobs resume'),
+  })
   await agent.resume()
   await until(() => a.read('there.txt') === 'there' && agent.status().state === 'idle')
   expect(agent.status().paused).toBeNull()
+  expect(await agent.why('there.txt')).toMatchObject({ reason: null })
   await b.sync()
   expect(b.read('here.txt')).toBe('here')
 })
