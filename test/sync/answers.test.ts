@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import { BlobsError } from '../../src/store/contract/errors.ts'
 import { faulty } from '../../src/store/faulty.ts'
 import { before } from '../scenarios/between.ts'
 import { changed, openWorld, settle, type Folder, type World } from './world.ts'
@@ -43,6 +44,29 @@ test('D2 at the very first upload, before the folder was ever in sync', async ()
   a.write('doc.txt', 'two')
   expect(await a.sync()).toMatchObject({ uploaded: 1, conflicts: 0 })
   expect(a.tree()).toEqual({ 'doc.txt': 'two' })
+})
+
+test('an upload that was under way when it was sent again, while its file was edited, is one upload and a plain edit', async () => {
+  a.write('doc.txt', 'one')
+  let late: Parameters<BlobStore['commit']>[0] = []
+  const held = (store: BlobStore): BlobStore => ({
+    ...store,
+    commit: async (entries) => {
+      late = entries
+      throw new BlobsError('Unavailable', 'no answer came')
+    },
+  })
+  await expect(a.sync({ wrap: held })).rejects.toMatchObject({ code: 'Unavailable' })
+  const arriving = async (): Promise<void> => {
+    await world.store.commit(late)
+    late = []
+    a.write('doc.txt', 'two')
+  }
+  const wrap = (store: BlobStore): BlobStore =>
+    before(store, 'commit', async () => void (late.length > 0 && (await arriving())))
+  expect(await a.sync({ wrap })).toMatchObject({ conflicts: 0 })
+  await settle(a, b)
+  expect(b.tree()).toEqual({ 'doc.txt': 'two' })
 })
 
 test('a delete whose answer was lost is done, and a file made anew at its name stays', async () => {

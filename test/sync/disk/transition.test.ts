@@ -413,6 +413,23 @@ describe('a save in the very instant of a replacement', () => {
   })
 })
 
+describe('a folder that is not the one it was', () => {
+  const marker = '.blobs/root.json'
+  const other = (text: string): string => text.replace(/"id": "[0-9a-f]+"/, `"id": "${'0'.repeat(32)}"`)
+
+  test.each<[string, () => void]>([
+    ['has no marker', () => fs.unlinkSync(folder.at(marker))],
+    ['has the marker of another', () => folder.write(marker, other(fs.readFileSync(folder.at(marker), 'utf8')))],
+  ])('and %s is left alone', async (_, act) => {
+    folder.write('doc', 'old')
+    folder.write('gone', 'old')
+    act()
+    const work = [download('doc', 'new', file('old')), removal('gone', file('old'))]
+    await expect(openTestDisk(folder).apply(work)).rejects.toMatchObject({ code: 'Refused' })
+    expect(split(folder)).toEqual({ files: { doc: 'old', gone: 'old' }, trash: [], tmp: [] })
+  })
+})
+
 describe('late writes', () => {
   test('into a file that was replaced are brought back once its writer is done', async () => {
     folder.write('doc', 'old')
