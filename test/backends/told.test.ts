@@ -1,9 +1,11 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { findRows } from '../../src/backends/local/salvage/found.ts'
+import { openPages } from '../../src/backends/local/salvage/pages.ts'
 import { packSum, bucketSum, entrySum } from '../../src/backends/local/sums.ts'
-import { commit, deleteChange, entry, put } from '../store/acts.ts'
+import { commit, deleteChange, entry, put, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
 import { alter, contents, copyStore, examine, openSample, repair, scratch } from './sample-store.ts'
 
@@ -12,8 +14,6 @@ import { alter, contents, copyStore, examine, openSample, repair, scratch } from
 let folder: string
 let whole: string
 let data: string
-/** Ids of the entries of a bucket that was removed. */
-let removed: readonly string[]
 
 beforeAll(async () => {
   folder = await scratch()
@@ -27,7 +27,6 @@ beforeAll(async () => {
     await commit(store, entry(deleteChange('k1')))
     await store.close()
   }
-  removed = rows<{ id: string }>('SELECT id FROM log WHERE bucket = 2', whole).map(({ id }) => id)
   await buckets.remove('gone')
   await buckets.close()
 })
@@ -36,8 +35,8 @@ afterAll(() => rm(folder, { recursive: true }))
 
 const told = async (): Promise<string[]> => (await examine(data)).damage.map(({ message }) => message)
 
-function rows<Row>(sql: string, directory = data): Row[] {
-  const db = new DatabaseSync(join(directory, 'store.db'), { readOnly: true })
+function rows<Row>(sql: string): Row[] {
+  const db = new DatabaseSync(join(data, 'store.db'), { readOnly: true })
   try {
     return db.prepare(sql).all() as Row[]
   } finally {
@@ -123,14 +122,59 @@ describe('a repair does not bring back', () => {
   })
 
   test('a removed bucket, its log, its chunks, or their places', async () => {
-    // Its rows are still in the file, where SQLite no longer counts them.
-    const bytes = await readFile(join(data, 'store.db'))
-    expect(removed.filter((id) => bytes.includes(id)).length).toBeGreaterThan(3)
+    const live = await openSample(data)
+    await live.create('large')
+    const large = await live.open('large')
+    for (let n = 0; n < 60; n++) {
+      const some = Array.from({ length: 5 }, (_, part) =>
+        putChange(large, `${n}/${part}`, noise(100 + part, 5 * n + part)),
+      )
+      await commit(large, entry(...(await Promise.all(some))))
+    }
+    // In several packs at once, so that their rows in the database are moved about.
+    await Promise.all(Array.from({ length: 20 }, (_, n) => put(large, `pack/${n}`, noise(66_000 + n, n + 1))))
+    await large.close()
+    await live.remove('large')
+    await live.close()
+    // Rows of it are still in the file, where SQLite no longer counts them.
+    const stale = new Set<string>()
+    const pages = openPages(join(data, 'store.db'))
+    for await (const { found } of findRows(pages, async () => undefined))
+      if ('bucket' in found && found.bucket === 3) stale.add(found.table)
+    pages.close()
+    expect([...stale].toSorted()).toEqual(['chunks', 'log', 'placed'])
     const before = counts()
     await repair(data)
     expect(counts()).toEqual(before)
     expect(await told()).toEqual([])
     expect(Object.keys(await contents(data)).filter((name) => name.startsWith('recovered'))).toEqual([])
+  })
+
+  test('a name that was given up', async () => {
+    const ids = Array.from({ length: 200 }, (_, n) => n + 10)
+    const name = (id: number): string => `a-bucket-with-a-long-name-${id}`
+    const path = join(data, 'store.db')
+    const write = (sql: readonly string[]): void => {
+      const db = new DatabaseSync(path)
+      db.exec(`BEGIN; ${sql.join(';')}; COMMIT`)
+      db.close()
+    }
+    write(ids.map((id) => `INSERT INTO buckets VALUES (${id}, '${name(id)}', ${bucketSum(id, name(id))})`))
+    const before = await readFile(path)
+    const gone = ids.filter((id) => id % 3 > 0)
+    write(gone.map((id) => `UPDATE buckets SET name = NULL, sum = ${bucketSum(id, null)} WHERE id = ${id}`))
+    // Rows with the names are in what SQLite no longer counts of its pages, and in some that it gave up, behind them.
+    await appendFile(path, before.subarray(4096))
+    const live = rows<{ id: number; name: string | null }>('SELECT id, name FROM buckets ORDER BY id')
+    const removed = new Set(live.filter(({ name }) => name === null).map(({ id }) => id))
+    let stale = 0
+    const pages = openPages(join(data, 'store.db'))
+    for await (const { found } of findRows(pages, async () => undefined))
+      if (found.table === 'buckets' && found.name !== null && removed.has(found.id)) stale++
+    pages.close()
+    expect(stale).toBeGreaterThan(10)
+    await repair(data)
+    expect(rows('SELECT id, name FROM buckets ORDER BY id')).toEqual(live)
   })
 
   test('the one that was removed, where another has its name now', async () => {

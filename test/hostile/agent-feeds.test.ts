@@ -62,10 +62,11 @@ describe('an agent that keeps watch', () => {
 
   const flood = (response: ServerResponse, line: () => string): true => {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    // As fast as the agent takes it, but for the time that it needs to do so: both are in this process.
     const pour = (): void => {
-      while (!response.closed && response.write(Array.from({ length: 200 }, line).join(''))) continue
+      if (response.closed) return
+      response.write(Array.from({ length: 200 }, line).join(''), () => setTimeout(pour, 2))
     }
-    response.on('drain', pour)
     pour()
     return true
   }
@@ -96,27 +97,31 @@ describe('an agent that keeps watch', () => {
         return () => item(`many/${++count}`, 1)
       },
     ],
-  ])('goes on with its work and stops when it is to, under a flood of %s', async (_name, lines) => {
-    scene.liar.set('good', 'good')
-    const victim = await scene.victim('patient')
-    await victim.folder.with(
-      async (agent) => {
-        const stop = new AbortController()
-        scene.liar.lie = (asked, response) => isLive(asked) && flood(response, lines())
-        const watching = agent.watch(stop.signal)
-        await expect.poll(() => victim.folder.read('good'), { timeout: 20_000 }).toBe('good')
-        victim.folder.write('mine', 'mine')
-        await expect.poll(() => scene.liar.info('mine')?.version, { timeout: 20_000 }).toBe(1)
-        const stopping = performance.now()
-        stop.abort()
-        await watching
-        expect(performance.now() - stopping).toBeLessThan(5000)
-      },
-      { wrap: () => victim.store },
-    )
-    expect(victim.folder.read('mine')).toBe('mine')
-    victim.checkOutside()
-  })
+  ])(
+    'goes on with its work and stops when it is to, under a flood of %s',
+    { timeout: 150_000 },
+    async (_name, lines) => {
+      scene.liar.set('good', 'good')
+      const victim = await scene.victim('patient')
+      await victim.folder.with(
+        async (agent) => {
+          const stop = new AbortController()
+          scene.liar.lie = (asked, response) => isLive(asked) && flood(response, lines())
+          const watching = agent.watch(stop.signal)
+          await expect.poll(() => victim.folder.read('good'), { timeout: 60_000 }).toBe('good')
+          victim.folder.write('mine', 'mine')
+          await expect.poll(() => scene.liar.info('mine')?.version, { timeout: 60_000 }).toBe(1)
+          const stopping = performance.now()
+          stop.abort()
+          await watching
+          expect(performance.now() - stopping).toBeLessThan(20_000)
+        },
+        { wrap: () => victim.store },
+      )
+      expect(victim.folder.read('mine')).toBe('mine')
+      victim.checkOutside()
+    },
+  )
 
   it('reads a history without end in flat memory, and stops when it is to', async () => {
     scene.liar.set('good', 'good')

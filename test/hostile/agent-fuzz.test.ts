@@ -31,7 +31,7 @@ async function attempt(victim: Victim): Promise<void> {
 
 it(
   'an agent whose server alters its answers at random writes nothing outside, loses nothing of its own, and comes to an end',
-  { timeout: Math.max(60_000, RUNS * 1000) },
+  { timeout: Math.max(240_000, RUNS * 3000) },
   async () => {
     let altered = 0
     const run = async (seed: number): Promise<void> => {
@@ -62,7 +62,7 @@ it(
         own[edit] = `edited ${turn} of ${seed}`
         victim.folder.write(edit < 3 ? `own${edit}` : `d/own${edit}`, own[edit])
       }
-      expect(performance.now() - started).toBeLessThan(20_000)
+      expect(performance.now() - started).toBeLessThan(60_000)
       expect(readFileSync(join(victim.folder.root, '.blobs', 'root.json'), 'utf8')).toBe(marker)
       victim.checkOutside()
       liar.lie = () => false
