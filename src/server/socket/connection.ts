@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket as Stream } from 'node:net'
 import type { Socket } from 'socket.io'
 import type { Clock } from '../../platform/ports.ts'
 import { after } from '../../platform/timer.ts'
@@ -53,7 +54,15 @@ export function end(connection: Connection, clock: Clock): void {
   connection.once('close', cancel)
 }
 
-/** The same, whatever is still to be sent. */
+/** The same at once, whatever is still to be sent or to come: a WebSocket would wait for the other side's word of farewell. */
 export function cut(connection: Connection): void {
+  const { transport } = connection
   connection.close(true)
+  streamOf(transport)?.destroy()
+}
+
+/** What carries a WebSocket; null for what is none. */
+export function streamOf(transport: Connection['transport']): Stream | null {
+  if (transport.name !== 'websocket') return null
+  return (transport as unknown as { readonly socket: { readonly _socket: Stream | null } }).socket._socket
 }

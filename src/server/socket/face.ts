@@ -2,9 +2,12 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { after } from '../../platform/timer.ts'
+import { declaredLength } from '../body.ts'
+import type { Budget } from '../budget.ts'
 import type { Context } from '../call.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Gateway } from './gateway.ts'
+import { MAX_PACKET } from './limits.ts'
 
 /** Where clients of this protocol knock. */
 const PATH = '/socket.io/'
@@ -45,9 +48,9 @@ export function openSocketFace(context: Context, log: Log, onFull: (address: str
         url: PATH,
         handler: async (request, reply) => {
           const open = await gateway()
+          limitBody(request.raw, open.room, context)
           reply.hijack()
           reply.raw.setHeader('x-request-id', request.id)
-          limitBody(request.raw, context)
           open.request(request.raw, reply.raw)
           return reply
         },
@@ -57,11 +60,14 @@ export function openSocketFace(context: Context, log: Log, onFull: (address: str
   }
 }
 
-/** What packets come in by a POST must be there after so many milliseconds. */
-function limitBody(request: IncomingMessage, { bounds, clock }: Context): void {
+/** What packets come in by a POST must be there in time, and there must be room for them. Throws `Unavailable`. */
+function limitBody(request: IncomingMessage, room: Budget, { bounds, clock }: Context): void {
   if (request.method !== 'POST') return
-  request.once(
-    'close',
-    after(clock, bounds.bodyTotal, () => request.destroy()),
-  )
+  const bytes = Math.min(declaredLength(request) ?? MAX_PACKET, MAX_PACKET)
+  const release = room.take(request.socket.remoteAddress ?? '', bytes)
+  const cancel = after(clock, bounds.bodyTotal, () => request.destroy())
+  request.once('close', () => {
+    cancel()
+    release()
+  })
 }

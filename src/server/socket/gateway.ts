@@ -8,26 +8,35 @@ import type { Lease } from '../../access/leases.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { checkBucketName } from '../../store/contract/keys.ts'
 import type { Audited } from '../audit.ts'
+import { type Budget, openBudget } from '../budget.ts'
 import type { Context, Scene } from '../call.ts'
 import { describeError, type Log } from '../log.ts'
 import { problemOf } from '../problems.ts'
 import { end } from './connection.ts'
 import { type Followers, openFollowers } from './followers.ts'
-import { limitConnections } from './limits.ts'
+import { limitConnections, MAX_PACKET } from './limits.ts'
 import { openSession } from './session.ts'
 
 /** Socket.IO, open for clients. */
 export interface Gateway {
+  /** Memory for packets that are not whole, by address. */
+  readonly room: Budget
   request(request: IncomingMessage, response: ServerResponse): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
   close(): Promise<void>
 }
 
 /** As seed 000 has it: bytes of one packet, and how often it is asked whether the other side lives. */
-const WIRE = { maxHttpBufferSize: 1_000_000, pingInterval: 25_000, pingTimeout: 20_000 } as const
+const WIRE = { maxHttpBufferSize: MAX_PACKET, pingInterval: 25_000, pingTimeout: 20_000 } as const
+
+/** Of the memory for request bodies, what live clients have beside it, of their own. */
+const PART = 1 / 4
 
 export function openGateway(context: Context, log: Log, onFull: (address: string) => void): Gateway {
   const { bounds, stopping, pool, clock } = context
+  const room = openBudget(bounds.bodies * PART, bounds.bodiesPerToken * PART)
+  const tried = new WeakSet<Socket['conn']>()
+  const inside = new WeakSet<Socket['conn']>()
   const engine = new Engine({
     ...WIRE,
     // Any origin may speak to it: what lets one in is a token in the first packet, which no browser adds by itself.
@@ -35,7 +44,7 @@ export function openGateway(context: Context, log: Log, onFull: (address: string
     httpCompression: false,
     allowRequest: (request, answer) => limit.allow(request, answer),
   })
-  const limit = limitConnections(engine, bounds, onFull)
+  const limit = limitConnections(engine, { bounds, room, isInside: (connection) => inside.has(connection), onFull })
   const server = new Server({ serveClient: false, connectTimeout: bounds.headers })
   server.bind(engine)
   /** Of each connection, how it ends when what is under way is answered. */
@@ -47,10 +56,10 @@ export function openGateway(context: Context, log: Log, onFull: (address: string
     onError: (bucket, error) => log.event('socket', { bucket, error: describeError(error) }),
   })
   const admitted = new WeakMap<Socket, Admitted>()
-  const tried = new WeakSet<Socket['conn']>()
   const refusal = async (socket: Socket): Promise<Error | undefined> => {
     try {
       admitted.set(socket, await enter(socket, context, tried))
+      inside.add(socket.conn)
       return undefined
     } catch (error) {
       const address = socket.conn.remoteAddress
@@ -72,6 +81,7 @@ export function openGateway(context: Context, log: Log, onFull: (address: string
     socket.once('disconnect', () => open.delete(finish))
   })
   return {
+    room,
     request: (request, response) => engine.handleRequest(request as EngineRequest, response),
     upgrade: (request, socket, head) => engine.handleUpgrade(request as EngineRequest, socket, head),
     close: async () => {

@@ -1,10 +1,12 @@
-import { io, type Socket } from 'socket.io-client'
+import { randomBytes } from 'node:crypto'
+import { connect as dialStream, type Socket } from 'node:net'
+import { io, type Socket as LiveSocket } from 'socket.io-client'
 
 type Transport = 'websocket' | 'polling'
 
 /** A client of seed 000's protocol, as its apps use it. */
 export interface Client extends Disposable {
-  readonly socket: Socket
+  readonly socket: LiveSocket
   /** How often it was told that its blob changed. */
   changes(): number
   /** Resolves when it was told so often; throws after two seconds. */
@@ -114,5 +116,57 @@ export async function openRaw(url: string, query = 'EIO=4&transport=websocket'):
       return frames[seen++] ?? ''
     },
     [Symbol.dispose]: () => socket.close(),
+  }
+}
+
+/** A WebSocket by hand, for one who does what no library does. */
+export interface Dialled extends Disposable {
+  readonly stream: Socket
+  /** A whole message. */
+  send(text: string): void
+  /** The head of a message of so many bytes, whose bytes are sent by the caller. */
+  begin(bytes: number): void
+  /** Resolves when the server has said that. */
+  said(text: string): Promise<void>
+  readonly ended: Promise<void>
+}
+
+export async function dial(url: string): Promise<Dialled> {
+  const { hostname, port } = new URL(url)
+  const stream = dialStream({ host: hostname, port: Number(port) })
+  stream.on('error', () => undefined)
+  const ended = new Promise<void>((resolve) => stream.once('close', () => resolve()))
+  const fields = ['host: h', 'connection: upgrade', 'upgrade: websocket', 'sec-websocket-version: 13']
+  const key = `sec-websocket-key: ${randomBytes(16).toString('base64')}`
+  stream.write(`GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n${[...fields, key].join('\r\n')}\r\n\r\n`)
+  let all = ''
+  let news = (): void => undefined
+  stream.on('data', (piece: Buffer) => {
+    all += piece.toString('latin1')
+    news()
+  })
+  const said = (text: string): Promise<void> =>
+    new Promise((resolve) => {
+      news = () => (all.includes(text) ? resolve() : undefined)
+      news()
+    })
+  await said('pingInterval')
+  const begin = (bytes: number): void => {
+    // A text of that length, masked by nothing.
+    const head = Buffer.alloc(14)
+    head.writeUInt16BE(0x81ff)
+    head.writeBigUInt64BE(BigInt(bytes), 2)
+    stream.write(head)
+  }
+  return {
+    stream,
+    ended,
+    said,
+    begin,
+    send: (text) => {
+      begin(Buffer.byteLength(text))
+      stream.write(text)
+    },
+    [Symbol.dispose]: () => void stream.destroy(),
   }
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { connect as dial } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { openRecords } from '../../../src/access/records.ts'
 import { openSystem } from '../../../src/access/system.ts'
@@ -8,7 +7,7 @@ import { systemClock as clock, systemIds as ids } from '../../../src/platform/sy
 import { openBuckets } from '../../../src/store/buckets.ts'
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts'
 import { ask, type Overrides, raw, type Running, running } from '../running.ts'
-import { type Client, connect, open, openRaw } from './client.ts'
+import { type Client, connect, dial, open, openRaw } from './client.ts'
 
 const newRef = (): string => randomBytes(32).toString('hex')
 const POLL = '/socket.io/?EIO=4&transport=polling'
@@ -173,32 +172,78 @@ describe('there are at most so many', () => {
     await client.ended
   })
 
+  it('bytes of packets that are not whole, over all connections', async () => {
+    await using at = await withBounds({ bodies: 14_000_000, bodiesPerToken: 14_000_000 })
+    const half = async () => {
+      const one = await dial(at.url)
+      one.send(`40${JSON.stringify({ token: await at.token({}) })}`)
+      await one.said('40{"sid"')
+      one.begin(900_000)
+      one.stream.write(Buffer.alloc(800_000, 'x'))
+      return one
+    }
+    const three = await Promise.all([half(), half(), half()])
+    // Small ones need no room, and those of others come through.
+    using small = await connect(at.url, await at.token({}))
+    await expect
+      .poll(
+        async () => {
+          const one = await half()
+          const ended = await Promise.race([
+            one.ended.then(() => true),
+            new Promise((resolve) => setTimeout(resolve, 300)),
+          ])
+          one[Symbol.dispose]()
+          return ended
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(true)
+    await small.ask('now')
+    const { text } = await ask(at.url, POLL)
+    const { sid } = JSON.parse(text.slice(1)) as { sid: string }
+    const post = (): Promise<number> =>
+      ask(at.url, `${POLL}&sid=${sid}`, { method: 'POST', body: `40${' '.repeat(900_000)}` }).then(
+        ({ status }) => status,
+      )
+    expect(await post()).toBe(503)
+    for (const one of three) one[Symbol.dispose]()
+    await expect.poll(post, { timeout: 20_000 }).not.toBe(503)
+    using large = await connect(at.url, await at.token({}))
+    await large.ask('ref', newRef())
+    expect(await large.ask('set', { data: 'A'.repeat(900_000) })).toEqual([{ success: true, version: 1 }])
+  })
+
+  it('bytes that are kept of who has shown no token', async () => {
+    await using at = await running()
+    using stranger = await dial(at.url)
+    stranger.begin(900_000)
+    stranger.stream.write(Buffer.alloc(200_000, 'x'))
+    await stranger.ended
+  })
+
+  it('bytes in binary that are kept for a packet', async () => {
+    await using at = await running()
+    using raw = await openRaw(at.url)
+    raw.send('459-["set"]')
+    for (let index = 0; index < 3; index++) raw.send(new Uint8Array(30_000))
+    await raw.ended
+  })
+
   it('seconds for a client to take an answer', async () => {
     await using at = await withBounds({ unread: 500 })
     using client = await atRef(at)
     await client.ask('set', { data: 'A'.repeat(900_000) })
-    const { hostname, port } = new URL(at.url)
-    const deaf = dial({ port: Number(port), host: hostname })
-    const frame = (text: string): Buffer => {
-      const bytes = Buffer.from(text)
-      const length = Buffer.from([0x81, 0x80 | 126, bytes.length >> 8, bytes.length & 255, 0, 0, 0, 0])
-      return Buffer.concat([length, bytes])
-    }
-    const key = randomBytes(16).toString('base64')
-    deaf.write(
-      `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n\r\n`,
-    )
-    await new Promise((resolve) => deaf.once('data', resolve))
-    deaf.write(frame(`40${JSON.stringify({ token: await at.token({}) })}`))
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    deaf.pause()
-    deaf.write(frame(`420["ref","${client.ref}"]`))
-    for (let index = 1; index < 60; index++) deaf.write(frame(`42${index}["get",{}]`))
-    await expect.poll(() => at.log.filter((line) => line.includes('"disconnect"')).length, { timeout: 5000 }).toBe(1)
+    using deaf = await dial(at.url)
+    deaf.send(`40${JSON.stringify({ token: await at.token({}) })}`)
+    await deaf.said('40{"sid"')
+    deaf.stream.pause()
+    deaf.send(`420["ref","${client.ref}"]`)
+    for (let index = 1; index < 60; index++) deaf.send(`42${index}["get",{}]`)
+    await expect.poll(() => at.log.filter((line) => line.includes('"disconnect"')).length, { timeout: 20_000 }).toBe(1)
     const answered = at.log.filter((line) => line.includes('"act":"get"')).length
     // The rest of the answers was never made: nothing piles up for who does not take it.
     expect(answered).toBeLessThan(30)
-    deaf.destroy()
   })
 
   it('seconds for packets that come in a request', async () => {
