@@ -24,14 +24,14 @@ export interface RotatedOptions {
 const WAITING = 8 * 1024 * 1024
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0)
 
-/** Opens it for appending, mode 0600. Throws errno errors: ELOOP for a link, EISDIR. */
+/** Opens it for appending, mode 0600. Throws errno errors, ELOOP for a link among them; on a full disk it is opened once there is room. */
 export function openRotatedFile(options: RotatedOptions): RotatedFile {
   const { path, lost, onFailure } = options
-  let file = openPrivate(path)
+  let file = openUnlessFull(path, onFailure)
   let waiting: string[] = []
   let bytes = 0
   let gone = 0
-  let failing = false
+  let failing = file === null
   let writing: Promise<void> | null = null
 
   const drain = async (): Promise<void> => {
@@ -67,8 +67,19 @@ export function openRotatedFile(options: RotatedOptions): RotatedFile {
     },
     close: async () => {
       await writing
-      closeSync(file)
+      if (file !== null) closeSync(file)
     },
+  }
+}
+
+function openUnlessFull(path: string, onFailure: RotatedOptions['onFailure']): number | null {
+  try {
+    return openPrivate(path)
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error
+    onFailure(error as Error)
+    return null
   }
 }
 
@@ -80,7 +91,8 @@ function openPrivate(path: string): number {
 }
 
 /** The file to append so much to: another one, where this one is long enough or was put aside by somebody else. */
-function ready(file: number, { path, maxBytes, keep }: RotatedOptions, more: number): number {
+function ready(file: number | null, { path, maxBytes, keep }: RotatedOptions, more: number): number {
+  if (file === null) return openPrivate(path)
   const { ino, size } = fstatSync(file)
   const here = statSync(path, { throwIfNoEntry: false })
   const mine = here?.ino === ino

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openRotatedFile, type RotatedFile, type RotatedOptions } from '../../src/platform/rotated-file.ts'
 
@@ -94,4 +96,32 @@ it('says how much is lost when the disk does not take it for a while', async () 
   file.write('again\n')
   await file.close()
   expect(read()).toBe('lost 2\nagain\n')
+})
+
+const mount = 'mount -t tmpfs -o nr_inodes=2 none "$1" && : > "$1/filler" && exec "$2" --input-type=module -e "$3" "$1"'
+const inMount = (directory: string, program: string): Promise<{ stdout: string }> =>
+  promisify(execFile)('unshare', ['-rm', 'sh', '-c', mount, 'sh', directory, process.execPath, program])
+const probe = mkdtempSync(join(tmpdir(), 'blobs-mounts-'))
+const mounts = await inMount(probe, 'void 0').then(
+  () => true,
+  () => false,
+)
+rmSync(probe, { recursive: true })
+
+// Needs a small file system of its own: unshare(1) with mount(8), which some containers refuse.
+it.skipIf(!mounts)('is opened once there is room on the disk', async () => {
+  const program = `
+    import { readFileSync, rmSync } from 'node:fs'
+    import { openRotatedFile } from ${JSON.stringify(new URL('../../src/platform/rotated-file.ts', import.meta.url).href)}
+    const [directory] = process.argv.slice(1)
+    const path = directory + '/log'
+    const lost = (count) => 'lost ' + count + ' '
+    const file = openRotatedFile({ path, maxBytes: 1000, keep: 2, lost, onFailure: ({ code }) => process.stdout.write(code + ' ') })
+    file.write('gone ')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    rmSync(directory + '/filler')
+    file.write('kept')
+    await file.close()
+    process.stdout.write(readFileSync(path, 'utf8'))`
+  expect((await inMount(directory, program)).stdout).toBe('ENOSPC lost 1 kept')
 })

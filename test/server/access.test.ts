@@ -110,6 +110,22 @@ describe('without a good token every request of the face is 401, whether the thi
   })
 })
 
+it('after too many bad tokens from an address, others there must wait; on this machine a good one goes on', async () => {
+  await using own = await running({ bounds: { badTokens: 3 } })
+  const good = await own.token({ bucket: '*' })
+  const status = async (token?: string): Promise<number> => (await ask(own.url, '/v1/buckets', { token })).status
+  for (let index = 0; index < 3; index++) expect(await status(`guess${index}`)).toBe(401)
+  const reply = await ask(own.url, '/v1/buckets', { token: 'guess' })
+  expect(reply).toMatchObject({
+    status: 503,
+    json: { code: 'Unavailable', detail: expect.stringContaining('bad tokens') },
+  })
+  expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0)
+  expect(Number(reply.headers['retry-after'])).toBeLessThanOrEqual(60)
+  expect(await status()).toBe(401)
+  expect(await status(good)).toBe(200)
+})
+
 describe('a token', () => {
   it.each<[string, readonly Capability[]]>([
     ['reads', ['read']],

@@ -93,7 +93,8 @@ describe('a change feed', () => {
     const at = await start({ bounds: { heartbeat: 60 } })
     await at.put('before')
     const feed = await follow(at.url, at.bearer, 'live=1')
-    await expect.poll(feed.lines).toMatchObject([{ key: 'before' }, { type: 'bookmark' }])
+    // On a busy machine it pulses before it is looked at.
+    await expect.poll(() => feed.lines().slice(0, 2)).toMatchObject([{ key: 'before' }, { type: 'bookmark' }])
     await at.put('now')
     await expect.poll(() => feed.lines().filter((line) => line?.key === 'now')).toHaveLength(1)
     const before = feed.lines().length
