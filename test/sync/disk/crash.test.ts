@@ -234,6 +234,8 @@ describe('recovery', () => {
         await openTestDisk(folder, quick).recover(known)
         const { files, tmp } = split(folder)
         expect(Object.values(files).sort()).toEqual(['new', 'saved'])
+        // Its note is kept until it is needed no more.
+        expect(Object.keys(files).filter((name) => name.startsWith('recovered-'))).toEqual([])
         expect(tmp).toEqual([])
         folder.remove()
         if (faulty.failed() === null) break
