@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { claimedBucket } from './claimed-bucket.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import type { FeedItem } from '../store/contract/types.ts'
 import { type Kept, readRecord, readRecords } from './system.ts'
@@ -33,7 +34,8 @@ interface Cutoff {
 export function endOf({ ids, cutoffs }: RevocationState, { id, bucket, issued }: Issued): string | null {
   const own = ids.get(idKey(id))
   if (own !== undefined) return own
-  for (const name of ['*', bucket]) {
+  if (cutoffs.size === 0) return null
+  for (const name of bucket === '*' ? ['*'] : ['*', claimedBucket(bucket)]) {
     const cutoff = cutoffs.get(name)
     if (cutoff !== undefined && (issued === null || issued < cutoff.before)) return cutoff.revoked
   }

@@ -3,6 +3,7 @@ import { type IncomingMessage, request as open } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { claimedBucket } from '../../src/access/claimed-bucket.ts'
 import { openRecords, type Records } from '../../src/access/records.ts'
 import { openSystem } from '../../src/access/system.ts'
 import { mintToken } from '../../src/access/tokens.ts'
@@ -10,6 +11,7 @@ import { openLocal } from '../../src/backends/local/local.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { openBuckets } from '../../src/store/buckets.ts'
 import type { BlobStore, Buckets } from '../../src/store/contract/blob-store.ts'
+import { connect } from './socket/client.ts'
 import { ask, raw, type Running, running, SECRETS } from './running.ts'
 
 /** Two processes' worth of the same data directory: one serves, the other revokes. */
@@ -142,6 +144,15 @@ describe('all tokens that were issued before a time', () => {
       (await ask(at.url, '/v1/buckets', { token: bearer })).status
     await expect.poll(() => status(old.bearer)).toBe(401)
     for (const one of [fresh, other, all]) expect(await status(one.bearer)).toBe(200)
+  })
+
+  it('of one bucket end also where a live client claims it by a name that only stands for it', async () => {
+    const { bearer } = await token('My App')
+    using client = await connect(at.url, bearer)
+    await client.ask('ref', 'a'.repeat(64))
+    await records.revokeBefore(claimedBucket('My App'), clock.now() + 1, '')
+    await client.ended
+    await expect(connect(at.url, bearer)).rejects.toThrow('Access denied')
   })
 
   it('of the whole server are refused, and an earlier time does not bring them back', async () => {

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Server as Engine } from 'engine.io'
 import { Server, type Socket } from 'socket.io'
+import { claimedBucket } from '../../access/claimed-bucket.ts'
 import type { Grant } from '../../access/grant.ts'
 import type { Lease } from '../../access/leases.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
-import { checkBucketName } from '../../store/contract/keys.ts'
 import type { Audited } from '../audit.ts'
 import { type Budget, openBudget } from '../budget.ts'
 import type { Context, Scene } from '../call.ts'
@@ -156,7 +155,7 @@ async function enter({ conn, handshake }: Socket, context: Context, tried: WeakS
   if (typeof token !== 'string') throw new BlobsError('Unauthenticated', 'a token is needed')
   const grant = await context.gate.admit(token, conn.remoteAddress)
   if (grant.bucket === '*') throw new BlobsError('Unauthenticated', 'this protocol needs a token for one bucket')
-  const bucket = bucketOf(grant.bucket)
+  const bucket = claimedBucket(grant.bucket)
   if (conn.readyState !== 'open') throw new BlobsError('Unavailable', 'the connection is gone')
   const leave = context.shares.enter(grant.id)
   const lease = context.gate.lease(grant)
@@ -165,24 +164,6 @@ async function enter({ conn, handshake }: Socket, context: Context, tried: WeakS
     leave()
   })
   return { grant: { ...grant, bucket }, lease, bucket }
-}
-
-/**
- * The bucket that a token of seed 000 is for. There, any text was a bucket's name: one that is none here stands for a name of its own,
- * made of what can be kept of it, and of its hash.
- */
-function bucketOf(claim: string): string {
-  try {
-    return checkBucketName(claim)
-  } catch {
-    const legible = claim
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, '-')
-      .replace(/^-/, '')
-      .slice(0, 40)
-    const hash = createHash('sha256').update(claim).digest('hex').slice(0, 16)
-    return `${legible === '' ? 'bucket' : legible}-${hash}`
-  }
 }
 
 /** What the log says of an answer: why it was an error, and all that is known of one that is the server's own. */
