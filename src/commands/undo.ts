@@ -12,7 +12,7 @@ const SHOWN = 10
 
 export default class Undo extends BlobsCommand {
   static override summary = "Take back this device's last command."
-  static override description = `What the last put, cp, mv, rm, restore or undo of this device wrote becomes as it was before, in BUCKET, or wherever it wrote among the buckets that bare names mean. All of it or nothing: if somebody changed a part of it since, that is a conflict and nothing is undone. History is not rewritten; an undo is a version too, and a second undo takes the first one back.
+  static override description = `What the last put, cp, mv, rm, restore or undo of this device wrote becomes as it was before, in BUCKET, or wherever it wrote among the buckets that bare names mean. All of it or nothing: if somebody changed a part of it since, that is a conflict and nothing is undone. History is not rewritten; an undo is a version too, and a second undo takes the first one back. It takes up to 20,000 blobs; for more, see blobs restore --at.
 
 What blobs sync did is not undone by it: see blobs restore.`
   static override usage = 'undo [BUCKET] [--dry-run]'

@@ -1,4 +1,5 @@
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
+import { listPages } from '../store/contract/pages.ts'
 import type { BlobInfo, ChangeInput } from '../store/contract/types.ts'
 import { commitEntries } from './commit.ts'
 import type { TransferContext } from './context.ts'
@@ -7,6 +8,10 @@ import { ordered } from './pool.ts'
 /** Keys that one entry can take back. */
 const MOST = 20_000
 const AT_ONCE = 16
+/** So many versions are asked for one by one. */
+const FEW = 50
+/** So many versions of a listing are read for each that is wanted, before the others are asked for. */
+const WORTH = 50
 
 /** A key that a command changed. */
 interface Step {
@@ -47,12 +52,15 @@ export async function planUndo(context: TransferContext, device: string): Promis
   }
   context.signal.throwIfAborted()
   if (touched.size === 0) return null
+  const before = await versionsBefore(
+    context,
+    [...touched.values()].map(({ first }) => first),
+  )
   const steps: Step[] = []
-  const results = ordered(touched.values(), AT_ONCE, async ({ first, last, versions }) => {
+  for (const { first, last, versions } of touched.values()) {
     if (last.version - first.version + 1 !== versions) throw await movedOn(context, last)
-    return { now: last, before: await before(context, first) }
-  })
-  for await (const step of results) steps.push(step)
+    steps.push({ now: last, before: before.get(last.key) ?? null })
+  }
   return { context, operation, time, steps }
 }
 
@@ -76,10 +84,35 @@ export async function undo({ context, steps }: UndoPlan): Promise<readonly Undon
   return outcome.all.map((info) => ({ info, from: from.get(info.key) ?? null }))
 }
 
-async function before(context: TransferContext, { key, version }: BlobInfo): Promise<BlobInfo | null> {
-  if (version === 1) return null
-  const info = await context.store.head(key, { version: version - 1 })
-  return info === null || info.deleted ? null : info
+/** What each key was before these versions, by key; a key that was not there is left out. Many are read from a listing. */
+async function versionsBefore(
+  context: TransferContext,
+  firsts: Iterable<BlobInfo>,
+): Promise<ReadonlyMap<string, BlobInfo>> {
+  const wanted = new Map<string, number>()
+  for (const { key, version } of firsts) if (version > 1) wanted.set(key, version - 1)
+  const found = new Map<string, BlobInfo>()
+  const most = wanted.size * WORTH
+  let scanned = 0
+  const options = { prefix: commonPrefix([...wanted.keys()]), versions: true, deleted: true }
+  for await (const page of wanted.size > FEW ? listPages(context.store, options) : []) {
+    context.signal.throwIfAborted()
+    for (const info of page.items) if (wanted.get(info.key) === info.version) found.set(info.key, info)
+    scanned += page.items.length
+    if (found.size === wanted.size || scanned > most) break
+  }
+  const rest = [...wanted].filter(([key]) => !found.has(key))
+  const asked = ordered(rest, AT_ONCE, ([key, version]) => context.store.head(key, { version }))
+  for await (const info of asked) if (info) found.set(info.key, info)
+  for (const [key, { deleted }] of found) if (deleted) found.delete(key)
+  return found
+}
+
+function commonPrefix(keys: readonly string[]): string {
+  let prefix = keys[0] ?? ''
+  for (const key of keys) while (!key.startsWith(prefix)) prefix = prefix.slice(0, -1)
+  // Half a character is no text.
+  return prefix.isWellFormed() ? prefix : prefix.slice(0, -1)
 }
 
 function changeFor({ now, before }: Step): ChangeInput | null {

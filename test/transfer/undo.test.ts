@@ -58,6 +58,19 @@ test('undoes nothing when one of its keys moved on, be it in between', async () 
   expect(await live(place)).toEqual(['a v1', 'b v3', 'c v1'])
 })
 
+test('takes a large command back with few calls', async () => {
+  await using place = await openPlace()
+  const many = (value: string): Record<string, string> =>
+    Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`f/${n}\u{1F600}`, `${value} ${n}`]))
+  await write(place, `${DEVICE}.1`, { ...many('one'), 'g/other': 'x' })
+  await write(place, `${DEVICE}.2`, many('two'))
+  let heads = 0
+  const store = { ...place.store, head: async () => (heads++, null) }
+  expect(await takeBack(place.context({ store }))).toHaveLength(300)
+  expect(heads).toBe(0)
+  expect(await place.store.head('f/7\u{1F600}')).toMatchObject({ version: 3, size: 'one 7'.length })
+})
+
 test('finds the last command behind many entries of others', async () => {
   await using place = await openPlace()
   await write(place, `${DEVICE}.1`, { mine: '1' })
