@@ -68,7 +68,8 @@ export function problemOf(error: unknown, direction: Direction = 'asks'): Proble
     ...(bucket === undefined ? {} : { bucket }),
     // Longer than any key, it is none, and would not fit into a header.
     ...(key === undefined || key.length > MAX_KEY ? {} : { key: key.toWellFormed() }),
-    ...(retryAfter === undefined ? {} : { retryAfter }),
+    // Whole milliseconds, whatever was reckoned.
+    ...(retryAfter === undefined ? {} : { retryAfter: Math.ceil(retryAfter) }),
     ...(conflicts.length === 0
       ? {}
       : { conflicts: conflicts.map(({ key, expected, current }) => ({ key, expected, current })) }),

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
+import { openInvitations } from '../../src/access/invitations.ts'
+import { systemClock } from '../../src/platform/system.ts'
 import { ask, newId, type Reply, type Running, running } from '../server/running.ts'
 import { fault } from './answers.ts'
 import type { WireAnswer } from './wire.ts'
@@ -29,7 +31,9 @@ export type TokenName = 'confined' | 'reader' | 'writer' | 'team' | 'scratch' | 
 const CANARY = 'canary'
 
 export async function openFortress(): Promise<Fortress> {
-  const at = await running({ on: 'disk', bounds: { heartbeat: 20, headers: 1000 } })
+  const invitations = openInvitations(systemClock)
+  invitations.issue({ bucket: 'other', prefix: '' }, 600_000)
+  const at = await running({ on: 'disk', bounds: { heartbeat: 20, headers: 1000 }, join: { invitations } })
   const secret = (): string => `${CANARY}${newId()}`
   const root = await at.token({ bucket: '*', can: ['read', 'write', 'delete', 'admin'], name: secret() })
   const ids: string[] = []

@@ -33,6 +33,7 @@ export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' |
   return [
     json('GET', '/live', null),
     json('GET', '/ready', null),
+    json('POST', '/v1/join', { code: 'A'.repeat(22), name: 'laptop' }),
     json('GET', '/metrics', null),
     json('GET', '/v1/buckets', null),
     json('GET', '/v1/buckets?after=a&limit=10', null),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openInvitations } from '../../src/access/invitations.ts'
 import { encodeList } from '../../src/content/body.ts'
 import { FRAMES_TYPE } from '../../src/protocol/routes.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
@@ -312,4 +313,17 @@ describe('what goes wrong in the server', () => {
     for (const { text } of [listed, written, ready]) expect(text).not.toContain('secret-place')
     expect(own.log.join('')).toContain('secret-place')
   })
+})
+
+it('who tries too many codes is told to wait for whole milliseconds, as the protocol has it', async () => {
+  const from = performance.now()
+  // Time as it is: with fractions.
+  const invitations = openInvitations({ now: () => Date.now(), elapsed: () => performance.now() - from })
+  await using own = await running({ join: { invitations } })
+  const body = JSON.stringify({ code: 'A'.repeat(22), name: 'laptop' })
+  const replies: Reply[] = []
+  for (let tries = 0; tries < 6; tries++) replies.push(await ask(own.url, '/v1/join', { method: 'POST', body }))
+  const last = replies.at(-1)
+  expect(last).toMatchObject({ status: 503, json: { code: 'Unavailable' } })
+  expect(Number.isSafeInteger(last?.json.retryAfter)).toBe(true)
 })

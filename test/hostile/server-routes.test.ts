@@ -6,10 +6,17 @@ import { requestBytes, send } from './wire.ts'
 
 /** Routes outside of `/v1`. */
 const OTHERS = [
+  { url: '/v1/join', methods: { POST: true } },
   { url: '/live', methods: { GET: true } },
   { url: '/ready', methods: { GET: true } },
   { url: '/metrics', methods: { GET: true } },
 ]
+/** Right requests that are not for just any token, or code. */
+const REFUSED = new Map([
+  ['/metrics', 'Forbidden'],
+  ['/v1/tokens/rotate', 'Forbidden'],
+  ['/v1/join', 'Unauthenticated'],
+])
 /** Fuzzed by a property of its own, since its body is no JSON. */
 const FRAMES = 'POST /v1/buckets/:bucket/chunks'
 
@@ -38,11 +45,10 @@ it(
       // What is not there, or has another history, is a right question nevertheless.
       const code = answer?.headers.get('x-blobs-code')
       const text = `${method} ${target}: ${answer?.status} ${String(answer?.body).slice(0, 300)}`
-      const other =
-        target === '/v1/tokens/rotate' || target === '/metrics'
-          ? ['Forbidden']
-          : ['NotFound', 'AlreadyExists', 'CursorForked', undefined]
-      expect(other, text).toContain(code)
+      const right = REFUSED.has(target)
+        ? [REFUSED.get(target)]
+        : ['NotFound', 'AlreadyExists', 'CursorForked', undefined]
+      expect(right, text).toContain(code)
       expect(text).not.toContain('nothing at this path')
     }
     await fortress.checkAll()
