@@ -60,6 +60,8 @@ function rows(): History[] {
       ...here,
       ...sync(0),
     ]),
+    world([...agreed, deed(1, write('edited there')), ...sync(1), ...here, ...sync(0)]),
+    world([...agreed, deed(1, { type: 'remove', path: 'x' }), ...sync(1), ...here, ...sync(0)]),
     // Made here and there, and deleted there again while nothing could be done about it here.
     world([
       deed(1, write('made there')),
