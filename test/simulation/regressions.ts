@@ -2,6 +2,23 @@ import type { History } from './history.ts'
 
 /** The least histories that once broke a law, by what went wrong. */
 export const REGRESSIONS: Readonly<Record<string, History>> = {
+  'rules whose name clashes with another here keep nothing else waiting': {
+    seed: 328,
+    devices: 2,
+    caseBlind: true,
+    canExchange: true,
+    retries: true,
+    backend: 'local',
+    wire: false,
+    live: false,
+    actions: [
+      { type: 'sync', device: 1 },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'd/y', text: '', style: 'anew' } },
+      { type: 'run', steps: 22 },
+      { type: 'deed during sync', device: 1, deed: { type: 'move', path: 'd', to: 'D/x' }, among: 'writes', at: 23 },
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'd/.blobsignore', text: 'd/x\n', style: 'rename' } },
+    ],
+  },
   'new rules in a folder come although a file has the name of that folder here': {
     seed: 1280,
     devices: 2,

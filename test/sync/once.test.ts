@@ -265,6 +265,21 @@ test('rules travel first, and what they ignore is never sent, fetched or deleted
   expect(b.tree()).toEqual({ ...a.tree(), 'build/out.bin': undefined })
 })
 
+test('rules that cannot be written here keep nothing else waiting', async () => {
+  a.write('.blobsignore', 'one')
+  await settle(a, b)
+  a.chmod('.blobsignore', 0o444)
+  b.write('.blobsignore', 'two')
+  b.write('other', 'of b')
+  await b.sync()
+  const { failed } = await a.sync()
+  expect(failed.map(({ path, code }) => [path, code])).toEqual([['.blobsignore', 'not-writable']])
+  expect(a.read('other')).toBe('of b')
+  a.chmod('.blobsignore', 0o644)
+  await settle(a, b)
+  expect(a.read('.blobsignore')).toBe('two')
+})
+
 test('a prefix confines a folder to its part of the bucket', async () => {
   const part = await world.folder('part', { prefix: 'docs' })
   a.write('docs/in.txt', 'in')

@@ -19,6 +19,8 @@ export interface Planned {
   readonly rows: ReadonlyMap<Path, PlanRow>
   /** There is no other window. */
   readonly whole: boolean
+  /** New rules, before which nothing else is planned. */
+  readonly alone: boolean
 }
 
 /** Rows planned at once: bounds memory, whatever differs. */
@@ -41,7 +43,8 @@ export interface PlanningOptions {
 export async function* planAll(ports: SessionPorts, options: PlanningOptions): AsyncGenerator<Planned> {
   const rules = rulesToFetch(ports, options)
   if (rules.length > 0) {
-    yield planned(ports, await askHistory(ports, withNamesAbove(ports, rules)), options, true)
+    const found = planned(ports, await askHistory(ports, withNamesAbove(ports, rules)), options)
+    yield { ...found, whole: true, alone: true }
     return
   }
   const window = ports.window ?? WINDOW
@@ -52,7 +55,8 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     if (last === undefined) return
     const whole = after === null && rows.length < window
     after = last.path
-    yield planned(ports, await askHistory(ports, withNamesAbove(ports, rows)), options, whole)
+    const found = planned(ports, await askHistory(ports, withNamesAbove(ports, rows)), options)
+    yield { ...found, whole, alone: false }
     if (rows.length < window) return
   }
 }
@@ -87,7 +91,11 @@ function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] 
   })
 }
 
-function planned(ports: SessionPorts, rows: readonly PlanRow[], options: PlanningOptions, whole: boolean): Planned {
+function planned(
+  ports: SessionPorts,
+  rows: readonly PlanRow[],
+  options: PlanningOptions,
+): Pick<Planned, 'plan' | 'rows'> {
   const clashes = clashing(ports)
   const seen = rows.map((row) => {
     if (row.unfit !== null) return row
@@ -97,7 +105,7 @@ function planned(ports: SessionPorts, rows: readonly PlanRow[], options: Plannin
   const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
   const rowsByPath = new Map(seen.map((row) => [row.path, row]))
-  return { ...withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut), whole }
+  return withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut)
 }
 
 /**

@@ -71,12 +71,14 @@ export async function round(context: RoundContext): Promise<RoundResult> {
   }
   const late = new Map<Path, number>()
   let verdict: Verdict | null = null
+  let alone = false
   const due = new Set(failures.list().flatMap(({ path }) => (failures.waits(path) ? [] : [path])))
   for await (const planned of planAll(ports, options)) {
     if (verdict === null) {
       verdict = planned.whole ? judgePlan(ports, planned) : await judge(ports, options)
       holdBack(ports, verdict)
     }
+    alone = planned.alone
     for (const path of planned.rows.keys()) due.delete(path)
     await carryOut(context, planned, verdict, moves, late)
     if (context.signal?.aborted) break
@@ -88,7 +90,8 @@ export async function round(context: RoundContext): Promise<RoundResult> {
     holdBack(ports, verdict)
   }
   return {
-    moved: moves.moved,
+    // Rules that could not be brought wait, and keep nothing else waiting.
+    moved: moves.moved || alone,
     lookRemote: moves.lookRemote,
     dirty: dirtyFolders(moves.dirty),
     wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },
