@@ -68,6 +68,31 @@ export async function askHost(where: Where): Promise<HostClient | null> {
   }
 }
 
+/** It finishes what it has in hand, in milliseconds at most. */
+const LONGEST_END = 40_000
+
+/** Stops the background agent and waits for its end; its pid, or null if none ran. Throws `Unavailable` when it does not come to its end. */
+export async function endHost(where: Where, clock: Clock, signal: AbortSignal): Promise<number | null> {
+  const host = await askHost(where)
+  if (host === null) return null
+  const { pid } = host
+  await host.stop()
+  await host.close()
+  const started = clock.elapsed()
+  for (;;) {
+    const still = await askHost(where)
+    if (still === null) return pid
+    await still.close()
+    if (clock.elapsed() - started > LONGEST_END) {
+      throw new BlobsError('Unavailable', `the background agent (pid ${pid}) does not come to its end`, {
+        hint: `end it: kill ${pid}`,
+      })
+    }
+    await clock.sleep(100, signal)
+    signal.throwIfAborted()
+  }
+}
+
 /** One for each state directory: several may share a place for sockets. */
 function hostSocket({ state, runtime }: Where): string {
   return socketPath(runtime, `agent-${createHash('sha256').update(join(state)).digest('hex').slice(0, 14)}`)

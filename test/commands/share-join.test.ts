@@ -1,8 +1,9 @@
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openPlace, type Machine, type Place, type Running } from '../../scripts/harness.ts'
+import { openPlace, PROGRAM, type Machine, type Place, type Running } from '../../scripts/harness.ts'
 import { keychainLacks, openKeychainSession } from './keychain-session.ts'
 import { openNetwork } from './network-namespaces.ts'
 
@@ -192,6 +193,35 @@ describe('on one machine', { timeout: 120_000 }, () => {
     expect(tokensOf(desktop)).toEqual([])
   })
 })
+
+const terminal = spawnSync('script', ['--version']).status === 0
+
+it.skipIf(!terminal)(
+  'on a terminal the link is shown as a QR code too, and again when the first sync pushed it away (needs script)',
+  { timeout: 120_000 },
+  async () => {
+    const laptop = sharer()
+    for (let n = 0; n < 30; n++) writeFileSync(join(laptop.home, 'notes', `${n}.txt`), `${n}`)
+    const command = [process.execPath, PROGRAM, 'share', 'notes', '--port', '0'].map((word) => `'${word}'`).join(' ')
+    const shown = spawn('script', ['-qec', `stty cols 120; exec ${command}`, '/dev/null'], {
+      cwd: laptop.home,
+      env: { ...laptop.env, TERM: 'xterm' },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    let text = ''
+    shown.stdout.setEncoding('utf8').on('data', (part: string) => (text += part))
+    const ended = new Promise((resolve) => void shown.once('close', resolve))
+    try {
+      await expect.poll(() => text.match(/ join 'http/g)?.length, { timeout: 60_000 }).toBe(2)
+      // A code has three such corners.
+      await expect.poll(() => text.match(/█ ▄▄▄▄▄ █/g)?.length, { timeout: 10_000 }).toBe(6)
+      expect(text.lastIndexOf('uploaded ')).toBeLessThan(text.lastIndexOf(" join 'http"))
+    } finally {
+      shown.stdin.write('\u0003')
+    }
+    await ended
+  },
+)
 
 const network = openNetwork()
 afterAll(() => network?.dispose())

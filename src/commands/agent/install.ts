@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core'
 import { readRegistry } from '../../agent/registry.ts'
 import { openService } from '../../agent/service/service.ts'
 import { thisProgram } from '../../agent/start.ts'
-import { askHost } from '../../agent/control.ts'
+import { endHost } from '../../agent/control.ts'
 import { BlobsCommand } from '../../cli/command.ts'
 import { count } from '../../cli/format.ts'
 import { directories, type Directories } from '../../platform/directories.ts'
@@ -42,12 +42,9 @@ export default class AgentInstall extends BlobsCommand {
     )
   }
 
-  /** One that runs by itself has the place that the manager's needs. */
+  /** One that runs already has the place that the manager's needs; it may be an older one. */
   private async makeWay(where: Directories): Promise<void> {
-    const host = await askHost(where)
-    if (host === null) return
-    await host.stop()
-    await host.close()
-    this.output.message(`stopped the one that ran by itself (pid ${host.pid})`)
+    const pid = await endHost(where, this.clock, this.signal)
+    if (pid !== null) this.output.message(`stopped the one that ran (pid ${pid})`)
   }
 }

@@ -1,14 +1,11 @@
 import { resolve } from 'node:path'
 import { Args } from '@oclif/core'
-import { askHost } from '../../agent/control.ts'
+import { askHost, endHost } from '../../agent/control.ts'
 import { readRegistry, withoutFolders, writeRegistry } from '../../agent/registry.ts'
 import { count, plain } from '../../cli/format.ts'
 import { FolderCommand } from '../../cli/sync/folder-command.ts'
 import { directories, type Directories } from '../../platform/directories.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
-
-/** It finishes what it has in hand, in milliseconds at most. */
-const PATIENCE = 40_000
 
 export default class AgentStop extends FolderCommand {
   static override summary = 'Stop the background agent, or let it leave folders.'
@@ -48,24 +45,8 @@ export default class AgentStop extends FolderCommand {
   }
 
   private async stop(where: Directories): Promise<void> {
-    const host = await askHost(where)
-    if (host === null) return this.output.document({ running: false }, 'the background agent does not run')
-    const { pid } = host
-    await host.stop()
-    await host.close()
-    const started = this.clock.elapsed()
-    for (;;) {
-      const still = await askHost(where)
-      if (still === null) break
-      await still.close()
-      if (this.clock.elapsed() - started > PATIENCE) {
-        throw new BlobsError('Unavailable', `the background agent (pid ${pid}) does not come to its end`, {
-          hint: `end it: kill ${pid}`,
-        })
-      }
-      await this.clock.sleep(100, this.signal)
-      this.signal.throwIfAborted()
-    }
+    const pid = await endHost(where, this.clock, this.signal)
+    if (pid === null) return this.output.document({ running: false }, 'the background agent does not run')
     this.output.document({ running: false, stopped: pid }, `stopped (pid ${pid})`)
   }
 }
