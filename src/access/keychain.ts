@@ -18,12 +18,12 @@ export const WAYS_OUT =
   'give a token by BLOBS_TOKEN or BLOBS_TOKEN_FILE · or keep it unencrypted in a file of yours: blobs login SERVER --insecure-storage'
 
 /** Milliseconds that all calls may take together: who waits at a terminal hears within 5 s. */
-const LIMIT = 3000
+const LIMIT = 4000
 const SERVICE = 'blobs'
 
 /**
  * The keychain, each call in a process of its own, since one that does not answer would hold up this one for ever. The calls together
- * have 3 seconds. They throw `Unauthenticated`, with the ways out as the hint, where it is missing, locked or silent.
+ * have 4 seconds. They throw `Unauthenticated`, with the ways out as the hint, where it is missing, locked or silent.
  */
 export function openKeychain(env: Environment): Keychain {
   const started = performance.now()

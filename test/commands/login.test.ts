@@ -93,7 +93,7 @@ describe.skipIf(lacks !== null)(
 
     test('that is locked, an error names the ways out', async () => {
       const { token } = await create()
-      await logIn(token, [], session.env)
+      expect(await logIn(token, [], session.env)).toMatchObject({ code: 0 })
       await session.lock()
       for (const result of [await logIn(token, [], session.env), await put(session.env)]) {
         expect([result.code, result.stderr]).toEqual([4, expect.stringMatching(/keychain .*locked/)])
@@ -103,15 +103,15 @@ describe.skipIf(lacks !== null)(
 
     test('that never answers, an error names the ways out in time', async () => {
       const { token } = await create()
-      await logIn(token, [], session.env)
+      expect(await logIn(token, [], session.env)).toMatchObject({ code: 0 })
       session.stop()
       for (const act of [() => logIn(token, [], session.env), () => put(session.env)]) {
         const started = performance.now()
         const result = await act()
-        expect([result.code, result.stderr]).toEqual([4, expect.stringContaining('it does not answer (waited 3 s)')])
+        expect([result.code, result.stderr]).toEqual([4, expect.stringContaining('it does not answer (waited 4 s)')])
         expect(result.stderr).toMatch(WAYS_OUT)
-        // Beyond the 3 s it is the start of a process, which a busy machine delays.
-        expect(performance.now() - started).toBeLessThan(8000)
+        // Beyond the 4 s it is the start of a process, which a busy machine delays.
+        expect(performance.now() - started).toBeLessThan(10_000)
       }
       const away = await machine.blobs(['put', '-', 'here/note'], { input: 'x', env: session.env })
       expect(away.stderr).not.toContain('keychain')
