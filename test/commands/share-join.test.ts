@@ -79,8 +79,13 @@ describe('on one machine', { timeout: 120_000 }, () => {
       const laptop = sharer()
       const desktop = place.machine('desktop', session.env)
       const { process, link } = await share(laptop, '--port', '0')
-      const joined = await desktop.must(['join', link, 'copy'])
-      expect(joined.err).toContain('the token is kept in the keychain')
+      let joined = await desktop.run(['join', link, 'copy'])
+      // On a busy machine the keychain may take longer than anyone waits for it.
+      for (let tries = 0; tries < 3 && joined.err.includes('does not answer'); tries++) {
+        const another = JSON.parse((await laptop.must(['share', 'notes', '--json'])).out.split('\n')[0] ?? '')
+        joined = await desktop.run(['join', another.link, 'copy'])
+      }
+      expect([joined.code, joined.err]).toEqual([0, expect.stringContaining('the token is kept in the keychain')])
       expect(tokensOf(desktop)).toEqual(['undefined', 'undefined'])
       writeFileSync(join(desktop.home, 'copy', 'answer.txt'), 'an answer')
       await desktop.must(['sync', 'copy'])
