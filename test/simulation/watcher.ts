@@ -1,9 +1,10 @@
 import { systemError } from '../../src/platform/native.ts'
+import type { FileSystem } from '../../src/platform/ports.ts'
 import { watchFolder, type Watcher, type WatchOptions } from '../../src/sync/disk/watch.ts'
 import type { WatchBackend } from '../../src/sync/disk/watch-backend.ts'
 import type { Chance } from './chance.ts'
 import type { Coverage } from './coverage.ts'
-import type { Life } from './life.ts'
+import { Killed, type Life } from './life.ts'
 import type { MemoryDisk } from './memory-file-system.ts'
 
 export interface WatcherOptions {
@@ -19,7 +20,26 @@ const LATEST = 2000
 
 /** The real watcher over the events of a simulated disk: late, in any order, twice, without a name, or never. */
 export function simulatedWatcher(options: WatcherOptions): (given: WatchOptions) => Promise<Watcher> {
-  return (given) => watchFolder({ ...given, backend: backendOf(options) })
+  return (given) => watchFolder({ ...given, fs: silentInDeath(given.fs), backend: backendOf(options) })
+}
+
+/** A process that dies in a timer of its own dies without a word: nobody waits for what the timer does. */
+function silentInDeath(fs: FileSystem): FileSystem {
+  return {
+    ...fs,
+    lstat: (path) => {
+      try {
+        return fs.lstat(path)
+      } catch (error) {
+        if (error instanceof Killed) return null
+        throw error
+      }
+    },
+  }
+}
+
+function unlessKilled(error: unknown): void {
+  if (!(error instanceof Killed)) throw error
 }
 
 /** As the watches of a kernel: one for each folder, which goes with it wherever it is moved and tells the path it was made for. */
@@ -69,10 +89,10 @@ function backendOf({ disk, life, chance, coverage, rate }: WatcherOptions): Watc
       const folder = watched.get(ino)
       if (folder === undefined || !life.alive()) return
       if (chance.often(rate() / 4)) return count('event lost')
-      void deliver(folder, name)
+      void deliver(folder, name).catch(unlessKilled)
       if (!chance.often(rate())) return
       count('event doubled')
-      void deliver(folder, name)
+      void deliver(folder, name).catch(unlessKilled)
     })
     void life.death.then(stop)
     adopt(root, false)
