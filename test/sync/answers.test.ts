@@ -2,6 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import { sha256 } from '../../src/content/hash.ts'
+import { systemFileSystem } from '../../src/platform/file-system.ts'
+import type { FileSystem } from '../../src/platform/ports.ts'
 import { BlobsError } from '../../src/store/contract/errors.ts'
 import { faulty } from '../../src/store/faulty.ts'
 import { before } from '../scenarios/between.ts'
@@ -203,4 +206,31 @@ test('a stream that breaks off half way leaves the file as it was, and comes who
   expect(b.read('doc.bin')).toBe('x'.repeat(3_000_000))
   await settle(a, b)
   expect(b.read('doc.bin')).toBe('y'.repeat(3_000_000))
+})
+
+test('of a file that is written while it is sent, no mixture of old and new becomes a version', async () => {
+  const [old, fresh] = [Buffer.alloc(3_000_000, 'old '), Buffer.alloc(3_000_000, 'new ')]
+  a.write('doc.bin', old)
+  const real = systemFileSystem()
+  let opened = 0
+  const fs: FileSystem = {
+    ...real,
+    open: async (path) => {
+      const file = await real.open(path)
+      // The first look hashes it, the second one sends it.
+      if (!path.endsWith('doc.bin') || ++opened !== 2) return file
+      return {
+        ...file,
+        read: async (buffer, position) => {
+          if (position > 0) writeFileSync(join(a.root, 'doc.bin'), fresh)
+          return file.read(buffer, position)
+        },
+      }
+    },
+  }
+  await a.sync({ fs })
+  await settle(a, b)
+  expect(opened).toBeGreaterThan(1)
+  const { items } = await world.store.list({ versions: true })
+  expect([sha256(old), sha256(fresh)]).toEqual(expect.arrayContaining(items.map(({ hash }) => hash)))
 })
