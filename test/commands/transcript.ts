@@ -50,21 +50,32 @@ export async function play(machine: Machine, command: string, env: Record<string
 function normalise(text: string, machine: Machine, env: Record<string, string>): string {
   let plain = text.replaceAll(machine.home, '~')
   if (env['SERVER']) plain = plain.replaceAll(env['SERVER'], 'http://127.0.0.1:7420')
-  return plain
-    .replaceAll(/\b\d{4}-\d\d-\d\d \d\d:\d\d\b/g, '2026-07-28 14:02')
-    .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, '2026-07-28T14:02:00.000Z')
-    .replaceAll(/\b[0-9a-f]{32}\b/g, '0123456789abcdef0123456789abcdef')
-    .replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiJ9.eyJidWNrZXQiOiJ0ZWFtIn0.c2lnbmF0dXJl')
-    .replaceAll(/(just now|\d+ (s|min) ago)/g, 'just now')
-    .replaceAll(/, in [\d.]+ s$/gm, ', in 0.1 s')
-    .replaceAll(/ · [\d.]+ s$/gm, ' · 0.1 s')
-    .replaceAll(/"seconds":[\d.]+/g, '"seconds":0.1')
-    .replaceAll(/\bpid \d+/g, 'pid 4711')
-    .replaceAll(/\b127\.0\.0\.1:\d+\/notes\b/g, '127.0.0.1:7420/notes')
-    .replaceAll(/#[\w-]{22}(?=')/g, '#Zk3nYw0q0u9yqvVjJpX0Bg')
-    .replaceAll(/servers\/[0-9a-f]{32}/g, 'servers/0123456789abcdef0123456789abcdef')
-    .replaceAll(/\.conflict-\d{8}T\d{6}Z-/g, '.conflict-20260728T140200Z-')
-    .replaceAll(/\(laptop \d{4}-\d\d-\d\d\)/g, '(laptop 2026-07-28)')
+  return (
+    plain
+      .replaceAll(/\b\d{4}-\d\d-\d\d \d\d:\d\d\b/g, '2026-07-28 14:02')
+      .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, '2026-07-28T14:02:00.000Z')
+      .replaceAll(/\b[0-9a-f]{32}\b/g, '0123456789abcdef0123456789abcdef')
+      .replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiJ9.eyJidWNrZXQiOiJ0ZWFtIn0.c2lnbmF0dXJl')
+      // In a table the column is as wide as its longest time.
+      .replaceAll(/\d+ (s|min) ago(?= {2})/g, (time) => 'just now'.padEnd(time.length))
+      .replaceAll(/(just now|\d+ (s|min) ago)/g, 'just now')
+      .replaceAll(/^VERSION {2}WHEN( +)SIZE.*(?:\n +\d+ .*)*/gm, narrowed)
+      .replaceAll(/, in [\d.]+ s$/gm, ', in 0.1 s')
+      .replaceAll(/ · [\d.]+ s$/gm, ' · 0.1 s')
+      .replaceAll(/"seconds":[\d.]+/g, '"seconds":0.1')
+      .replaceAll(/\bpid \d+/g, 'pid 4711')
+      .replaceAll(/\b127\.0\.0\.1:\d+\/notes\b/g, '127.0.0.1:7420/notes')
+      .replaceAll(/#[\w-]{22}(?=')/g, '#Zk3nYw0q0u9yqvVjJpX0Bg')
+      .replaceAll(/servers\/[0-9a-f]{32}/g, 'servers/0123456789abcdef0123456789abcdef')
+      .replaceAll(/\.conflict-\d{8}T\d{6}Z-/g, '.conflict-20260728T140200Z-')
+      .replaceAll(/\(laptop \d{4}-\d\d-\d\d\)/g, '(laptop 2026-07-28)')
+  )
+}
+
+/** A history on a slow machine: `1 min ago` is wider than `just now`. */
+function narrowed(table: string, gap: string): string {
+  const extra = ' '.repeat(Math.max(0, gap.length - 24))
+  return table.replace(`WHEN${gap}`, `WHEN${gap.slice(extra.length)}`).replaceAll(`just now${extra}`, 'just now')
 }
 
 export function parse(text: string): Step[] {
