@@ -147,4 +147,23 @@ export const REGRESSIONS: Readonly<Record<string, History>> = {
       { type: 'deed', device: 1, deed: { type: 'write', path: '.blobsignore', text: 'x\n', style: 'rename' } },
     ],
   },
+  'a file that cannot be read once more in the instant of its replacement is no conflict': {
+    seed: 45,
+    devices: 2,
+    caseBlind: false,
+    canExchange: true,
+    retries: false,
+    actions: [
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'f', text: 'base of f', style: 'in place' } },
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'sync', device: 1 },
+      { type: 'rest', device: 1 },
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'f', text: 'edited and longer', style: 'in place' } },
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'error', device: 1, at: 45, among: 'effects' },
+      { type: 'rest', device: 1 },
+    ],
+  },
 }

@@ -82,7 +82,10 @@ export async function replace(
   if (!fs.exchange(staged.at, place.at))
     return replaceByRenames(context, { path, op, staged, comes, seen, keptAs, place })
   return displaced(async () => {
-    if (!(await cameOut(context, staged.at, seen))) return notWhatWasSeen(context, staged, path, op, comes)
+    const came = await cameOut(context, staged.at, seen)
+    if (came === 'other') return notWhatWasSeen(context, staged, path, op, comes)
+    // Nobody can tell now whether it is what was seen: it gets its name back, and is looked at anew.
+    if (came === 'unreadable') return exchangeBack(context, staged, path, op)
     await dispose(context, staged.at, path, op, seen, keptAs)
     return DONE
   })
@@ -101,7 +104,7 @@ export async function remove(
   const aside = `${context.tmp}/${op}.old`
   context.fs.renameNew(place.at, aside)
   return displaced(async () => {
-    if (!(await cameOut(context, aside, seen))) return putBack(context, aside, path, op)
+    if ((await cameOut(context, aside, seen)) !== 'seen') return putBack(context, aside, path, op)
     await dispose(context, aside, path, op, seen, keptAs)
     return DONE
   })
@@ -149,7 +152,7 @@ async function replaceByRenames(context: DiskContext, work: Replacement): Promis
   const { fs } = context
   const aside = `${context.tmp}/${op}.old`
   fs.renameNew(place.at, aside)
-  if (!(await cameOut(context, aside, seen))) return putBack(context, aside, path, op)
+  if ((await cameOut(context, aside, seen)) !== 'seen') return putBack(context, aside, path, op)
   let created: Ended
   try {
     created = create(context, path, staged)
@@ -169,13 +172,14 @@ async function replaceByRenames(context: DiskContext, work: Replacement): Promis
 }
 
 /** Whether the file that is in our hands now is the one that was seen, with its bytes. */
-async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Promise<boolean> {
+async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Promise<'seen' | 'other' | 'unreadable'> {
   const stat = fs.lstat(at)
-  if (!stat || stat.kind !== 'file') return false
+  if (!stat || stat.kind !== 'file') return 'other'
   // Renaming has changed ctime, so a write in the last instant shows only in mtime, if that is not too new to tell.
-  if (sameButForCtime(stat, seen.stat) && !isFresh(stat, clock.now())) return true
+  if (sameButForCtime(stat, seen.stat) && !isFresh(stat, clock.now())) return 'seen'
   const look = await lookAtFile(fs, clock, at, { takeBusy: true })
-  return look.kind === 'file' && look.content.hash === seen.hash
+  if (look.kind === 'unknown' && look.reason === 'unreadable' && sameButForCtime(stat, seen.stat)) return 'unreadable'
+  return look.kind === 'file' && look.content.hash === seen.hash ? 'seen' : 'other'
 }
 
 function sameButForCtime(a: FileStat, b: FileStat): boolean {
@@ -228,8 +232,20 @@ async function notWhatWasSeen(
   if (isFile || 'blocked' in place || !fs.lstat(place.at)) {
     return { type: 'done', kept: await rescue(context, staged.at, path, op) }
   }
+  return exchangeBack(context, staged, path, op)
+}
+
+/** What came out of an exchange gets its name back; a save that went to the new file meanwhile becomes a sibling. */
+async function exchangeBack(context: DiskContext, staged: Staged, path: Path, op: string): Promise<Ended> {
+  const { fs, confine } = context
+  const place = confine.place(path)
+  if ('blocked' in place || !fs.lstat(place.at))
+    return { type: 'done', kept: await rescue(context, staged.at, path, op) }
   fs.exchange(staged.at, place.at)
-  if (fs.lstat(staged.at)?.ino === staged.stat.ino) return DROPPED
+  const back = fs.lstat(staged.at)
+  const { ino, size, mtimeNs } = staged.stat
+  // Also a save into the new file counts, which leaves its inode as it is.
+  if (back?.ino === ino && back.size === size && back.mtimeNs === mtimeNs) return DROPPED
   return { type: 'dropped', kept: await rescue(context, staged.at, path, op) }
 }
 
