@@ -118,7 +118,7 @@ async function rebuild(options: BucketCheckOptions, fresh: View, path: string, r
 }
 
 async function hold(
-  { name, clock }: BucketCheckOptions,
+  { name, clock, ports }: BucketCheckOptions,
   kept: string,
   path: string,
   report: Report,
@@ -127,10 +127,21 @@ async function hold(
   try {
     return await patiently(clock, () => openComparison(kept, path))
   } catch (error) {
+    if (await isTakenAway(ports, kept, error)) return null
     if (sqliteProblem(error) !== 'corrupt') throw error
     await report({ code: 'view', message: `the view of bucket ${name} cannot be read` })
     return null
   }
+}
+
+/**
+ * True if the error is that of a view whose file went while it was opened, to be made anew. Throws `NotFound` if it went with its bucket.
+ */
+async function isTakenAway(ports: BucketPorts, kept: string, error: unknown): Promise<boolean> {
+  const problem = sqliteProblem(error)
+  if (problem !== 'io' && problem !== 'cannot-open') return false
+  await checkThere(ports)
+  return !existsSync(kept)
 }
 
 async function compare(
