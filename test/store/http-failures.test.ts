@@ -150,8 +150,8 @@ describe('every call of a client takes for what it is', () => {
   it.each<[number, ErrorCode, object]>([
     [503, 'Unavailable', { retryAfter: 1500 }],
     [500, 'Corrupt', { key: 'k' }],
-    [401, 'Unauthenticated', { hint: 'sign in' }],
-    [403, 'Forbidden', {}],
+    [401, 'Unauthenticated', {}],
+    [403, 'Forbidden', { hint: 'ask for more' }],
     [404, 'NotFound', { bucket: 'team' }],
     [507, 'QuotaExceeded', {}],
     [501, 'NotSupported', {}],
