@@ -2,6 +2,47 @@ import type { History } from './history.ts'
 
 /** The least histories that once broke a law, by what went wrong. */
 export const REGRESSIONS: Readonly<Record<string, History>> = {
+  'old bytes that found no room in the trash do not take the name of what replaced them, once that is deleted': {
+    seed: 1422,
+    devices: 2,
+    caseBlind: false,
+    canExchange: false,
+    retries: false,
+    backend: 'local',
+    wire: false,
+    live: true,
+    actions: [
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'f/1', text: 'base of f/1', style: 'rename' } },
+      { type: 'sync', device: 0 },
+      { type: 'rest', device: 0 },
+      { type: 'sync', device: 1 },
+      { type: 'deed during sync', device: 0, deed: { type: 'chmod', path: 'd/x', mode: 292 }, among: 'chmod', at: 7 },
+      { type: 'deed', device: 1, deed: { type: 'remove', path: 'd/e/z' } },
+      {
+        type: 'deed',
+        device: 0,
+        deed: { type: 'write', path: 'f/1', text: 'text 5 752573 ........', style: 'in place' },
+      },
+      { type: 'run', steps: 17 },
+      { type: 'live', device: 1 },
+      { type: 'fill disk', device: 1, room: 344 },
+      { type: 'run', steps: 48 },
+      { type: 'kill', device: 1, among: 'effects', at: 22, done: true, power: false },
+      {
+        type: 'deed during sync',
+        device: 0,
+        deed: {
+          type: 'write',
+          path: 'f/1',
+          text: 'text 29 906238 ......................................',
+          style: 'in place',
+        },
+        among: 'effects',
+        at: 6,
+      },
+      { type: 'deed', device: 1, deed: { type: 'remove', path: 'f' } },
+    ],
+  },
   'rules whose name clashes with another here keep nothing else waiting': {
     seed: 328,
     devices: 2,

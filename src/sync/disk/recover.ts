@@ -9,12 +9,18 @@ import { discard, PART } from './staging.ts'
 import { moveToTrash } from './trash.ts'
 
 type KnownToServer = (path: Path, hash: string) => boolean | Promise<boolean>
+/** Whether these bytes at a path are what both sides agreed on last. */
+type IsAgreed = (path: Path, hash: string) => boolean
 
 /**
  * Empties the temporary folder. What can only be ours is removed; what may be a user's is removed only if it is what the server sent for
  * that very step, goes to the trash if the server knows it, and gets its name back, or a sibling's, if not.
  */
-export async function recover(context: DiskContext, knownToServer: KnownToServer): Promise<readonly Observation[]> {
+export async function recover(
+  context: DiskContext,
+  knownToServer: KnownToServer,
+  isAgreed: IsAgreed,
+): Promise<readonly Observation[]> {
   const { fs, clock, journal, late } = context
   const intents = journal.intents()
   const back: Observation[] = []
@@ -24,7 +30,7 @@ export async function recover(context: DiskContext, knownToServer: KnownToServer
     if (kind === 'file' && (name.endsWith(PART) || name.endsWith('.add'))) discard(fs, at)
     else {
       const op = name.split('.')[0] ?? name
-      const found = await bringBack(context, { at, op, intent: intents.get(op) ?? null }, knownToServer)
+      const found = await bringBack(context, { at, op, intent: intents.get(op) ?? null }, knownToServer, isAgreed)
       if (found !== null) back.push(found)
     }
   }
@@ -45,6 +51,7 @@ async function bringBack(
   context: DiskContext,
   { at, op, intent }: Leftover,
   knownToServer: KnownToServer,
+  isAgreed: IsAgreed,
 ): Promise<Observation | null> {
   const { fs, clock, confine } = context
   const look = await lookAtFile(fs, clock, at, { takeBusy: true })
@@ -56,7 +63,8 @@ async function bringBack(
   const path = intent?.path ?? `recovered-${op.slice(0, 8)}`
   const known = hash !== null && (await knownToServer(intent?.path ?? '', hash))
   // A name that was given up for bytes that never came must not look as if its user had deleted it.
-  const wanted = !known || (intent !== null && intent.comes !== '')
+  const came = intent !== null && (intent.comes === '' || isAgreed(intent.path, intent.comes))
+  const wanted = !known || (intent !== null && !came)
   const back = wanted ? nameBack(context, at, path, look) : null
   if (back) return back
   if (!known) return rescue(context, at, path, op)

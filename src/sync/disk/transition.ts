@@ -75,7 +75,10 @@ export interface Disk {
    * Clears up after a crash, or after work that threw; call before the first scan. Bytes in the temporary folder that are not known to the server get their name
    * back, or become a sibling: these are returned. `path` is '' when nobody knows which name the bytes had.
    */
-  recover(knownToServer: (path: Path, hash: string) => boolean | Promise<boolean>): Promise<readonly Observation[]>
+  recover(
+    knownToServer: (path: Path, hash: string) => boolean | Promise<boolean>,
+    isAgreed?: (path: Path, hash: string) => boolean,
+  ): Promise<readonly Observation[]>
   /** Replaced or deleted files that somebody wrote to afterwards, brought back as siblings. Call after each cycle; cheap. */
   lateWrites(): Promise<readonly Observation[]>
   /** Removes what is older than the age, then the oldest until the rest fits. Returns the bytes freed. */
@@ -124,9 +127,9 @@ export function openDisk(options: {
       }),
     unclear: () => unclear,
     placed: (placings) => within((context) => findPlaced(context, placings)),
-    recover: (knownToServer) =>
+    recover: (knownToServer, isAgreed = () => false) =>
       within(async (context) => {
-        const back = await recover(context, knownToServer)
+        const back = await recover(context, knownToServer, isAgreed)
         unclear = false
         return back
       }),

@@ -14,7 +14,11 @@ const PAGE = 1000
  */
 export async function recover(ports: SessionPorts): Promise<void> {
   await takePlaced(ports)
-  await ports.disk.recover((path, hash) => isKnown(ports, path, hash))
+  const { db, traits } = ports
+  await ports.disk.recover(
+    (path, hash) => isKnown(ports, path, hash),
+    (path, hash) => rowAt(db, traits, path)?.base?.hash === hash,
+  )
 }
 
 /** What got its name and was not written down any more was agreed on all the same: an edit of it since then is an edit, not a conflict. */
