@@ -91,12 +91,21 @@ export async function round(context: RoundContext): Promise<RoundResult> {
   }
   return {
     // Rules that could not be brought wait, and keep nothing else waiting.
-    moved: moves.moved || alone,
+    moved: moves.moved || (alone && goesRoundOnceMore(context)),
     lookRemote: moves.lookRemote,
     dirty: dirtyFolders(moves.dirty),
     wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },
     verdict,
   }
+}
+
+/** So often in a cycle rules that could not be brought are a reason to plan again. */
+const RULES_PATIENCE = 3
+
+function goesRoundOnceMore({ unsteady }: RoundContext): boolean {
+  const times = (unsteady.get('') ?? 0) + 1
+  unsteady.set('', times)
+  return times <= RULES_PATIENCE
 }
 
 async function carryOut(
