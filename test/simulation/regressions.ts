@@ -2,6 +2,21 @@ import type { History } from './history.ts'
 
 /** The least histories that once broke a law, by what went wrong. */
 export const REGRESSIONS: Readonly<Record<string, History>> = {
+  'a folder whose name an ignored one has in other letters stays away, and is deleted nowhere': {
+    seed: 628,
+    devices: 2,
+    caseBlind: true,
+    canExchange: true,
+    retries: false,
+    backend: 'memory',
+    wire: false,
+    live: false,
+    actions: [
+      { type: 'deed', device: 1, deed: { type: 'write', path: 'D/x', text: 'base of D/x', style: 'in place' } },
+      { type: 'deed', device: 0, deed: { type: 'write', path: 'd/.blobsignore', text: 'e/\n', style: 'rename' } },
+      { type: 'deed', device: 1, deed: { type: 'write', path: '.blobsignore', text: '/d/\n', style: 'rename' } },
+    ],
+  },
   'old bytes that found no room in the trash do not take the name of what replaced them, once that is deleted': {
     seed: 1422,
     devices: 2,

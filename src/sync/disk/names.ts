@@ -48,15 +48,17 @@ export type Located =
   | { readonly found: true; readonly disk: string; readonly stat: FileStat }
   | { readonly found: false; readonly lookAt: Path }
 
-/** Walks down without following a link. */
-export function locateFolder(fs: FileSystem, root: string, folder: Path): Located {
+/** Walks down without following a link. On a disk that is `caseBlind`, a folder of another spelling is not the one that is meant. */
+export function locateFolder(fs: FileSystem, root: string, folder: Path, caseBlind = false): Located {
   let disk = root
   let at: Path = ''
   let stat = fs.lstat(root)
   for (const segment of folder === '' ? [] : folder.split('/')) {
     try {
-      disk = join(disk, isAscii(segment) ? segment : (namesByKey(fs, disk).get(segment) ?? segment))
-      stat = fs.lstat(disk)
+      const name = isAscii(segment) ? segment : (namesByKey(fs, disk).get(segment) ?? segment)
+      const meant = !caseBlind || fs.list(disk).some((item) => item.name === name)
+      disk = join(disk, name)
+      stat = meant ? fs.lstat(disk) : null
     } catch (error) {
       if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
       stat = null

@@ -15,6 +15,8 @@ export interface ScanOptions {
   readonly known: KnownTree
   readonly ignore: Ignore
   readonly clock: Clock
+  /** Whether the disk takes names that differ in case only for one. */
+  readonly caseBlind?: boolean
   /** True for a file that is to be taken as it is although somebody has it open for writing (it waited long enough). */
   readonly takeBusy?: (path: Path) => boolean
   readonly signal?: AbortSignal
@@ -88,17 +90,17 @@ function rootFolder({ root }: ScanOptions): Folder {
 }
 
 /** Deep ones come off the stack first: what they cover is then not walked twice. */
-function dirtyFolders({ fs, root, known, ignore }: ScanOptions, scope: readonly DirtyFolder[]): Folder[] {
+function dirtyFolders({ fs, root, known, ignore, caseBlind }: ScanOptions, scope: readonly DirtyFolder[]): Folder[] {
   const wanted = new Map<Path, boolean>()
   for (const { path, deep } of scope) {
     if (path !== '' && ignored(ignore, path)) continue
-    const place = locateFolder(fs, root.path, path)
+    const place = locateFolder(fs, root.path, path, caseBlind)
     const look = place.found ? path : place.lookAt
     wanted.set(look, wanted.get(look) === true || (place.found && deep))
   }
   const folders: Folder[] = []
   for (const [path, deep] of wanted) {
-    const place = locateFolder(fs, root.path, path)
+    const place = locateFolder(fs, root.path, path, caseBlind)
     if (!place.found) continue
     const self = path === '' ? null : known.get(path)
     const marker = path === '' ? null : known.get(`${path}/`)

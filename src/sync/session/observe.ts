@@ -87,6 +87,7 @@ export function openObserver(ports: SessionPorts): Observer {
       known: knownTree(db),
       ignore: rules,
       clock,
+      caseBlind: ports.traits.caseBlind,
       takeBusy: (path) => clock.elapsed() - (restless.get(path) ?? clock.elapsed()) > BUSY_PATIENCE,
       ...(signal === undefined ? {} : { signal }),
     })) {

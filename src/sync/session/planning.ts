@@ -1,16 +1,14 @@
-import { join } from 'node:path'
-import type { FileSystem } from '../../platform/ports.ts'
 import { plan, type Plan } from '../core/plan.ts'
 import { historyAfter, needsFolder } from '../core/reconcile.ts'
 import { brake, census, isBraked, type Brake, type Delete, type Side } from '../core/safety.ts'
 import type { Path, Step } from '../core/types.ts'
 import { IGNORE_FILE } from '../disk/ignore.ts'
-import { keyOf as shownAs } from '../disk/names.ts'
 import { keyOf } from '../remote/mapping.ts'
 import { heldDeletes, hold, isApproved, sideOf } from '../state/held.ts'
 import { write } from '../state/open.ts'
 import { differing, filesWithBase, inBucketWith, isFileOnDisk, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
 import { clashing } from './clashes.ts'
+import { inTheWay } from './in-the-way.ts'
 import type { SessionPorts } from './ports.ts'
 
 /** A plan and the rows it was made from. */
@@ -97,41 +95,16 @@ function planned(
   options: PlanningOptions,
 ): Pick<Planned, 'plan' | 'rows'> {
   const clashes = clashing(ports)
+  const unfitFor = inTheWay(ports)
   const seen = rows.map((row) => {
     if (row.unfit !== null) return row
     if (clashes(row.path)) return { ...row, unfit: 'name-clash' as const }
-    return { ...row, unfit: inTheWayOf(ports, row) }
+    return { ...row, unfit: unfitFor(row) }
   })
   const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
   const rowsByPath = new Map(seen.map((row) => [row.path, row]))
   return withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut)
-}
-
-/**
- * Something that the rules leave alone has the name of a file that would come, be it a folder, or a file whose name is spelled otherwise on a
- * disk that takes both for one: of it no row tells.
- */
-function inTheWayOf({ fs, root, traits }: SessionPorts, row: PlanRow): PlanRow['unfit'] {
-  const { path, base, local, remote, localFolder } = row
-  if (base !== null || local !== null || remote?.kind !== 'file' || localFolder) return null
-  try {
-    const there = fs.lstat(join(root.path, path))
-    if (there?.kind === 'folder') return 'file-and-folder'
-    return there !== null && traits.caseBlind && isSpelledOtherwise(fs, root.path, path) ? 'name-clash' : null
-  } catch (error) {
-    // Whatever it is, who brings the file meets it too.
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
-    return null
-  }
-}
-
-function isSpelledOtherwise(fs: FileSystem, root: string, path: Path): boolean {
-  const segments = path.split('/')
-  return segments.some((name, index) => {
-    const folder = join(root, ...segments.slice(0, index))
-    return !fs.list(folder).some((item) => item.name !== null && shownAs(item.name) === name)
-  })
 }
 
 /** A move is left alone as a whole: a delete that lost its other half would be no more than a delete. */
