@@ -45,13 +45,21 @@ export function parseDuration(text: string): number {
  * Throws `InvalidRequest`, also for a moment that is still to come.
  */
 export function parseTime(text: string, now: number): string {
+  return parseMoment(text)(now)
+}
+
+/** The same where `now` is not known yet: what is no moment at all is thrown at once. */
+export function parseMoment(text: string): (now: number) => string {
   const age = durationOf(text)
-  const time = age === null ? calendarTime(text) : now - age
-  if (time === null) throw bad(text, 'a time', '2h, 3d, "2026-07-28 14:00" or 2026-07-28T14:00:00Z')
-  if (time > now + 60_000) {
-    throw new BlobsError('InvalidRequest', `${text} is still to come`, { hint: 'give a time of the past' })
+  const time = calendarTime(text)
+  if (age === null && time === null) throw bad(text, 'a time', '2h, 3d, "2026-07-28 14:00" or 2026-07-28T14:00:00Z')
+  return (now) => {
+    const moment = time ?? now - (age ?? 0)
+    if (moment > now + 60_000) {
+      throw new BlobsError('InvalidRequest', `${text} is still to come`, { hint: 'give a time of the past' })
+    }
+    return new Date(moment).toISOString()
   }
-  return new Date(time).toISOString()
 }
 
 /** `A-B` (both included), `A-` (to the end), `-N` (the last N bytes), as `BlobStore.get` takes it. Throws `InvalidRequest`. */

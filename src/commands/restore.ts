@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { localTime, plain, size } from '../cli/format.ts'
-import { parseTime } from '../cli/values.ts'
+import { parseMoment } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
 import { openTransfer } from '../transfer/context.ts'
@@ -12,7 +12,7 @@ export default class Restore extends BlobsCommand {
   static override summary = 'Bring back an older version of a blob, or a folder as it was.'
   static override description = `It writes new versions; history is never rewritten, so a restore can be undone by another one. No bytes travel.
 
-TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h, 3d. A folder becomes what it was then: what changed comes back, what came later is deleted (and stays in the history).`
+TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h, 3d; an age goes by the clock of the server. A folder becomes what it was then: what changed comes back, what came later is deleted (and stays in the history).`
   static override usage = ['restore TARGET --version N', 'restore TARGET --at TIME']
   static override examples = [
     { description: 'Bring version 3 of a blob back', command: '<%= config.bin %> restore team/report.pdf --version 3' },
@@ -47,10 +47,11 @@ TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Restore)
-    const at = flags.at === undefined ? null : parseTime(flags.at, this.clock.now())
+    const moment = flags.at === undefined ? null : parseMoment(flags.at)
     await using places = openPlaces(this.access(flags))
     const target = requireTarget(places.target(args.target))
     const store = await places.open(target)
+    const at = moment === null ? null : moment(await places.timeAt(target.location))
     {
       await using progress = this.progress(`restore ${plain(args.target)}`)
       const device = places.device()

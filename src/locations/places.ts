@@ -62,6 +62,8 @@ export interface Places extends AsyncDisposable {
   whoIs(location: Location, token: string): Promise<OwnToken>
   /** What a server says to anybody. Throws `Unavailable`, `Refused`. */
   probe(location: Location): Promise<Probe>
+  /** Milliseconds since 1970 by the clock that stamps versions there. Throws as `probe`. */
+  timeAt(location: Location): Promise<number>
   /** This machine, as the history shows it. */
   device(): Device
 }
@@ -130,10 +132,16 @@ interface Asking {
 }
 
 /** What is asked of servers about themselves and about tokens. */
-function askServers(asking: Asking): Pick<Places, 'tokens' | 'givenToken' | 'credentials' | 'whoIs' | 'probe'> {
+function askServers(
+  asking: Asking,
+): Pick<Places, 'tokens' | 'givenToken' | 'credentials' | 'whoIs' | 'probe' | 'timeAt'> {
   const { options, profile, where, here, offices, check } = asking
   const { env, ids } = options
   const asked = credentialsOptions(options, profile, where)
+  const ask = async (location: Location): Promise<Probe> => {
+    const { probe } = await import('../store/http/probe.ts')
+    return probe({ origin: location, ...(await wayTo(location, asked)), clock: options.clock })
+  }
   return {
     tokens: async ({ server, data, make = false, token }) => {
       const local = data !== undefined || (server === undefined && Boolean(env['TOKEN_SECRET']))
@@ -168,10 +176,11 @@ function askServers(asking: Asking): Pick<Places, 'tokens' | 'givenToken' | 'cre
       const office = await openServerTokens({ origin: location, ...trust, token })
       return office.examine(token).finally(() => office.close())
     },
-    probe: async (location) => {
-      const { probe } = await import('../store/http/probe.ts')
-      const trust = await wayTo(location, asked)
-      return probe({ origin: location, ...trust, clock: options.clock })
+    probe: ask,
+    timeAt: async (location) => {
+      const ahead = location === '' ? null : (await ask(location)).ahead
+      // It tells whole seconds: less is no difference.
+      return options.clock.now() + (ahead === null || Math.abs(ahead) < 1000 ? 0 : ahead)
     },
   }
 }

@@ -139,3 +139,13 @@ test('a store that is opened later goes on with the token that is kept by then',
   expect((await store.list()).items).toEqual([])
   await store.close()
 })
+
+describe('what time it is', () => {
+  test("is what the clock says that stamps the versions: this one, or the server's", async () => {
+    await using server = await running()
+    const behind = { ...systemClock, now: () => systemClock.now() - 3_600_000 }
+    await using places = open({}, { clock: behind })
+    expect(Math.abs((await places.timeAt('')) - behind.now())).toBeLessThan(5000)
+    expect(Math.abs((await places.timeAt(server.url)) - systemClock.now())).toBeLessThan(5000)
+  })
+})
