@@ -124,7 +124,8 @@ export class End extends Duplex {
   #wait(): void {
     if (this.#life === null || this.#patience === 0 || this.#cancel !== null || this.#isDead()) return
     const { clock } = this.#life
-    this.#cancel = after(clock, this.#heard + this.#patience - clock.elapsed(), () => {
+    // Whole milliseconds: a rest too small to add to the time would be waited for without end.
+    this.#cancel = after(clock, Math.ceil(this.#heard + this.#patience - clock.elapsed()), () => {
       this.#cancel = null
       if (clock.elapsed() - this.#heard >= this.#patience) this.emit('timeout')
       else this.#wait()
