@@ -60,7 +60,7 @@ function normalise(text: string, machine: Machine, env: Record<string, string>):
       .replaceAll(/\d+ (s|min) ago(?= {2})/g, (time) => 'just now'.padEnd(time.length))
       .replaceAll(/(just now|\d+ (s|min) ago)/g, 'just now')
       .replaceAll(/^VERSION {2}WHEN( +)SIZE.*(?:\n +\d+ .*)*/gm, narrowed)
-      .replaceAll(/, in [\d.]+ s$/gm, ', in 0.1 s')
+      .replaceAll(/, in [\d.]+ s(?=\)?$)/gm, ', in 0.1 s')
       .replaceAll(/ · [\d.]+ s$/gm, ' · 0.1 s')
       .replaceAll(/"seconds":[\d.]+/g, '"seconds":0.1')
       .replaceAll(/\bpid \d+/g, 'pid 4711')
