@@ -50,8 +50,8 @@ TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h
     const moment = flags.at === undefined ? null : parseMoment(flags.at)
     await using places = openPlaces(this.access(flags))
     const target = requireTarget(places.target(args.target))
-    const store = await places.open(target)
     const at = moment === null ? null : moment(await places.timeAt(target.location))
+    const store = await places.open(target)
     {
       await using progress = this.progress(`restore ${plain(args.target)}`)
       const device = places.device()
