@@ -1,9 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { linkSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fingerprintOf, makeCertificate, type CertifiedKey } from '../access/certificate.ts'
 import { makePrivate } from '../platform/directories.ts'
-import { syncPath } from '../platform/private-files.ts'
+import { publishOnce, syncPath } from '../platform/private-files.ts'
 import type { Ids } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 
@@ -24,18 +24,8 @@ export function openTls(dataDirectory: string, names: readonly string[], ids: Id
   const found = readPair(path)
   if (found !== null) return found
   makePrivate(dataDirectory)
-  const temporary = `${path}.${ids.next()}`
   const { cert, key } = makeCertificate(names)
-  // A hard link never replaces: of several first starts one wins, and all serve with the winner's.
-  writeFileSync(temporary, cert + key, { flag: 'wx', mode: 0o600 })
-  try {
-    syncPath(temporary)
-    linkSync(temporary, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    unlinkSync(temporary)
-  }
+  publishOnce(path, cert + key, `${path}.${ids.next()}`)
   syncPath(dataDirectory)
   const made = readPair(path)
   if (made !== null) return made

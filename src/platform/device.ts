@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makePrivate } from './directories.ts'
 import type { Ids } from './ports.ts'
+import { publishOnce } from './private-files.ts'
 
 /** This machine as others see it: in entries, and in the names of conflict files. */
 export interface Device {
@@ -20,7 +21,8 @@ export function openDevice(stateDirectory: string, hostName: string, ids: Ids): 
   const known = readDevice(path)
   if (known) return known
   makePrivate(stateDirectory)
-  publish(path, { id: ids.next(), name: shortName(hostName) }, `${path}.${ids.next()}`)
+  const made: Device = { id: ids.next(), name: shortName(hostName) }
+  publishOnce(path, `${JSON.stringify(made)}\n`, `${path}.${ids.next()}`)
   const device = readDevice(path)
   if (device) return device
   throw Object.assign(new Error(`${path} vanished while it was made`), { code: 'ENOENT', path })
@@ -35,21 +37,6 @@ export function shortName(hostName: string): string {
     .slice(0, 24)
     .replaceAll(/^-+|-+$/g, '')
   return plain === '' ? 'device' : plain
-}
-
-// A hard link never replaces, so of several first starts one wins and all read the winner's.
-function publish(path: string, device: Device, temporary: string): void {
-  const file = openSync(temporary, 'wx', 0o600)
-  try {
-    writeSync(file, `${JSON.stringify(device)}\n`)
-    fsyncSync(file)
-    linkSync(temporary, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    closeSync(file)
-    unlinkSync(temporary)
-  }
 }
 
 function readDevice(path: string): Device | null {

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
 
 /**
  * Makes an empty file that only its owner may read; false if it is there. It never opens one that is there: closing it again
@@ -21,5 +21,23 @@ export function syncPath(path: string): void {
     fsyncSync(file)
   } finally {
     closeSync(file)
+  }
+}
+
+/**
+ * Writes a file that only its owner may read, durable but for its name, unless it is there: a hard link never replaces, so of several that
+ * make it at once one wins, and all must read the winner's. `temporary`: a free name in the same folder. Errno errors.
+ */
+export function publishOnce(path: string, text: string, temporary: string): void {
+  const file = openSync(temporary, 'wx', 0o600)
+  try {
+    writeFileSync(file, text)
+    fsyncSync(file)
+    linkSync(temporary, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    closeSync(file)
+    unlinkSync(temporary)
   }
 }
