@@ -2,6 +2,7 @@ import { hasher } from '../../content/hash.ts'
 import type { Clock, FileStat, FileSystem, ReadFile } from '../../platform/ports.ts'
 import type { Content, Reason } from '../core/types.ts'
 import type { Identity } from './observed.ts'
+import { codeOf } from './failure.ts'
 
 /** A file as its bytes were read, or why they could not be. */
 export type Look =
@@ -103,6 +104,6 @@ function cannotOpen(error: unknown): Look {
 }
 
 function cannotRead(error: unknown): Look {
-  if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+  if (codeOf(error) === null) throw error
   return { kind: 'unknown', reason: 'unreadable' }
 }

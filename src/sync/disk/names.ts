@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { FileStat, FileSystem } from '../../platform/ports.ts'
 import type { Path } from '../core/types.ts'
+import { codeOf } from './failure.ts'
 
 // oxlint-disable-next-line no-control-regex -- the question is whether all of it is ASCII
 const ASCII = /^[\x00-\x7f]*$/
@@ -60,7 +61,7 @@ export function locateFolder(fs: FileSystem, root: string, folder: Path, caseBli
       disk = join(disk, name)
       stat = meant ? fs.lstat(disk) : null
     } catch (error) {
-      if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+      if (codeOf(error) === null) throw error
       stat = null
     }
     if (stat?.kind !== 'folder') return { found: false, lookAt: at }

@@ -7,6 +7,7 @@ import { checkRoot, checkRootStands, type Root } from './marker.ts'
 import { locateFolder } from './names.ts'
 import type { DirtyFolder, Known, KnownTree, Observation, Observed } from './observed.ts'
 import { walkFolder, type Folder, type Found, type Suspect } from './walk.ts'
+import { codeOf } from './failure.ts'
 
 export interface ScanOptions {
   readonly fs: FileSystem
@@ -114,7 +115,7 @@ function ignored(ignore: Ignore, path: Path): boolean {
   try {
     return ignore.ignores(path, true)
   } catch (error) {
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+    if (codeOf(error) === null) throw error
     return false
   }
 }

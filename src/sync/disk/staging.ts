@@ -2,6 +2,7 @@ import { hasher } from '../../content/hash.ts'
 import type { Clock, FileStat, FileSystem } from '../../platform/ports.ts'
 import type { Content } from '../core/types.ts'
 import { lookAtFile } from './look.ts'
+import { codeOf } from './failure.ts'
 
 /** Bytes that are in the temporary folder, whole and verified; durable once they were synced. */
 export interface Staged {
@@ -101,7 +102,7 @@ export function discard(fs: FileSystem, at: string): void {
   try {
     if (fs.lstat(at)) fs.unlink(at)
   } catch (error) {
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+    if (codeOf(error) === null) throw error
   }
 }
 

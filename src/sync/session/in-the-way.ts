@@ -3,6 +3,7 @@ import type { Path } from '../core/types.ts'
 import { keyOf, parentOf } from '../disk/names.ts'
 import type { PlanRow } from '../state/rows.ts'
 import type { SessionPorts } from './ports.ts'
+import { codeOf } from '../disk/failure.ts'
 
 /**
  * Tells of a path that would come what has its name already on disk, and what of it no row tells because the rules leave it alone: a
@@ -18,10 +19,17 @@ export function inTheWay({ fs, root, traits }: SessionPorts): (row: PlanRow) => 
     listed.set(folder, names)
     return names
   }
+  const judged = new Map<Path, boolean>()
+  const isOtherFolder = (folder: Path): boolean => {
+    const before = judged.get(folder)
+    const other = before ?? isOther(folder)
+    if (before === undefined) judged.set(folder, other)
+    return other
+  }
   const isOther = (path: Path): boolean => {
     if (path === '' || !traits.caseBlind) return false
     const parent = parentOf(path)
-    if (isOther(parent)) return true
+    if (isOtherFolder(parent)) return true
     const name = parent === '' ? path : path.slice(parent.length + 1)
     return fs.lstat(join(root.path, path)) !== null && !namesOf(parent).has(name)
   }
@@ -34,7 +42,7 @@ export function inTheWay({ fs, root, traits }: SessionPorts): (row: PlanRow) => 
       return isOther(path) ? 'name-clash' : null
     } catch (error) {
       // Whatever it is, who brings the file meets it too.
-      if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+      if (codeOf(error) === null) throw error
       return null
     }
   }

@@ -8,6 +8,7 @@ import { applyObservations, applyRules } from '../state/local.ts'
 import { getMeta, setMeta, write } from '../state/open.ts'
 import { knownTree } from '../state/tree.ts'
 import type { SessionPorts } from './ports.ts'
+import { codeOf } from '../disk/failure.ts'
 
 export type Scope = 'all' | readonly DirtyFolder[]
 
@@ -54,7 +55,7 @@ export function openObserver(ports: SessionPorts): Observer {
       return rules.ignores(folder ? path.slice(0, -1) : path, folder)
     } catch (error) {
       // Rules that cannot be read are found, and listed, by the scan of their folder.
-      if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+      if (codeOf(error) === null) throw error
       return false
     }
   }
