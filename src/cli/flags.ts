@@ -7,3 +7,16 @@ export const limitRate = Flags.custom<number>({
   helpValue: 'RATE',
   parse: async (text) => parseRate(text),
 })
+
+/** `--max-delete`, as `AgentOptions` takes it when parsed. */
+export const maxDelete = Flags.custom<string>({
+  description: 'stop and ask when more would be deleted on one side: 100, or 25%',
+  helpValue: 'N|P%',
+})
+
+/** `--exclude`, many. */
+export const exclude = Flags.custom<string>({
+  description: 'leave alone what matches, on this machine; may be repeated',
+  helpValue: 'PATTERN',
+  multipleNonGreedy: true,
+})

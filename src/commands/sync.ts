@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path'
 import { Args, Flags } from '@oclif/core'
-import { limitRate } from '../cli/flags.ts'
+import { exclude, limitRate, maxDelete } from '../cli/flags.ts'
 import { plain } from '../cli/format.ts'
 import { notThere, type SyncedFolder } from '../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../cli/sync/max-delete.ts'
@@ -48,16 +48,8 @@ Files that .blobsignore names (the syntax of .gitignore; the file itself is sync
       description:
         'return once everything is in sync that was done before, on either side; what a sync without --watch does anyway',
     }),
-    'max-delete': Flags.string({
-      description: 'stop and ask when more would be deleted on one side: 100, or 25%',
-      helpValue: 'N|P%',
-    }),
-    exclude: Flags.string({
-      description: 'leave alone what matches, on this machine; may be repeated',
-      helpValue: 'PATTERN',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
+    'max-delete': maxDelete(),
+    exclude: exclude({ multiple: true }),
     only: Flags.string({
       description: 'have this folder here, and no others; may be repeated',
       helpValue: 'DIR',

@@ -5,7 +5,7 @@ import { askHost, type HostClient } from '../../agent/control.ts'
 import { readRegistry, withFolders, writeRegistry, type KeptFolder } from '../../agent/registry.ts'
 import { openService } from '../../agent/service/service.ts'
 import { startDetached, thisProgram } from '../../agent/start.ts'
-import { limitRate } from '../../cli/flags.ts'
+import { exclude, limitRate, maxDelete } from '../../cli/flags.ts'
 import { count, plain } from '../../cli/format.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from '../../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../../cli/sync/max-delete.ts'
@@ -41,16 +41,8 @@ It knows a server by the token that this machine keeps for it, or by --token-fil
     folder: Args.string({ description: 'synced folder', ignoreStdin: true, multiple: true }),
   }
   static override flags = {
-    'max-delete': Flags.string({
-      description: 'stop and ask when more would be deleted on one side: 100, or 25%',
-      helpValue: 'N|P%',
-    }),
-    exclude: Flags.string({
-      description: 'leave alone what matches, on this machine; may be repeated',
-      helpValue: 'PATTERN',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
+    'max-delete': maxDelete(),
+    exclude: exclude({ multiple: true }),
     'limit-rate': limitRate(),
     notify: Flags.boolean({
       description: 'tell the desktop of conflicts and held-back deletes; so it does unless told otherwise',
