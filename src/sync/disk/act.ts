@@ -104,7 +104,8 @@ export async function remove(
   const aside = `${context.tmp}/${op}.old`
   context.fs.renameNew(place.at, aside)
   return displaced(async () => {
-    if ((await cameOut(context, aside, seen)) !== 'seen') return putBack(context, aside, path, op)
+    const came = await cameOut(context, aside, seen)
+    if (came !== 'seen') return putBack(context, aside, path, op, came)
     await dispose(context, aside, path, op, seen, keptAs)
     return DONE
   })
@@ -152,16 +153,17 @@ async function replaceByRenames(context: DiskContext, work: Replacement): Promis
   const { fs } = context
   const aside = `${context.tmp}/${op}.old`
   fs.renameNew(place.at, aside)
-  if ((await cameOut(context, aside, seen)) !== 'seen') return putBack(context, aside, path, op)
+  const came = await cameOut(context, aside, seen)
+  if (came !== 'seen') return putBack(context, aside, path, op, came)
   let created: Ended
   try {
     created = create(context, path, staged)
   } catch (error) {
-    await putBack(context, aside, path, op)
+    await putBack(context, aside, path, op, came)
     throw error
   }
   if (created.type === 'failed') {
-    await putBack(context, aside, path, op)
+    await putBack(context, aside, path, op, came)
     return created
   }
   // Done, or a save came in between and has the name: either way the old bytes are out of it.
@@ -171,8 +173,10 @@ async function replaceByRenames(context: DiskContext, work: Replacement): Promis
   })
 }
 
-/** Whether the file that is in our hands now is the one that was seen, with its bytes. */
-async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Promise<'seen' | 'other' | 'unreadable'> {
+/** What came out of a name: what was seen, with its bytes, something else, or nobody can tell now. */
+type Came = 'seen' | 'other' | 'unreadable'
+
+async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Promise<Came> {
   const stat = fs.lstat(at)
   if (!stat || stat.kind !== 'file') return 'other'
   // Renaming has changed ctime, so a write in the last instant shows only in mtime, if that is not too new to tell.
@@ -239,8 +243,8 @@ async function notWhatWasSeen(
 async function exchangeBack(context: DiskContext, staged: Staged, path: Path, op: string): Promise<Ended> {
   const { fs, confine } = context
   const place = confine.place(path)
-  if ('blocked' in place || !fs.lstat(place.at))
-    return { type: 'done', kept: await rescue(context, staged.at, path, op) }
+  // Somebody has taken the new file away: what cannot be read waits in the temporary folder, journalled.
+  if ('blocked' in place || !fs.lstat(place.at)) return DROPPED
   fs.exchange(staged.at, place.at)
   const back = fs.lstat(staged.at)
   const { ino, size, mtimeNs } = staged.stat
@@ -249,8 +253,11 @@ async function exchangeBack(context: DiskContext, staged: Staged, path: Path, op
   return { type: 'dropped', kept: await rescue(context, staged.at, path, op) }
 }
 
-/** Gives a file its name back; when somebody has taken it, the file becomes a sibling. */
-async function putBack(context: DiskContext, aside: string, path: Path, op: string): Promise<Ended> {
+/**
+ * Gives a file its name back. When somebody has taken it, the file becomes a sibling, but only if it is more than what was seen: else it
+ * waits in the temporary folder, journalled, as it does while nobody can tell.
+ */
+async function putBack(context: DiskContext, aside: string, path: Path, op: string, came: Came): Promise<Ended> {
   const { fs, confine } = context
   const place = confine.place(path)
   if (!('blocked' in place)) {
@@ -259,6 +266,7 @@ async function putBack(context: DiskContext, aside: string, path: Path, op: stri
       return DROPPED
     } catch (error) {
       if (codeOf(error) === null) throw error
+      if (came !== 'other' && codeOf(error) === 'EEXIST') return DROPPED
     }
   }
   return { type: 'dropped', kept: await rescue(context, aside, path, op) }

@@ -30,8 +30,8 @@ export interface Journal {
   forget(name: string): void
   intents(): ReadonlyMap<string, Intent>
   late(): readonly Late[]
-  /** Removes all intents, and what was cut short. */
-  settle(): void
+  /** Removes all intents but the notes of those operations, and what was cut short. */
+  settle(keep: ReadonlySet<string>): void
 }
 
 const INTENTS = '.intents'
@@ -71,8 +71,11 @@ export function openJournal(fs: FileSystem, stateDirectory: string): Journal {
       return new Map(all.map((intent) => [intent.op, intent]))
     },
     late: () => notes(LATE).flatMap((name) => readLines<Late>(fs, join(folder, name + LATE))),
-    settle: () => {
-      for (const name of notes(INTENTS)) fs.unlink(join(folder, name + INTENTS))
+    settle: (keep) => {
+      for (const name of notes(INTENTS)) {
+        const path = join(folder, name + INTENTS)
+        if (keep.size === 0 || !readLines<Intent>(fs, path).some(({ op }) => keep.has(op))) fs.unlink(path)
+      }
       for (const name of notes(LATE)) {
         if (readLines<Late>(fs, join(folder, name + LATE)).length === 0) fs.unlink(join(folder, name + LATE))
       }

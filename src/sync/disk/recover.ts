@@ -24,6 +24,7 @@ export async function recover(
   const { fs, clock, journal, late } = context
   const intents = journal.intents()
   const back: Observation[] = []
+  const waiting = new Set<string>()
   for (const { name, kind } of fs.list(context.tmp)) {
     if (name === null) continue
     const at = `${context.tmp}/${name}`
@@ -31,13 +32,14 @@ export async function recover(
     else {
       const op = name.split('.')[0] ?? name
       const found = await bringBack(context, { at, op, intent: intents.get(op) ?? null }, knownToServer, isAgreed)
-      if (found !== null) back.push(found)
+      if (found === 'waits') waiting.add(op)
+      else if (found !== null) back.push(found)
     }
   }
   for (const known of journal.late()) late.set(known.op, { ...known, since: clock.elapsed() })
   // Only now, and durably: until here the notes say what is in the temporary folder.
   await fs.syncGroup(context.root.path, [context.tmp, ...back.flatMap(({ path }) => folderOf(context, path))])
-  journal.settle()
+  journal.settle(waiting)
   return back
 }
 
@@ -52,7 +54,7 @@ async function bringBack(
   { at, op, intent }: Leftover,
   knownToServer: KnownToServer,
   isAgreed: IsAgreed,
-): Promise<Observation | null> {
+): Promise<Observation | 'waits' | null> {
   const { fs, clock, confine } = context
   const look = await lookAtFile(fs, clock, at, { takeBusy: true })
   const hash = look.kind === 'file' ? look.content.hash : null
@@ -64,12 +66,26 @@ async function bringBack(
   const known = hash !== null && (await knownToServer(intent?.path ?? '', hash))
   // A name that was given up for bytes that never came must not look as if its user had deleted it.
   const came = intent !== null && (intent.comes === '' || isAgreed(intent.path, intent.comes))
-  const wanted = !known || (intent !== null && !came)
+  // Most likely it is what both sides know: a second name for it would look like somebody's edit.
+  const illegible = intent !== null && isIllegible(context, at, look)
+  const wanted = (!known && !illegible) || (intent !== null && !came)
   const back = wanted ? nameBack(context, at, path, look) : null
   if (back) return back
+  if (illegible && (came || isTaken(context, path))) return 'waits'
   if (!known) return rescue(context, at, path, op)
   moveToTrash(fs, confine, clock, at, path, op)
   return null
+}
+
+/** The disk fails to read what its owner may read. */
+function isIllegible({ fs }: DiskContext, at: string, look: Look): boolean {
+  const stat = look.kind === 'unknown' && look.reason === 'unreadable' ? fs.lstat(at) : null
+  return stat?.kind === 'file' && (stat.mode & 0o400) !== 0
+}
+
+function isTaken({ fs, confine }: DiskContext, path: Path): boolean {
+  const place = confine.place(path)
+  return !('blocked' in place) && fs.lstat(place.at) !== null
 }
 
 function nameBack(context: DiskContext, at: string, path: Path, look: Look): Observation | null {

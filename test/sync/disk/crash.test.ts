@@ -211,6 +211,40 @@ describe('recovery', () => {
     folder.remove()
   })
 
+  test('leaves what cannot be read to the next one, with its note, and makes no conflict of it', async () => {
+    for (const left of ['old', 'saved']) {
+      for (let index = 0, done = false; !done; index++) {
+        const folder = await testFolder(undefined, quick)
+        folder.write('doc', 'old')
+        const full: FileSystem = {
+          ...disk,
+          exchange: (a, b) => {
+            if (left === 'saved') fs.writeFileSync(folder.at('doc'), left)
+            return disk.exchange(a, b)
+          },
+          renameNew: () => {
+            throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+          },
+        }
+        await openTestDisk(folder, full).apply([download('doc', 'new', file('old'))])
+        expect(split(folder), `at call ${index}`).toEqual({ files: { doc: 'new' }, trash: [], tmp: [left] })
+        const unreadable = faultyDisk(index, 'EIO')
+        const known = (_: string, hash: string) => hash !== file('saved').hash
+        const agreed = () => true
+        await until(async () => openTestDisk(folder, unreadable).recover(known, agreed))
+        await openTestDisk(folder, quick).recover(known, agreed)
+        const { files, trash, tmp } = split(folder)
+        const siblings = Object.keys(files).filter((name) => name !== 'doc')
+        if (left === 'old') expect({ files, trash }).toEqual({ files: { doc: 'new' }, trash: ['old'] })
+        else expect(siblings.map((name) => files[name])).toEqual(['saved'])
+        expect(tmp).toEqual([])
+        expect(fs.readdirSync(join(folder.state, 'journal'))).toEqual([])
+        folder.remove()
+        done = unreadable.failed() === null
+      }
+    }
+  })
+
   test('can itself die at any call, and go on', async () => {
     for (const fault of ['dies before', 'dies after', 'EIO'] as const) {
       for (let index = 0; ; index++) {

@@ -194,4 +194,28 @@ describe('a save in the very instant of a replacement', () => {
     expect(result?.type).toBe('done')
     expect(Object.values(split(folder).files).sort()).toEqual(['mine', 'saved', 'theirs'])
   })
+
+  describe.each([
+    ['a replacement', () => download('doc', 'new', file('old'))],
+    ['a deletion', () => removal('doc', file('old'))],
+  ])('at a name that %s had cleared', (_, work) => {
+    test('leaves what cannot be read to the next recovery, and makes no conflict of it', async () => {
+      folder.write('doc', 'old')
+      const failing: FileSystem = {
+        ...noExchange,
+        open: async (path) => {
+          const file = await disk.open(path)
+          if (!path.endsWith('.old')) return file
+          saveOver()
+          return { ...file, read: async () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' })) }
+        },
+      }
+      const first = openTestDisk(folder, failing)
+      expect(await first.apply([work()])).toEqual([{ type: 'dropped', sibling: null }])
+      expect(split(folder)).toEqual({ files: { doc: 'saved' }, trash: [], tmp: ['old'] })
+      await openTestDisk(folder).recover((_path, hash) => hash === file('old').hash)
+      const { files, trash, tmp } = split(folder)
+      expect({ files, trash, tmp }).toEqual({ files: { doc: 'saved' }, trash: ['old'], tmp: [] })
+    })
+  })
 })
