@@ -63,7 +63,7 @@ describe('rooms of a shelf', () => {
         expect(rooms.map((room) => room.length)).toEqual(lengths)
         expect(rooms.every((room, index) => room.every((byte) => byte === index + 1))).toBe(true)
       }),
-      { numRuns: 20 },
+      { numRuns: 20, examples: [[[0]], [[0, SLAB_BYTES, 0]]] },
     )
   })
 

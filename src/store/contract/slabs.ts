@@ -74,14 +74,14 @@ export interface Shelf {
 
 export function openShelf(slabs: Slabs): Shelf {
   let held: Uint8Array[] = []
-  let used = SLAB_BYTES
+  let used = 0
   const add = (slab: Uint8Array): void => {
     held.push(slab)
     used = 0
   }
   return {
     room: (length) => {
-      if (used + length > SLAB_BYTES) {
+      if (held.length === 0 || used + length > SLAB_BYTES) {
         const slab = slabs.take()
         if (slab === null) return null
         add(slab)
@@ -93,7 +93,6 @@ export function openShelf(slabs: Slabs): Shelf {
     clear: (untouched) => {
       const all = held
       held = []
-      used = SLAB_BYTES
       slabs.giveBack(all, untouched)
     },
   }
