@@ -24,6 +24,7 @@ export interface Access {
   /** Bytes a second. */
   readonly limitRate?: number
   readonly onRetry: (error: Error, pause: number) => void
+  readonly onWarning: (message: string) => void
   readonly clock: Clock
   readonly ids: Ids
 }
@@ -116,6 +117,7 @@ export abstract class BlobsCommand extends Command {
       ids: this.ids,
       onRetry: (error, pause) =>
         this.output.message(`${plain(error.message)}; trying again in ${duration(pause / 1000)}`),
+      onWarning: (message) => this.output.message(`warning: ${plain(message)}`),
       ...(flags['limit-rate'] === undefined ? {} : { limitRate: flags['limit-rate'] }),
       ...(flags.profile === undefined ? {} : { profile: flags.profile }),
       ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),

@@ -1,7 +1,8 @@
 import type { Clock, Ids } from '../platform/ports.ts'
-import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
+import type { Buckets } from '../store/contract/blob-store.ts'
 import type { BlobsError } from '../store/contract/errors.ts'
-import type { Location } from './target.ts'
+import type { PlaceOptions } from './open-place.ts'
+import { isServer, type Location } from './target.ts'
 
 export interface OpenOptions {
   /** Directory of the embedded store; made when missing. */
@@ -22,19 +23,31 @@ export interface OpenOptions {
   readonly onRetry?: (error: BlobsError, pause: number) => void
   /** Reads the database of the embedded store through before it is trusted: for a process that will run long. */
   readonly thorough?: boolean
+  /** For a place that a driver opens. */
+  readonly place?: PlaceOptions
 }
 
 /**
- * Opens the place that holds buckets: the embedded store (''), or a server by its origin. Loads only what that place needs. Nothing is
+ * Opens the place that holds buckets: the embedded store (''), a server by its origin, or what a driver opens. Loads only what that place needs. Nothing is
  * sent before the first call. What a server cannot do for the moment is tried again for some seconds, once a bucket is open; opening it is
  * tried again only if the server asks for that.
  */
 export async function openBuckets(location: Location, options: OpenOptions): Promise<Buckets> {
-  const buckets = location === '' ? await openEmbedded(options) : await openServer(location, options)
+  const buckets = await openUnlimited(location, options)
   const { limitRate, clock } = options
   if (limitRate === undefined) return buckets
   const { limited } = await import('../store/limit.ts')
-  return wrapped(buckets, (store) => limited(store, { bytesPerSecond: limitRate, clock }))
+  return { ...buckets, open: async (name) => limited(await buckets.open(name), { bytesPerSecond: limitRate, clock }) }
+}
+
+function openUnlimited(location: Location, options: OpenOptions): Promise<Buckets> {
+  if (location === '') return openEmbedded(options)
+  return isServer(location) ? openServer(location, options) : openByDriver(location, options)
+}
+
+async function openByDriver(location: Location, options: OpenOptions): Promise<Buckets> {
+  const { openPlace } = await import('./open-place.ts')
+  return openPlace(location, options)
 }
 
 async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions): Promise<Buckets> {
@@ -44,11 +57,8 @@ async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions)
 }
 
 async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {
-  const { token, ca, certificate, proxy, clock, ids, onRetry } = options
-  const [http, { retrying, whenAsked }] = await Promise.all([
-    import('../store/http/buckets.ts'),
-    import('../store/retry.ts'),
-  ])
+  const { token, ca, certificate, proxy } = options
+  const [http, { withPatience }] = await Promise.all([import('../store/http/buckets.ts'), import('./patience.ts')])
   const buckets = await http.openHttpBuckets({
     origin,
     ...(token === undefined ? {} : { token }),
@@ -56,13 +66,5 @@ async function openServer(origin: string, options: OpenOptions): Promise<Buckets
     ...(certificate === undefined ? {} : { certificate }),
     ...(proxy === undefined ? {} : { proxy }),
   })
-  const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
-  const patience = { clock, chance, ...(onRetry ? { onRetry } : {}) }
-  // A server that is not there is told at once; one that is busy is worth the wait.
-  const asked = { ...buckets, open: (name: string) => whenAsked(() => buckets.open(name), patience) }
-  return wrapped(asked, (store) => retrying(store, patience))
-}
-
-function wrapped(buckets: Buckets, wrap: (store: BlobStore) => BlobStore): Buckets {
-  return { ...buckets, open: async (name) => wrap(await buckets.open(name)) }
+  return withPatience(buckets, options)
 }

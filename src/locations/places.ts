@@ -11,7 +11,7 @@ import { type Credentials, type CredentialsOptions, findCredentials, wayTo } fro
 import { openBuckets } from './open.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { joinedPlace, knownServer } from './servers.ts'
-import { parseLocation, parseTarget, type Location, type Target } from './target.ts'
+import { isServer, parseLocation, parseTarget, type Location, type Target } from './target.ts'
 import type { OwnToken, TokenOffice } from './tokens.ts'
 import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
 
@@ -27,6 +27,10 @@ export interface PlacesOptions {
   readonly limitRate?: number
   /** Told before a server is asked again, in so many milliseconds. */
   readonly onRetry?: (error: BlobsError, pause: number) => void
+  /** Told what a place cannot promise. */
+  readonly onWarning?: (message: string) => void
+  /** Nobody else writes to places that cannot keep several writers apart. */
+  readonly singleWriter?: boolean
   readonly clock: Clock
   readonly ids: Ids
 }
@@ -178,7 +182,7 @@ function askServers(
     },
     probe: ask,
     timeAt: async (location) => {
-      const ahead = location === '' ? null : (await ask(location)).ahead
+      const ahead = isServer(location) ? (await ask(location)).ahead : null
       // It tells whole seconds: less is no difference.
       return options.clock.now() + (ahead === null || Math.abs(ahead) < 1000 ? 0 : ahead)
     },
@@ -261,6 +265,13 @@ async function openOne(
     clock,
     ids,
     ...limit,
+    place: {
+      env: options.env,
+      cacheDirectory: where.cache,
+      stateDirectory: where.state,
+      singleWriter: options.singleWriter ?? false,
+      warn: options.onWarning ?? (() => undefined),
+    },
     ...(await findCredentials(location, credentialsOptions(options, profile, where), bucket)),
   })
 }

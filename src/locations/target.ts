@@ -1,7 +1,9 @@
+import { SCHEMES } from './drivers.ts'
+import type { PlaceAddress } from '../store/ports.ts'
 import { checkBucketName, keyProblem } from '../store/contract/keys.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 
-/** A place that holds buckets: '' is the embedded store, else the origin of a server (`https://host:7420`). */
+/** A place that holds buckets: '' is the embedded store, else the origin of a server (`https://host:7420`), or the URL of a place that a driver opens. */
 export type Location = string
 
 /** What an argument names. */
@@ -17,18 +19,12 @@ export interface Target {
 
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i
 const URL_PARTS = /^(https?:\/\/[^/?#]*)(?:\/([^?#]*))?([?#].*)?$/is
-const LATER: ReadonlySet<string> = new Set([
-  's3',
-  'nats',
-  'folder',
-  ...['socketio', 'changelog', 'containers'].flatMap((face) => [`${face}+http`, `${face}+https`]),
-])
-const SUPPORTED =
-  'what works: bucket/key (the embedded store), http://host:7420/bucket/key, https://host:7420/bucket/key'
+const PLACE_PARTS = /^[^:]+:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/s
+const SUPPORTED = `what works: bucket/key (the embedded store), http://host:7420/bucket/key, https://…, ${[...SCHEMES].map((scheme) => `${scheme}://`).join(', ')}`
 
 /**
  * Reads `bucket/key` (literal) or a URL (percent-decoded); `here` is where a bare name is looked up. Throws `InvalidRequest` or
- * `InvalidKey` for what can never name anything, `NotSupported` for a kind of place that is not built yet.
+ * `InvalidKey` for what can never name anything.
  */
 export function parseTarget(text: string, here: Location): Target {
   const scheme = SCHEME.exec(text)?.[1]
@@ -50,11 +46,33 @@ export function parseLocation(text: string, source: string): Location {
 export function showTarget(target: Pick<Target, 'location' | 'bucket'>, key = ''): string {
   const name = key === '' ? target.bucket : `${target.bucket}/${key}`
   if (target.location === '') return name
-  return `${target.location}/${name.split('/').map(encodeURIComponent).join('/')}`
+  const path = name.split('/').map(encodeURIComponent).join('/')
+  if (isServer(target.location)) return `${target.location}/${path}`
+  const [place = '', options] = target.location.split('?')
+  const base = splitPlace(target.location).path
+  return `${place}${base === '' ? '/' : '//'}${path}${options === undefined ? '' : `?${options}`}`
+}
+
+/** True for a `blobs serve`, which is asked by HTTP; false for the embedded store and for what a driver opens. */
+export function isServer(location: Location): boolean {
+  return /^https?:/.test(location)
+}
+
+/** The parts of a location that a driver opens. */
+export function splitPlace(location: Location): PlaceAddress {
+  const [, authority = '', path = '', query = ''] = PLACE_PARTS.exec(location) ?? []
+  const scheme = SCHEME.exec(location)?.[1] ?? ''
+  return {
+    scheme,
+    authority,
+    path: decode(path, location),
+    options: new Map(new URLSearchParams(query)),
+    text: location,
+  }
 }
 
 function fromUrl(text: string, scheme: string): Target {
-  if (scheme !== 'http' && scheme !== 'https') throw unknownScheme(text, scheme)
+  if (scheme !== 'http' && scheme !== 'https') return fromPlaceUrl(text, scheme)
   const [, origin = '', path = '', extra] = URL_PARTS.exec(text) ?? []
   if (extra !== undefined) {
     throw usage(
@@ -73,6 +91,34 @@ function fromUrl(text: string, scheme: string): Target {
     )
   }
   return named(decode(path, text), url.origin, text)
+}
+
+/**
+ * `SCHEME://AUTHORITY/bucket/key?options`; where a place is deeper than its authority, two slashes end its path:
+ * `folder:///mnt/share//bucket/key`. Of what has no authority, a path without them is the place.
+ */
+function fromPlaceUrl(text: string, scheme: string): Target {
+  const parts = PLACE_PARTS.exec(text)
+  if (!SCHEMES.has(scheme))
+    throw usage(`${withoutSecrets(text)}: there is no kind of place called ${scheme}:`, SUPPORTED)
+  const [, authority = '', path = '', query = '', extra] = parts ?? []
+  if (extra !== undefined)
+    throw usage(`${withoutSecrets(text)} has a part that starts with #`, 'in a key, write # as %23')
+  if (authority.includes('@')) {
+    throw usage(
+      `${withoutSecrets(text)}: a user name or password in a URL is not used`,
+      'see the page of this kind of place for where its credentials go: docs/backends.md',
+    )
+  }
+  const end = path.indexOf('//')
+  const [base, name] =
+    end >= 0 ? [path.slice(0, end), path.slice(end + 2)] : authority === '' ? [path, ''] : ['', path.slice(1)]
+  if (authority === '' && base === '') throw usage(`${withoutSecrets(text)} names no place`, SUPPORTED)
+  const options = new URLSearchParams(query)
+  options.sort()
+  const folders = decode(base, text).replace(/\/+$/, '').split('/').map(encodeURIComponent).join('/')
+  const location = `${scheme}://${authority.toLowerCase()}${folders}${options.size === 0 ? '' : `?${options}`}`
+  return named(decode(name, text), location, text)
 }
 
 function named(name: string, location: Location, text: string): Target {
@@ -103,16 +149,6 @@ function decode(path: string, text: string): string {
       'write a % in a key as %25',
     )
   }
-}
-
-function unknownScheme(text: string, scheme: string): BlobsError {
-  const shown = withoutSecrets(text)
-  if (LATER.has(scheme)) {
-    return new BlobsError('NotSupported', `${shown}: this version does not open ${scheme}: places yet`, {
-      hint: SUPPORTED,
-    })
-  }
-  return usage(`${shown}: there is no kind of place called ${scheme}:`, SUPPORTED)
 }
 
 function withoutSecrets(text: string): string {

@@ -1,4 +1,5 @@
 import type { Hash } from '../content/hash.ts'
+import type { Clock, Ids } from '../platform/ports.ts'
 
 /** An entry's place in its log: a safe integer, 1 for the first; later is larger, gaps may occur. */
 export type Position = number
@@ -20,7 +21,26 @@ export interface Log {
   read(options: { readonly after: Position }): AsyncIterable<readonly Placed[]>
   /** Resolves when something may have been appended after `after`, whichever process did it, or the signal aborts. May resolve early; never sleeps through. */
   wait(options: { readonly after: Position; readonly signal: AbortSignal }): Promise<void>
+  /** Absent where entries stay for ever; `BackendPromises.cannot` says why. */
+  readonly trimming?: Trimming
   close(): Promise<void>
+}
+
+/** What lets a log forget its beginning. Reading behind the floor, and `append` by who has not read up to it, throw `CursorExpired`. */
+export interface Trimming {
+  /** Entries up to this position are gone, or may be at any moment; 0 for none. Never goes back. */
+  floor(): Promise<Position>
+  /** Forgets entries up to a position that a checkpoint covers; the floor is durable before the first of them goes. */
+  trim(options: { readonly through: Position }): Promise<void>
+  /** The newest there is. */
+  checkpoint(): Promise<Checkpoint | null>
+  /** Durable when it resolves. An older one than there is changes nothing. */
+  saveCheckpoint(checkpoint: Checkpoint): Promise<void>
+}
+/** What the log's entries up to a position amount to, in Content under one hash. */
+export interface Checkpoint {
+  readonly position: Position
+  readonly root: Hash
 }
 
 /** Bytes by SHA-256, of one bucket. */
@@ -30,7 +50,21 @@ export interface Content {
   /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. They are the caller's own: nobody else has their memory. */
   get(hashes: readonly Hash[]): Promise<readonly (Uint8Array | null)[]>
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
+  /** Absent where chunks stay for ever; `BackendPromises.cannot` says why. */
+  readonly sweeping?: Sweeping
   close(): Promise<void>
+}
+interface Sweeping {
+  /** Every chunk, in any order, in batches; what comes or goes meanwhile may be in it or not. */
+  chunks(): AsyncIterable<readonly StoredChunk[]>
+  /** A hash that is not there is passed over. */
+  remove(hashes: readonly Hash[]): Promise<void>
+}
+interface StoredChunk {
+  readonly hash: Hash
+  readonly size: number
+  /** When it was put last, in milliseconds since 1970 by the place's own clock. */
+  readonly modified: number
 }
 
 export interface BucketPorts {
@@ -54,11 +88,71 @@ export interface Backend {
   close(): Promise<void>
 }
 
-/** What a backend can promise; what it cannot is a reason in words, shown by `blobs doctor` and checked by the conformance suite. */
+/** What a backend can promise; what it cannot is a reason in words, shown by `blobs doctor` and in docs/backends.md, and checked by the tests. */
 export interface BackendPromises {
   readonly name: string
-  /** What survives a power cut once `append` resolved. */
-  readonly durability: 'fsync' | 'process' | 'replicated'
+  /**
+   * What survives a power cut once `append` resolved: all (`fsync`), nothing (`process`), all while most of the replicas live on
+   * (`replicated`), or what the service at the other end promises for what it acknowledged (`service`).
+   */
+  readonly durability: 'fsync' | 'process' | 'replicated' | 'service'
   /** Largest entry that `append` takes, in bytes. */
   readonly maxEntryBytes: number
+  /** How those who wait learn of an append by another process: they are told, or look every so often. */
+  readonly live: 'pushed' | 'polled'
+  readonly cannot: Readonly<Partial<Record<Ability, string>>>
+}
+/** What callers may want of a place that not every place can do. */
+type Ability = (typeof ABILITIES)[number]
+export const ABILITIES = [
+  /** Several writers at once: nothing that one wrote is overwritten by another who did not see it. */
+  'several writers',
+  /** Older versions can be read. */
+  'history',
+  /** The same version numbers for every machine. */
+  'common versions',
+  /** Buckets are made and removed. */
+  'making buckets',
+  /** The log forgets its beginning. */
+  'trimming',
+  /** Chunks that nothing refers to are removed. */
+  'sweeping',
+] as const
+
+/** What a backend gets to know when it is opened. */
+export interface BackendContext {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** What was given by hand or is kept for this place, and for no other; null if there is nothing. */
+  token(): Promise<string | null>
+  /** PEM: authorities to trust besides the usual. */
+  readonly ca?: string
+  /** For disposable files about this place alone; absolute, not made yet. */
+  readonly cacheDirectory: string
+  /** For what should stay, about this place alone; absolute, not made yet. */
+  readonly stateDirectory: string
+  /** The user says that nobody else writes there: a place that cannot keep several writers apart may be used. */
+  readonly singleWriter: boolean
+  /** Tells the user something once; never a secret. */
+  warn(message: string): void
+}
+
+/** Where a place is, as its URL says: `SCHEME://AUTHORITY/PATH?OPTIONS`, without a bucket. */
+export interface PlaceAddress {
+  readonly scheme: string
+  /** As written; no user name, no password. '' for what is on this machine. */
+  readonly authority: string
+  /** '' or from its first slash on, without one at its end; percent-decoded. */
+  readonly path: string
+  readonly options: ReadonlyMap<string, string>
+  /** The whole, for messages and as a name. */
+  readonly text: string
+}
+
+/** How the places of one scheme are opened. */
+export interface Driver {
+  readonly promises: BackendPromises
+  /** I/O may wait for the first call. Throws `InvalidRequest` for an option that is unknown or wrong, naming those there are. */
+  open(address: PlaceAddress, context: BackendContext): Promise<Backend>
 }

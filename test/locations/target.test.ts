@@ -66,23 +66,29 @@ describe('what an argument names', () => {
   )
 
   test.each([
-    's3://b/x',
-    'nats://h/b',
-    'folder:///p',
-    'socketio+http://h',
-    'changelog+https://h',
-    'containers+http://h',
-  ])('%s is a place for later, and the message says what works', (text) => {
-    const { code, message, hint } = failure(text)
-    expect(code).toBe('NotSupported')
-    expect(message).toContain(text.slice(0, text.indexOf(':')))
-    expect(hint).toContain('http://host:7420/bucket/key')
+    ['folder:///mnt/share', 'folder:///mnt/share', '', ''],
+    ['folder:///mnt/share/', 'folder:///mnt/share', '', ''],
+    ['folder:///mnt/a%20b//team/x%3Fy/z', 'folder:///mnt/a%20b', 'team', 'x?y/z'],
+    ['folder://localhost/team/x', 'folder://localhost', 'team', 'x'],
+    ['folder://HOST/team/x?b=2&a=1', 'folder://host?a=1&b=2', 'team', 'x'],
+    ['folder://host/deep/er//team?a=1', 'folder://host/deep/er?a=1', 'team', ''],
+  ])('%s is read in its parts', (text, location, bucket, key) => {
+    const target = parseTarget(text, '')
+    expect(target).toMatchObject({ location, bucket, key })
+    if (bucket !== '') expect(parseTarget(showTarget(target, key), '')).toMatchObject({ location, bucket, key })
+  })
+
+  test('a kind of place that there is none of, and the message says what works', () => {
+    const { code, message, hint } = failure('gopher://b/x')
+    expect(code).toBe('InvalidRequest')
+    expect(message).toContain('gopher')
+    expect(hint).toContain('folder://')
   })
 
   test('a password in a URL is never repeated', () => {
     for (const text of [
       'http://u:hunter2@host/team',
-      's3://u:hunter2@b/x',
+      'folder://u:hunter2@b/x',
       'http://u:hunter2@host/%zz',
       'x://u:hunter2@h',
     ]) {

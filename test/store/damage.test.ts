@@ -59,7 +59,7 @@ beforeEach(async () => {
 afterEach(() => rm(viewDirectory, { recursive: true }))
 
 function open(maxEntryBytes = 1_000_000, time: Clock = clock, directory = viewDirectory): Promise<BlobStore> {
-  const promises = { name: 'test', durability: 'process', maxEntryBytes } as const
+  const promises = { name: 'test', durability: 'process', maxEntryBytes, live: 'pushed', cannot: {} } as const
   return openLogStore({ name: 'bucket', ports: medium.ports, viewDirectory: directory, promises, clock: time, ids })
 }
 

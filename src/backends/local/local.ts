@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
 import type { Database } from '../../platform/sqlite.ts'
-import type { Backend } from '../../store/ports.ts'
+import type { Backend, BackendPromises } from '../../store/ports.ts'
 import { addBucket, findBucket, type BucketRow } from './bucket.ts'
 import { localContent } from './content.ts'
 import { headPath } from './heads.ts'
@@ -19,6 +19,17 @@ import { openWaiters } from './waiters.ts'
 export const PACK_BYTES = 256 * 1024 * 1024
 /** Rows of a removed bucket deleted in one transaction. */
 const REMOVE_ROWS = 2000
+
+const PROMISES: BackendPromises = {
+  name: 'local',
+  durability: 'fsync',
+  maxEntryBytes: MAX_ENTRY_BYTES,
+  live: 'pushed',
+  cannot: {
+    trimming: 'every version is kept until its bucket is removed',
+    sweeping: 'every version is kept until its bucket is removed',
+  },
+}
 
 export interface LocalOptions extends OpenStoreOptions {
   /** Size at which a new pack is begun, in bytes; 256 MiB unless given. */
@@ -60,7 +71,7 @@ export function localBackend({ store, clock, packs, lenient = false }: LocalBack
   }
 
   return {
-    promises: { name: 'local', durability: 'fsync', maxEntryBytes: MAX_ENTRY_BYTES },
+    promises: PROMISES,
     viewDirectory: store.views,
     create: (name) => transactions.write(0, () => addBucket(db, name)),
     names: async () => {

@@ -1,9 +1,19 @@
 import type { Hash } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
-import type { Backend, BucketPorts, Content, Log, Placed } from '../../store/ports.ts'
+import type { Backend, BackendPromises, BucketPorts, Content, Log, Placed } from '../../store/ports.ts'
 
 const MAX_ENTRY_BYTES = 1024 * 1024
 const READ_BATCH = 1000
+const PROMISES: BackendPromises = {
+  name: 'memory',
+  durability: 'process',
+  maxEntryBytes: MAX_ENTRY_BYTES,
+  live: 'pushed',
+  cannot: {
+    trimming: 'it lives as long as its process',
+    sweeping: 'it lives as long as its process',
+  },
+}
 
 interface Bucket {
   readonly entries: Placed[]
@@ -16,7 +26,7 @@ interface Bucket {
 export function openMemory(): Backend {
   const buckets = new Map<string, Bucket>()
   return {
-    promises: { name: 'memory', durability: 'process', maxEntryBytes: MAX_ENTRY_BYTES },
+    promises: PROMISES,
     viewDirectory: null,
     create: async (name) => {
       if (buckets.has(name)) return false

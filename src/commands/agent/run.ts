@@ -90,6 +90,7 @@ export default class AgentRun extends FolderCommand {
       ...(kept.caCert === undefined ? {} : { caCert: kept.caCert }),
       ...(kept.limitRate === undefined ? {} : { limitRate: kept.limitRate }),
       onRetry: (error, pause) => log.write('retry', { folder, message: error.message, pause }),
+      onWarning: (message) => log.write('warning', { folder, message }),
       clock: this.clock,
       ids: this.ids,
     })

@@ -1,0 +1,14 @@
+import type { Driver } from '../store/ports.ts'
+
+/** One line for each scheme; a driver is loaded when a place of its scheme is opened. */
+const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
+  folder: async () => (await import('../backends/folder/driver.ts')).folder,
+}
+
+/** The schemes that drivers open. */
+export const SCHEMES: ReadonlySet<string> = new Set(Object.keys(DRIVERS))
+
+/** Null if no driver opens it. */
+export async function loadDriver(scheme: string): Promise<Driver | null> {
+  return (await DRIVERS[scheme]?.()) ?? null
+}

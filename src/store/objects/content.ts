@@ -1,0 +1,38 @@
+import type { Hash } from '../../content/hash.ts'
+import type { Content } from '../ports.ts'
+import { eachOf } from './each.ts'
+import type { Objects } from './objects.ts'
+
+export interface ObjectContentOptions {
+  readonly objects: Objects
+  /** What the names of this bucket's objects start with; ends with a slash. */
+  readonly root: string
+  /** Throws `NotFound` once the bucket is removed. */
+  readonly checkPresent: () => Promise<void>
+  /** Calls at the same time. */
+  readonly parallel: number
+}
+
+/** Content where each chunk is an object, `content/HH/HASH`. */
+export function objectContent({ objects, root, checkPresent, parallel }: ObjectContentOptions): Content {
+  const nameOf = (hash: Hash): string => `${root}content/${hash.slice(0, 2)}/${hash}`
+  const hashOf = (name: string): Hash => name.slice(-64)
+  return {
+    put: async (chunks) => {
+      if (chunks.length === 0) return
+      await objects.createAll(chunks.map(({ hash, bytes }) => ({ name: nameOf(hash), bytes })))
+      await checkPresent()
+    },
+    get: (hashes) => eachOf(hashes, parallel, (hash) => objects.read(nameOf(hash))),
+    missing: async (hashes) => (await objects.missing(hashes.map(nameOf))).map(hashOf),
+    sweeping: {
+      chunks: async function* () {
+        for await (const batch of objects.list({ prefix: `${root}content/` })) {
+          yield batch.map(({ name, size, modified }) => ({ hash: hashOf(name), size, modified }))
+        }
+      },
+      remove: (hashes) => objects.remove(hashes.map(nameOf)),
+    },
+    close: async () => undefined,
+  }
+}

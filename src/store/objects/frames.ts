@@ -1,0 +1,243 @@
+import { BlobsError } from '../contract/errors.ts'
+import type { Placed, Position, RawEntry, Trimming } from '../ports.ts'
+import { decodeFrame, encodeFrame, FRAME_ENTRIES } from './frame.ts'
+import { nameOf, numberOf } from './names.ts'
+import type { Objects } from './objects.ts'
+import { openTrimming } from './trimming.ts'
+
+/** Frames that are read at the same time by who is far behind. */
+const READ_AHEAD = 16
+/** Frames whose place is remembered. */
+const REMEMBERED = 4096
+/** Looks at the end of a log in a row after which it is asked whether its bucket is still there, and where its floor is. */
+const LOOKS = 8
+
+export interface FramesOptions {
+  readonly objects: Objects
+  /** What the names of this bucket's objects start with; ends with a slash. */
+  readonly root: string
+  /** Throws `NotFound` once the bucket is removed. */
+  readonly checkPresent: () => Promise<void>
+}
+
+/** The frames of a log, as far as this process has read them. */
+export interface Frames {
+  /** Appends one frame behind all there are; gives the position of its first entry. Throws `CursorExpired` when what was read last is trimmed away. */
+  append(entries: readonly RawEntry[]): Promise<Position>
+  read(after: Position): AsyncGenerator<readonly Placed[]>
+  /** True if there may be an entry behind this position. */
+  goesBeyond(after: Position): Promise<boolean>
+  /** Resolves when this process appends, or the signal aborts. */
+  grown(signal: AbortSignal): Promise<void>
+  readonly trimming: Trimming
+}
+
+export function openFrames({ objects, root, checkPresent }: FramesOptions): Frames {
+  const shelf = openShelf({ objects, root, checkPresent })
+  const { frameAt, nameAt, known, trimming, expired } = shelf
+  const growth = openGrowth()
+  /** The last position that is known to be taken; null before the first look. It may be behind, and ahead of a log that went back. */
+  let end: Position | null = null
+  const read = async function* (after: Position): AsyncGenerator<readonly Placed[]> {
+    const start = await shelf.startBehind(after)
+    const first = start === null ? null : await frameAt(start)
+    if (first === null || start === null) {
+      if (start !== null) end = start - 1
+      return await shelf.doubtEnd(after)
+    }
+    await expired(start - 1)
+    const rest = first.filter(({ position }) => position > after)
+    if (rest.length > 0) yield rest
+    end = start + first.length - 1
+    for await (const frame of follow(shelf, end + 1)) {
+      end += frame.length
+      yield frame
+    }
+  }
+  const append = async (entries: readonly RawEntry[]): Promise<Position> => {
+    const bytes = encodeFrame(entries)
+    for (;;) {
+      const start: Position = (end ??= await findEnd(shelf)) + 1
+      const ours = (await objects.create(nameAt(start), bytes)) || (await isOurs(objects, nameAt(start), bytes))
+      const there = ours ? null : await frameAt(start)
+      // Whoever trims forgets frames; one that was made again in their place did not happen.
+      if (there === null) await Promise.all([checkPresent(), expired(start - 1)])
+      else end = start + there.length - 1
+      if (!ours) continue
+      known.add(start, entries.length)
+      end = start + entries.length - 1
+      growth.wake()
+      return start
+    }
+  }
+  return {
+    append,
+    read,
+    goesBeyond: async (after) => {
+      const start = await shelf.startBehind(after)
+      if (start !== null && start <= after) return true
+      if (start !== null && (await objects.missing([nameAt(start)])).length === 0) return true
+      await shelf.doubtEnd(after)
+      return false
+    },
+    grown: growth.wait,
+    trimming,
+  }
+}
+
+interface Shelf {
+  readonly objects: Objects
+  readonly root: string
+  readonly known: Known
+  readonly trimming: Trimming
+  nameAt(start: Position): string
+  /** Throws `CursorExpired` if the entries behind a position were trimmed. */
+  expired(after: Position): Promise<void>
+  /** Null if there is none. */
+  frameAt(start: Position): Promise<readonly Placed[] | null>
+  /** Where the frame begins that holds the entry behind `after`, or will; null if nothing is known to be at `after`. */
+  startBehind(after: Position): Promise<Position | null>
+  /** Now and then: whether what is not there is still to come. */
+  doubtEnd(after: Position): Promise<void>
+}
+
+function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
+  const { trimming, expired } = openTrimming(objects, root)
+  const known = openKnown()
+  const nameAt = (start: Position): string => nameOf(`${root}log/`, start)
+  let looks = 0
+  const frameAt: Shelf['frameAt'] = async (start) => {
+    const name = nameAt(start)
+    const bytes = await objects.read(name)
+    if (bytes === null) return null
+    const entries = decodeFrame(name, bytes).map((entry, index) => ({ ...entry, position: start + index }))
+    known.add(start, entries.length)
+    return entries
+  }
+  return {
+    objects,
+    root,
+    known,
+    trimming,
+    nameAt,
+    expired,
+    frameAt,
+    startBehind: async (after) => {
+      const start = after === 0 ? 1 : known.behind(after)
+      if (start !== null) return start
+      const last = await lastStart(objects, `${root}log/`, after)
+      if (last === null) await expired(after)
+      if (last === null || last === after + 1) return last
+      await frameAt(last)
+      return known.behind(after)
+    },
+    doubtEnd: async (after) => {
+      looks = (looks + 1) % LOOKS
+      if (looks !== 1) return
+      await checkPresent()
+      await expired(after)
+    },
+  }
+}
+
+/** The last frame that begins at or right behind a position; null if there is none near it. */
+async function lastStart(objects: Objects, prefix: string, position: Position): Promise<Position | null> {
+  let last: Position | null = null
+  for await (const batch of objects.list({ prefix, after: nameOf(prefix, Math.max(0, position - FRAME_ENTRIES)) })) {
+    const starts = batch.map(({ name }) => numberOf(name)).filter((start) => start <= position + 1)
+    last = starts.at(-1) ?? last
+    if (starts.length < batch.length) break
+  }
+  return last
+}
+
+async function findEnd({ objects, root, trimming, frameAt }: Shelf): Promise<Position> {
+  let last: Position | null = null
+  for await (const batch of objects.list({ prefix: `${root}log/` })) last = numberOf(batch.at(-1)?.name ?? '')
+  if (last === null) return trimming.floor()
+  return last + ((await frameAt(last))?.length ?? 0) - 1
+}
+
+/** The frames from one on, many read at the same time. */
+async function* follow(shelf: Shelf, from: Position): AsyncGenerator<readonly Placed[]> {
+  const { objects, root, nameAt, frameAt, expired } = shelf
+  const listed = objects.list({ prefix: `${root}log/`, after: nameAt(from - 1) })[Symbol.asyncIterator]()
+  const starts: Position[] = []
+  for (let next = from; ;) {
+    while (starts.length < READ_AHEAD) {
+      const more = await listed.next()
+      if (more.done === true) break
+      starts.push(...more.value.map(({ name }) => numberOf(name)))
+    }
+    const some = starts.splice(0, READ_AHEAD)
+    if (some.length === 0) return
+    for (const frame of await Promise.all(some.map(frameAt))) {
+      const found = frame?.[0]?.position === next ? frame : await frameAt(next)
+      if (found === null) {
+        await expired(next - 1)
+        throw missingFrame(nameAt(next))
+      }
+      yield found
+      next += found.length
+    }
+  }
+}
+
+function openGrowth(): { wake(): void; wait(signal: AbortSignal): Promise<void> } {
+  const waiting = new Set<() => void>()
+  return {
+    wake: () => {
+      for (const wake of waiting) wake()
+    },
+    wait: (signal) =>
+      new Promise((resolve) => {
+        const wake = (): void => {
+          waiting.delete(wake)
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        waiting.add(wake)
+        signal.addEventListener('abort', wake)
+        if (signal.aborted) wake()
+      }),
+  }
+}
+
+/** A name that is taken may be so by a call of ours whose answer was lost. */
+async function isOurs(objects: Objects, name: string, bytes: Uint8Array): Promise<boolean> {
+  const there = await objects.read(name)
+  return there !== null && Buffer.from(there).equals(bytes)
+}
+
+interface Known {
+  add(start: Position, count: number): void
+  /** Where the frame begins that holds the entry behind this position, or the next one if a frame ends here; null if that is not known. */
+  behind(after: Position): Position | null
+}
+
+function openKnown(): Known {
+  /** Position behind a frame, by the frame's start, in the order of reading. */
+  const ends = new Map<Position, Position>()
+  return {
+    add: (start, count) => {
+      ends.set(start, start + count)
+      const [oldest] = ends.keys()
+      if (ends.size > REMEMBERED && oldest !== undefined) ends.delete(oldest)
+    },
+    behind: (after) => {
+      for (let start = after + 1; start > after - FRAME_ENTRIES && start > 0; start--) {
+        const behind = ends.get(start)
+        if (behind === undefined) continue
+        if (behind > after) return behind === after + 1 && start <= after ? after + 1 : start
+        return null
+      }
+      return null
+    },
+  }
+}
+
+function missingFrame(name: string): BlobsError {
+  return new BlobsError('Corrupt', `${name} is missing: the log goes on behind it`, {
+    hint: 'the place was damaged: restore it from a backup, or copy the bucket from another place',
+  })
+}

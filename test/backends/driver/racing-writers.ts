@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest'
+import type { BlobStore } from '../../../src/store/contract/blob-store.ts'
+import { commit, entry, putChange, textOf } from '../../store/acts.ts'
+import { bucketsAt } from './open.ts'
+import type { Service } from './service.ts'
+
+const WRITERS = 8
+
+/** Eight machines that each add to one number so many times lose none. */
+export function racingWriters(service: () => Service, increments: number): void {
+  it(`eight that each add ${increments} to one number, by compare and swap, lose none`, async () => {
+    const url = await service().place()
+    const machines = await Promise.all(Array.from({ length: WRITERS }, () => bucketsAt(url, service())))
+    try {
+      await machines[0]?.create('race')
+      const stores = await Promise.all(machines.map((buckets) => buckets.open('race')))
+      await Promise.all(stores.map((store) => addOften(store, increments)))
+      const total = WRITERS * increments
+      for (const store of stores) {
+        expect((await store.head('k'))?.version).toBe(total)
+        expect(await textOf(store, 'k')).toBe(String(total))
+      }
+    } finally {
+      for (const buckets of machines) await buckets.close()
+    }
+  }, 300_000)
+}
+
+async function addOften(store: BlobStore, times: number): Promise<void> {
+  for (let done = 0; done < times;) {
+    const current = await store.head('k')
+    const value = current === null ? 0 : Number(await textOf(store, 'k', { version: current.version }))
+    const expected = current === null ? 'absent' : ({ version: current.version, hash: current.hash } as const)
+    const outcome = await commit(store, entry(await putChange(store, 'k', `${value + 1}`, { expect: expected })))
+    if (outcome.ok) done += 1
+  }
+}
