@@ -9,7 +9,10 @@ const LONGEST_PAUSE = 20
 
 export type Value = SQLInputValue
 
-/** An open SQLite file. Statements are prepared once and kept. Everything is synchronous and may throw SQLite's errors, see `sqliteProblem`. */
+/**
+ * An open SQLite file. Statements are prepared once and kept: a `LIMIT` belongs into the text, because SQLite plans a statement anew for each
+ * value of a bound one. Everything is synchronous and may throw SQLite's errors, see `sqliteProblem`.
+ */
 export interface Database {
   /** Runs statements that give no rows and take no values. */
   exec(sql: string): void

@@ -53,9 +53,8 @@ export function heldDeletes(db: Database, limit: number): readonly Held[] {
     const count = db.get<{ n: number }>('SELECT count(*) AS n FROM held WHERE side = ? AND approved = 0', side)?.n ?? 0
     if (count === 0) return []
     const rows = db.all<{ parent: string; name: string }>(
-      'SELECT parent, name FROM held WHERE side = ? AND approved = 0 ORDER BY parent, name LIMIT ?',
+      `SELECT parent, name FROM held WHERE side = ? AND approved = 0 ORDER BY parent, name LIMIT ${limit}`,
       side,
-      limit,
     )
     return [{ side, count, paths: rows.map((row) => row.parent + row.name) }]
   })

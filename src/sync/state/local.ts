@@ -60,10 +60,9 @@ export function applyRules(db: Database, ignores: (path: Path) => boolean, windo
   let [parent, name] = ['', '']
   for (;;) {
     const rows = db.all<{ parent: string; name: string; ignored: number }>(
-      'SELECT parent, name, ignored FROM paths WHERE (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?',
+      `SELECT parent, name, ignored FROM paths WHERE (parent, name) > (?, ?) ORDER BY parent, name LIMIT ${window}`,
       parent,
       name,
-      window,
     )
     const last = rows.at(-1)
     if (last === undefined) return

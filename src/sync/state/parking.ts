@@ -43,8 +43,7 @@ function unpark(db: Database, path: Path): void {
 export function parkedPaths(db: Database, limit: number): { readonly path: Path; readonly reason: Reason }[] {
   return db
     .all<{ parent: string; name: string; parked: string }>(
-      `SELECT parent, name, parked FROM paths WHERE parked IS NOT NULL AND parked <> 'settled' ORDER BY parent, name LIMIT ?`,
-      limit,
+      `SELECT parent, name, parked FROM paths WHERE parked IS NOT NULL AND parked <> 'settled' ORDER BY parent, name LIMIT ${limit}`,
     )
     .map((row) => ({ path: row.parent + row.name, reason: row.parked as Reason }))
 }

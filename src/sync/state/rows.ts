@@ -21,10 +21,9 @@ export function differing(db: Database, traits: NameTraits, after: Path | null, 
   const { parent, name } = placeOf(after ?? '')
   // Nothing has the empty place, so that everything is behind it.
   const found = db.iterate<Columns>(
-    'SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?',
+    `SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ${limit}`,
     parent,
     name,
-    limit,
   )
   // One by one: the columns of a whole window take more room than its rows.
   const rows: PlanRow[] = []
@@ -122,11 +121,10 @@ export function onDiskWith(db: Database, hash: string, size: number, limit: numb
   const bytes = hashToBytes(hash)
   return db
     .all<{ parent: string; name: string }>(
-      `SELECT parent, name FROM paths WHERE substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0 LIMIT ?`,
+      `SELECT parent, name FROM paths WHERE substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0 LIMIT ${limit}`,
       bytes.subarray(0, 8),
       bytes,
       size,
-      limit,
     )
     .map((row) => row.parent + row.name)
 }
