@@ -20,7 +20,8 @@ export interface Target {
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i
 const URL_PARTS = /^(https?:\/\/[^/?#]*)(?:\/([^?#]*))?([?#].*)?$/is
 const PLACE_PARTS = /^[^:]+:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/s
-const SUPPORTED = `what works: bucket/key (the embedded store), http://host:7420/bucket/key, https://…, ${[...SCHEMES].map((scheme) => `${scheme}://`).join(', ')}`
+const SUPPORTED =
+  'what works: bucket/key (the embedded store), http://host:7420/bucket/key, https://…, and the URLs of docs/backends.md'
 
 /**
  * Reads `bucket/key` (literal) or a URL (percent-decoded); `here` is where a bare name is looked up. Throws `InvalidRequest` or

@@ -82,7 +82,7 @@ describe('what an argument names', () => {
     const { code, message, hint } = failure('gopher://b/x')
     expect(code).toBe('InvalidRequest')
     expect(message).toContain('gopher')
-    expect(hint).toContain('folder://')
+    expect(hint).toContain('docs/backends.md')
   })
 
   test('a password in a URL is never repeated', () => {
