@@ -2,13 +2,18 @@ import {
   accessSync,
   closeSync,
   constants,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   watch,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -24,7 +29,7 @@ export interface StoreDisk {
   makeFolder(path: string): void
   /** Names in a folder, in any order. */
   names(folder: string): string[]
-  /** Bytes of the file; null if nothing is there. */
+  /** Bytes of the file, some number for a folder; null if nothing is there. */
   size(path: string): number | null
   /** Throws unless this process may read the file. */
   checkReadable(path: string): void
@@ -32,12 +37,21 @@ export interface StoreDisk {
   create(path: string): boolean
   /** A small file of single bytes; null if it is not there. */
   readText(path: string): string | null
+  /** Makes a file that is not there, for `readText`; it is not durable yet. */
+  makeText(path: string, text: string): void
   /** Does nothing if it is not there. */
   remove(path: string): void
+  /** The same for a file, or a folder with all that is in it. */
+  removeTree(path: string): void
+  removeEmptyFolder(path: string): void
+  /** Gives a file or a folder another name of the same file system. */
+  rename(from: string, to: string): void
   /** Makes the bytes of a file, or the names in a folder, durable. */
   sync(path: string): void
   /** Opens a file that is there; null if it is not. */
   open(path: string, use: 'read' | 'write'): Promise<StoreHandle | null>
+  /** Opens a file to read a little here and there, at once; null if it is not there. */
+  openPieces(path: string): StorePieces | null
   /** Opens a file that is there, to replace its first bytes again and again; nothing of it is durable. */
   openNote(path: string): { write(text: string): void; close(): void }
   /** Calls `changed` some time after the file was written by any process; it may miss writes. Null where the system cannot watch. */
@@ -47,6 +61,12 @@ export interface StoreDisk {
   readDatabase(path: string): Database
   tryLock(path: string): (() => void) | null
   tryShare(path: string): (() => void) | null
+}
+export interface StorePieces {
+  readonly size: number
+  /** Fewer bytes where the file ends. */
+  read(place: number, size: number): Uint8Array
+  close(): void
 }
 export interface StoreHandle {
   size(): Promise<number>
@@ -68,9 +88,14 @@ export const systemStoreDisk: StoreDisk = {
   checkReadable: (path) => accessSync(path, constants.R_OK),
   create: createPrivate,
   readText: (path) => unlessAbsent(() => readFileSync(path, 'latin1')),
+  makeText: (path, text) => writeFileSync(path, text, { encoding: 'latin1', mode: 0o600, flag: 'wx' }),
   remove: (path) => rmSync(path, { force: true }),
+  removeTree: (path) => rmSync(path, { recursive: true, force: true }),
+  removeEmptyFolder: (path) => rmdirSync(path),
+  rename: (from, to) => renameSync(from, to),
   sync: syncPath,
   open: openHandle,
+  openPieces,
   openNote: (path) => {
     const file = openSync(path, 'r+')
     return { write: (text) => void writeSync(file, text, 0), close: () => closeSync(file) }
@@ -86,6 +111,19 @@ export const systemStoreDisk: StoreDisk = {
   readDatabase,
   tryLock,
   tryShare,
+}
+
+function openPieces(path: string): StorePieces | null {
+  const file = unlessAbsent(() => openSync(path, 'r'))
+  if (file === null) return null
+  return {
+    size: fstatSync(file).size,
+    read: (place, size) => {
+      const bytes = Buffer.allocUnsafeSlow(size)
+      return bytes.subarray(0, readSync(file, bytes, 0, size, place))
+    },
+    close: () => closeSync(file),
+  }
 }
 
 async function openHandle(path: string, use: 'read' | 'write'): Promise<StoreHandle | null> {

@@ -7,29 +7,15 @@ import { openStoreFile } from '../../src/backends/local/store-file.ts'
 import { sha256 } from '../../src/content/hash.ts'
 import { systemClock } from '../../src/platform/system.ts'
 import type { Backend } from '../../src/store/ports.ts'
-import { chanceOf, type Chance } from '../simulation/chance.ts'
-import { openCoverage } from '../simulation/coverage.ts'
-import { Killed, openLife, stamp, type Life } from '../simulation/life.ts'
-import { openScheduler, type Scheduler } from '../simulation/scheduler.ts'
+import { chanceOf } from '../simulation/chance.ts'
+import { Killed, stamp, type Life } from '../simulation/life.ts'
+import { openScheduler } from '../simulation/scheduler.ts'
 import { DATA, openServerDisk } from '../simulation/server-disk.ts'
+import { chunk, livesOn, worst } from './power-cut.ts'
 
-/** Nothing that was not made durable survives. */
-const WORST: Chance = {
-  next: () => 0.999,
-  below: () => 1,
-  often: () => false,
-  pick: ([first]) => {
-    if (first === undefined) throw new Error('nothing to pick from')
-    return first
-  },
-}
 /** So small that every other large chunk begins a new pack. */
 const PACK_BYTES = 150_000
 
-function chunk(seed: number, size: number): { hash: string; bytes: Uint8Array } {
-  const bytes = Buffer.alloc(size, `chunk ${seed} `)
-  return { hash: sha256(bytes), bytes }
-}
 const LARGE = [1, 2, 3].map((seed) => chunk(seed, 100_000))
 const SMALL = [4, 5].map((seed) => chunk(seed, 100))
 
@@ -66,11 +52,6 @@ async function missing(backend: Backend, told: Acknowledged): Promise<readonly s
   return [...chunks.map((hash) => `chunk ${hash}`), ...entries.map((id) => `entry ${id}`)]
 }
 
-function livesOn(scheduler: Scheduler): Life {
-  const chance = chanceOf(1)
-  return openLife({ chance, scheduler, coverage: openCoverage(), skew: () => 0 })
-}
-
 /** What is gone although it was acknowledged; null: the work was done before the power went. */
 async function powerGoesAt(at: number, done: boolean): Promise<readonly string[] | null> {
   const scheduler = openScheduler(chanceOf(at))
@@ -88,7 +69,7 @@ async function powerGoesAt(at: number, done: boolean): Promise<readonly string[]
   await scheduler.finish(ended)
   const finished = first.alive()
   first.kill(true)
-  disk.cut(true, WORST)
+  disk.cut(true, worst())
   const second = livesOn(scheduler)
   const gone = await scheduler.finish((async () => missing(await open(second), told))())
   return finished && gone.length === 0 ? null : gone

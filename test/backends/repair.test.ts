@@ -2,6 +2,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile }
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { storePaths } from '../../src/backends/local/store-file.ts'
 import { decideRepair } from '../../src/backends/local/swap.ts'
 import { sha256 } from '../../src/content/hash.ts'
 import { put } from '../store/acts.ts'
@@ -347,7 +348,7 @@ describe('a repair never makes it worse', () => {
       await mkdir(work)
       await rename(join(data, 'store.db'), join(work, 'store.db'))
       for (const name of old) await writeFile(join(data, name), 'damaged')
-      decideRepair(data, work, { aside, packs: [] })
+      decideRepair(storePaths(data), work, { aside, packs: [] })
       for (const name of old.slice(0, done)) await rename(join(data, name), join(data, aside, name))
       if (done > old.length) await rename(join(data, 'repaired', 'store.db'), join(data, 'store.db'))
       expect(await changed()).toEqual([])

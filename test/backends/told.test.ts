@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { findRows } from '../../src/backends/local/salvage/found.ts'
+import { storePaths } from '../../src/backends/local/store-file.ts'
 import { openPages } from '../../src/backends/local/salvage/pages.ts'
 import { packSum, bucketSum, entrySum } from '../../src/backends/local/sums.ts'
 import { commit, deleteChange, entry, put, putChange } from '../store/acts.ts'
@@ -138,7 +139,7 @@ describe('a repair does not bring back', () => {
     await live.close()
     // Rows of it are still in the file, where SQLite no longer counts them.
     const stale = new Set<string>()
-    const pages = openPages(join(data, 'store.db'))
+    const pages = openPages(storePaths(data))
     for await (const { found } of findRows(pages, async () => undefined))
       if ('bucket' in found && found.bucket === 3) stale.add(found.table)
     pages.close()
@@ -168,7 +169,7 @@ describe('a repair does not bring back', () => {
     const live = rows<{ id: number; name: string | null }>('SELECT id, name FROM buckets ORDER BY id')
     const removed = new Set(live.filter(({ name }) => name === null).map(({ id }) => id))
     let stale = 0
-    const pages = openPages(join(data, 'store.db'))
+    const pages = openPages(storePaths(data))
     for await (const { found } of findRows(pages, async () => undefined))
       if (found.table === 'buckets' && found.name !== null && removed.has(found.id)) stale++
     pages.close()

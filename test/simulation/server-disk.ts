@@ -1,5 +1,5 @@
 import { openImage, type Database } from '../../src/platform/sqlite.ts'
-import type { StoreDisk, StoreHandle } from '../../src/platform/store-disk.ts'
+import type { StoreDisk, StoreHandle, StorePieces } from '../../src/platform/store-disk.ts'
 import { systemError } from '../../src/platform/native.ts'
 import type { Chance } from './chance.ts'
 import { openMemoryDisk } from './memory-file-system.ts'
@@ -19,8 +19,10 @@ export interface ServerDisk {
   setRoom(bytes: number): void
 }
 interface Kept {
-  readonly db: Database
-  readonly image: () => Uint8Array
+  db: Database
+  image: () => Uint8Array
+  /** What the power leaves of it; null: all that is committed. */
+  durable: Uint8Array | null
   /** Who has not closed it: as long as there is one, dead or alive, its WAL is there. */
   readonly open: Set<Life | null>
   commits: number
@@ -34,7 +36,8 @@ export const DATA = '/data'
 /** A database has some bytes, however many. */
 const PAGE = 4096
 
-export function openServerDisk(now: () => bigint): ServerDisk {
+/** `forgetful`: of a database that is not opened `full`, the power takes all that was not synced. */
+export function openServerDisk(now: () => bigint, { forgetful = false } = {}): ServerDisk {
   const disk = openMemoryDisk({ now, caseBlind: false, canExchange: true })
   const { fs } = disk
   /** By the inode of its file: a name that vanished took it along. */
@@ -49,7 +52,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
   const take = (path: string): Kept => {
     const ino = inoOf(path)
     if (ino === null) throw systemError('ENOENT', 'open', path)
-    const kept = databases.get(ino) ?? { ...openImage(null), open: new Set(), commits: 0 }
+    const kept = databases.get(ino) ?? { ...openImage(null), durable: null, open: new Set(), commits: 0 }
     databases.set(ino, kept)
     return kept
   }
@@ -65,7 +68,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
     return true
   }
   const size = (path: string): number | null => {
-    if (path.endsWith('-wal')) return (find(path.slice(0, -4))?.open.size ?? 0) > 0 ? PAGE : null
+    if (path.endsWith('-wal') && (find(path.slice(0, -4))?.open.size ?? 0) > 0) return PAGE
     return find(path) ? PAGE : (fs.lstat(path)?.size ?? null)
   }
   const of = (life: Life): StoreDisk => {
@@ -105,10 +108,11 @@ export function openServerDisk(now: () => bigint): ServerDisk {
         if (life.alive()) locks.splice(locks.indexOf(own), 1)
       }
     }
-    const openDatabase = (path: string): Database => {
+    const openDatabase = (path: string, synchronous: 'full' | 'normal'): Database => {
       check()
       const kept = take(path)
       kept.open.add(life)
+      if (forgetful && synchronous === 'normal') kept.durable ??= new Uint8Array()
       const close = (): void => {
         if (!life.alive()) return
         kept.open.delete(life)
@@ -137,34 +141,61 @@ export function openServerDisk(now: () => bigint): ServerDisk {
         const bytes = fs.readSmall(path, 4096)
         return bytes && Buffer.from(bytes).toString('latin1')
       },
-      remove: (path) =>
-        effect('remove', () => {
-          const ino = inoOf(path)
-          if (ino === null) return
-          databases.delete(ino)
-          fs.unlink(path)
+      makeText: (path, text) =>
+        effect('write note', () => disk.makeFile(path, new Uint8Array(Buffer.from(text, 'latin1')))),
+      remove: (path) => effect('remove', () => remove(path)),
+      removeTree: (path) => {
+        const folder = fs.lstat(path)?.kind === 'folder'
+        for (const { shown } of folder ? fs.list(path) : []) of(life).removeTree(`${path}/${shown}`)
+        effect('remove', () => (folder ? fs.rmdir(path) : remove(path)))
+      },
+      removeEmptyFolder: (path) => effect('remove', () => fs.rmdir(path)),
+      rename: (from, to) => effect('rename', () => fs.rename(from, to)),
+      sync: (path) =>
+        effect('sync', () => {
+          fs.syncFolder(path)
+          const kept = find(path)
+          if (kept && kept.durable !== null) kept.durable = kept.image()
         }),
-      sync: (path) => effect('sync', () => fs.syncFolder(path)),
       open,
+      openPieces: (path) => (check(), openPieces(path)),
       openNote: (path) => {
         const file = effect('open note', () => disk.openInPlace(path)) ?? missing(path)
         return { write: (text) => effect('write note', () => file.write(Buffer.from(text), 0)), close: () => undefined }
       },
       // It looks each second anyway.
       watch: () => null,
-      openDatabase: (path) => (path === ':memory:' ? openImage(null).db : openDatabase(path)),
+      openDatabase: (path, { synchronous }) =>
+        path === ':memory:' ? openImage(null).db : openDatabase(path, synchronous),
       readDatabase: (path) => ({ ...watchedDatabase((check(), take(path)).db, life), close: () => undefined }),
       tryLock: (path) => lock(path, true),
       tryShare: (path) => lock(path, false),
     }
   }
-  const cutDatabases = (): void => {
-    for (const { db } of databases.values()) if (db.inTransaction()) db.exec('ROLLBACK')
+  const remove = (path: string): void => {
+    // What its database holds is kept: without a sync the name may come back.
+    if (fs.lstat(path) !== null) fs.unlink(path)
+  }
+  const openPieces = (path: string): StorePieces | null => {
+    const bytes = find(path)?.image() ?? fs.readSmall(path, Number.POSITIVE_INFINITY)
+    if (bytes === null) return null
+    return {
+      size: bytes.byteLength,
+      read: (place, size) => bytes.subarray(place, place + size),
+      close: () => undefined,
+    }
+  }
+  const cutDatabases = (power: boolean): void => {
+    for (const kept of databases.values()) {
+      if (kept.db.inTransaction()) kept.db.exec('ROLLBACK')
+      const { durable } = kept
+      if (power && durable !== null) Object.assign(kept, openImage(durable.byteLength === 0 ? null : durable))
+    }
   }
   return {
     of,
     cut: (power, chance) => {
-      cutDatabases()
+      cutDatabases(power)
       return power ? disk.powerLoss(chance) : 0
     },
     copy: () => {
@@ -178,7 +209,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
       }
     },
     restore: ({ folders, files }) => {
-      cutDatabases()
+      cutDatabases(false)
       disk.durably(() => {
         clear(DATA)
         for (const folder of folders) makeFolder(`${DATA}/${folder}`)
@@ -187,7 +218,7 @@ export function openServerDisk(now: () => bigint): ServerDisk {
           const ino = inoOf(`${DATA}/${path}`)
           // As it is after a copy of a running store: with what is in its WAL.
           if (image !== null && ino !== null)
-            databases.set(ino, { ...openImage(image), open: new Set([null]), commits: 0 })
+            databases.set(ino, { ...openImage(image), durable: null, open: new Set([null]), commits: 0 })
         }
       })
     },

@@ -87,7 +87,7 @@ async function checkPack(check: PackCheck, id: number): Promise<void> {
   )
   const used = row?.used ?? 0
   if (used === 0 && named.size === 0) return
-  const file = await openPackFile(join(store.packs, packName(id)))
+  const file = await openPackFile(store.disk, join(store.packs, packName(id)))
   if (file === null) {
     for (const { bucket, hash } of named.values()) damage.add(bucket, hash)
     return

@@ -26,7 +26,7 @@ export async function shareStore(paths: StorePaths, clock: Clock, first?: () => 
     if (isRepaired(paths) || wasLeftOpen(paths)) {
       const alone = disk.tryLock(path)
       try {
-        if (alone !== null && isRepaired(paths)) finishRepair(directory)
+        if (alone !== null && isRepaired(paths)) finishRepair(paths)
         if (alone !== null) await first?.()
       } finally {
         alone?.()

@@ -68,7 +68,8 @@ async function close(opened: Opened): Promise<void> {
   await file?.close()
 }
 
-async function readFully(file: StoreHandle, place: number, size: number): Promise<Uint8Array> {
+/** Fewer bytes where the file ends. */
+export async function readFully(file: StoreHandle, place: number, size: number): Promise<Uint8Array> {
   const bytes = Buffer.allocUnsafeSlow(size)
   let filled = 0
   while (filled < size) {

@@ -1,6 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises'
 import { hasher, type Hash } from '../../content/hash.ts'
+import type { StoreDisk } from '../../platform/store-disk.ts'
 import { PACK_HEAD, readRecordHead, RECORD_HEAD_BYTES, RECORD_MAGIC } from './pack-format.ts'
+import { readFully } from './pack-reader.ts'
 
 /** Bytes read at once. */
 const PIECE = 1024 * 1024
@@ -41,13 +42,10 @@ export interface PackFile {
 type Pace = (bytes: number) => Promise<void>
 
 /** Null if the file is not there. */
-export async function openPackFile(path: string): Promise<PackFile | null> {
-  const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
+export async function openPackFile(disk: StoreDisk, path: string): Promise<PackFile | null> {
+  const file = await disk.open(path, 'read')
   if (file === null) return null
-  const { size } = await file.stat()
+  const size = await file.size()
   const read = (place: number, length: number): Promise<Uint8Array> => readFully(file, place, length)
   const holds = async (hash: Hash, place: number, length: number, pace: Pace): Promise<boolean> => {
     if (place + length > size) return false
@@ -107,15 +105,4 @@ async function findRecord(
     }
   }
   return limit
-}
-
-async function readFully(file: FileHandle, place: number, size: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(size)
-  let filled = 0
-  while (filled < size) {
-    const { bytesRead } = await file.read(bytes, filled, size - filled, place + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return bytes.subarray(0, filled)
 }

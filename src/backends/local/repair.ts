@@ -1,8 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { sha256, type Hash } from '../../content/hash.ts'
 import type { Clock } from '../../platform/ports.ts'
-import { openDatabase, type Database } from '../../platform/sqlite.ts'
+import type { Database } from '../../platform/sqlite.ts'
+import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import type { Backend, Placed, Position } from '../../store/ports.ts'
 import { asideName } from './aside.ts'
 import { readHeads } from './heads.ts'
@@ -26,6 +26,8 @@ export interface RepairOptions {
   /** Reads a bucket's name out of the first entry of its log; null if it does not tell. */
   readonly nameOf: (data: Uint8Array) => string | null
   readonly pace: (bytes: number) => Promise<void>
+  /** This machine's unless given. */
+  readonly disk?: StoreDisk
 }
 
 type Bring = (chunk: { readonly hash: Hash; readonly bytes: Uint8Array }) => Promise<void>
@@ -53,14 +55,14 @@ export interface Repair {
 
 /** Takes what can be read out of a store, damaged as it may be. Throws `Refused` while others use it, `QuotaExceeded` for lack of room. */
 export async function openRepair(options: RepairOptions): Promise<Repair> {
-  const { directory } = options
-  const paths = storePaths(directory)
+  const { directory, disk = systemStoreDisk } = options
+  const paths = storePaths(directory, disk)
   const release = takeStore(paths)
   let site: Site | undefined
   try {
-    if (isRepaired(paths)) finishRepair(directory)
-    site = openSite(directory, options.clock, release)
-    await fillBuckets(site.db, site.paths.database, { ...options, acknowledged: site.acknowledged })
+    if (isRepaired(paths)) finishRepair(paths)
+    site = openSite(paths, options.clock, release)
+    await fillBuckets(site.db, site.paths, { ...options, acknowledged: site.acknowledged })
     await fillPacks({ ...site, pace: options.pace, last: site.last })
     return repairOn(site, options)
   } catch (error) {
@@ -88,16 +90,16 @@ interface Site {
   abandon(): Promise<void>
 }
 
-function openSite(directory: string, clock: Clock, release: () => void): Site {
-  const paths = storePaths(directory)
+function openSite(paths: StorePaths, clock: Clock, release: () => void): Site {
+  const { disk, directory } = paths
   const work = join(directory, WORK)
-  rmSync(work, { recursive: true, force: true })
-  for (const folder of [paths.packs, paths.views, paths.heads, work])
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  disk.removeTree(work)
+  for (const folder of [paths.packs, paths.views, paths.heads, work]) disk.makeFolder(folder)
   const last = Math.max(0, ...packsIn(paths))
   const acknowledged = new Map(readHeads(paths).map(({ bucket, head }) => [bucket, head.position]))
   const own = { database: join(work, 'store.db'), heads: join(work, 'heads'), views: join(work, 'views') }
-  const db = openDatabase(own.database, { synchronous: 'normal' })
+  disk.create(own.database)
+  const db = disk.openDatabase(own.database, { synchronous: 'normal' })
   createTables(db)
   const store = { ...paths, ...own, db, close: () => db.close() }
   const backend = localBackend({ store, clock, packs: { limit: PACK_BYTES, after: last }, lenient: true })
@@ -113,13 +115,12 @@ function openSite(directory: string, clock: Clock, release: () => void): Site {
       const live = new Set(db.all<{ id: number }>('SELECT id FROM packs WHERE used IS NOT NULL').map(({ id }) => id))
       settle(db)
       await backend.close()
-      for (const name of readdirSync(work)) if (name !== 'store.db') rmSync(join(work, name), { recursive: true })
-      chmodSync(own.database, 0o600)
-      const aside = freeName(directory, asideName(clock.now()))
+      for (const name of disk.names(work)) if (name !== 'store.db') disk.removeTree(join(work, name))
+      const aside = freeName(paths, asideName(clock.now()))
       const given = packsIn(paths).filter((pack) => !live.has(pack))
-      decideRepair(directory, work, { aside, packs: given.map(packName) })
+      decideRepair(paths, work, { aside, packs: given.map(packName) })
       decided = true
-      finishRepair(directory)
+      finishRepair(paths)
       release()
       return aside
     },
@@ -127,10 +128,9 @@ function openSite(directory: string, clock: Clock, release: () => void): Site {
       await backend.close()
       // What was decided is done by whoever opens the store next.
       if (decided) return release()
-      rmSync(work, { recursive: true, force: true })
+      disk.removeTree(work)
       for (const pack of packsIn(paths)) {
-        if (pack > last)
-          for (const suffix of ['', '.lock']) rmSync(join(paths.packs, packName(pack) + suffix), { force: true })
+        if (pack > last) for (const suffix of ['', '.lock']) disk.remove(join(paths.packs, packName(pack) + suffix))
       }
       release()
     },
@@ -141,7 +141,7 @@ function openSite(directory: string, clock: Clock, release: () => void): Site {
 function settle(db: Database): void {
   const { busy, log } = db.get<{ busy: number; log: number }>('PRAGMA wal_checkpoint(TRUNCATE)') ?? { busy: 1, log: 0 }
   const checked = db.get<{ integrity_check: string }>('PRAGMA integrity_check(1)')?.integrity_check
-  if (busy !== 0 || log !== 0 || checked !== 'ok')
+  if (busy !== 0 || log > 0 || checked !== 'ok')
     throw new Error(`the repaired database is not whole: ${checked ?? 'no answer'}`)
 }
 
@@ -152,7 +152,7 @@ function repairOn({ paths, db, backend, acknowledged, commit, abandon }: Site, {
     gaps: (name) => findGaps(db, idOf(db, name), acknowledged.get(idOf(db, name)) ?? 0),
     putEntries: (name, entries) => putEntries(db, idOf(db, name), entries),
     give: async (hashes, _lost, bring) => {
-      await searchDatabase(paths.database, hashes, bring, pace)
+      await searchDatabase(paths, hashes, bring, pace)
       await searchPacks(paths, hashes, bring, pace)
     },
     commit,
@@ -161,7 +161,7 @@ function repairOn({ paths, db, backend, acknowledged, commit, abandon }: Site, {
 }
 
 function packsIn(paths: StorePaths): readonly number[] {
-  return readdirSync(paths.packs).flatMap((name) => packOfName(name) ?? [])
+  return paths.disk.names(paths.packs).flatMap((name) => packOfName(name) ?? [])
 }
 
 function idOf(db: Database, name: string): number {
@@ -197,12 +197,12 @@ function putEntries(db: Database, bucket: number, entries: readonly Placed[]): v
 }
 
 async function searchDatabase(
-  database: string,
+  paths: StorePaths,
   hashes: ReadonlySet<Hash>,
   bring: Bring,
   pace: (bytes: number) => Promise<void>,
 ): Promise<void> {
-  const pages = openPages(database)
+  const pages = openPages(paths)
   try {
     for await (const { found } of findRows(pages, pace)) {
       if (found.table === 'chunks' && hashes.has(found.hash)) await bring(found)
@@ -215,9 +215,9 @@ async function searchDatabase(
   }
 }
 
-function freeName(directory: string, name: string): string {
+function freeName({ disk, directory }: StorePaths, name: string): string {
   for (let turn = 2, free = name; ; turn++) {
-    if (!existsSync(join(directory, free))) return free
+    if (disk.size(join(directory, free)) === null) return free
     free = `${name}-${turn}`
   }
 }

@@ -1,16 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
 import { join } from 'node:path'
-import { syncPath } from '../../platform/private-files.ts'
 import type { StorePaths } from './store-file.ts'
 
 /**
@@ -20,7 +8,6 @@ import type { StorePaths } from './store-file.ts'
 const REPAIRED = 'repaired'
 const DATABASE = 'store.db'
 const PLAN = 'plan.json'
-/** The WAL first: it must never be read together with the new database. */
 const OLD_FILES = ['store.db-wal', 'store.db-shm', 'store.db']
 
 interface Plan {
@@ -35,38 +22,47 @@ export function isRepaired({ disk, directory }: StorePaths): boolean {
 }
 
 /** Makes `work`, a folder in the store with a whole new store.db in it, what the store is. */
-export function decideRepair(directory: string, work: string, plan: Plan): void {
-  writeFileSync(join(work, PLAN), JSON.stringify(plan), { mode: 0o600, flush: true })
-  syncPath(join(work, DATABASE))
-  syncPath(work)
-  renameSync(work, join(directory, REPAIRED))
-  syncPath(directory)
+export function decideRepair({ disk, directory }: StorePaths, work: string, plan: Plan): void {
+  const path = join(work, PLAN)
+  disk.makeText(path, JSON.stringify(plan))
+  for (const made of [path, join(work, DATABASE), work]) disk.sync(made)
+  disk.rename(work, join(directory, REPAIRED))
+  disk.sync(directory)
 }
 
 /** Puts the old files aside and the new one in their place; for who holds the store alone. Goes on where another one was cut short. */
-export function finishRepair(directory: string): void {
+export function finishRepair(paths: StorePaths): void {
+  const { disk, directory, heads, views } = paths
   const repaired = join(directory, REPAIRED)
-  const database = join(repaired, DATABASE)
   const path = join(repaired, PLAN)
-  if (existsSync(path)) {
-    const { aside, packs } = JSON.parse(readFileSync(path, 'utf8')) as Plan
-    const kept = join(directory, aside)
-    mkdirSync(join(kept, 'packs'), { recursive: true, mode: 0o700 })
-    if (existsSync(database)) {
-      for (const name of OLD_FILES) move(join(directory, name), join(kept, name))
-      for (const name of packs) move(join(directory, 'packs', name), join(kept, 'packs', name))
-      for (const name of readdirSync(join(directory, 'heads'))) rmSync(join(directory, 'heads', name))
-      for (const name of readdirSync(join(directory, 'views'))) rmSync(join(directory, 'views', name))
-      for (const folder of [join(kept, 'packs'), kept, join(directory, 'packs'), directory]) syncPath(folder)
-      renameSync(database, join(directory, DATABASE))
-      syncPath(directory)
+  const plan = disk.readText(path)
+  if (plan !== null) {
+    const { aside, packs } = JSON.parse(plan) as Plan
+    const database = join(repaired, DATABASE)
+    if (disk.size(database) !== null) {
+      putAside(paths, join(directory, aside), packs)
+      // What is known of the old store is of no other, and must not come back beside the new one.
+      for (const folder of [heads, views]) {
+        for (const name of disk.names(folder)) disk.remove(join(folder, name))
+        disk.sync(folder)
+      }
+      disk.rename(database, join(directory, DATABASE))
+      for (const changed of [directory, repaired]) disk.sync(changed)
     }
-    unlinkSync(path)
+    disk.remove(path)
   }
-  rmdirSync(repaired)
-  syncPath(directory)
+  // Nothing depends on when this is durable: who finds the folder once more finds nothing left to do.
+  disk.removeEmptyFolder(repaired)
 }
 
-function move(from: string, to: string): void {
-  if (existsSync(from)) renameSync(from, to)
+/** Durably: an old WAL must never be read together with the new database. */
+function putAside({ disk, directory, packs: folder }: StorePaths, kept: string, packs: readonly string[]): void {
+  const keptPacks = join(kept, 'packs')
+  const move = (from: string, to: string): void => {
+    if (disk.size(from) !== null) disk.rename(from, to)
+  }
+  disk.makeFolder(keptPacks)
+  for (const name of OLD_FILES) move(join(directory, name), join(kept, name))
+  for (const name of packs) move(join(folder, name), join(keptPacks, name))
+  for (const changed of [keptPacks, kept, folder, directory]) disk.sync(changed)
 }

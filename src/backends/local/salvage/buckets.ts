@@ -1,4 +1,5 @@
 import type { Database } from '../../../platform/sqlite.ts'
+import type { StorePaths } from '../store-file.ts'
 import { bucketSum, packSum } from '../sums.ts'
 import { findRows, type Found } from './found.ts'
 import { openPages } from './pages.ts'
@@ -20,7 +21,7 @@ const BATCH_BYTES = 8 * 1024 * 1024
  */
 export async function fillBuckets(
   db: Database,
-  database: string,
+  paths: StorePaths,
   { nameOf, pace, acknowledged }: SalvageOptions,
 ): Promise<void> {
   db.exec(
@@ -28,7 +29,7 @@ export async function fillBuckets(
   )
   const names = openKept<string>()
   const used = openKept<number>()
-  const pages = openPages(database)
+  const pages = openPages(paths)
   try {
     for await (const { found, beyond } of findRows(pages, pace)) {
       if (found.table === 'buckets') names.add(found.id, found.name, beyond, () => true)

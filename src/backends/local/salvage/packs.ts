@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Hash } from '../../../content/hash.ts'
 import type { Database } from '../../../platform/sqlite.ts'
@@ -41,7 +40,7 @@ export async function fillPacks(salvage: PackSalvage): Promise<void> {
   const highest = Math.max(last, db.get<{ id: number | null }>('SELECT max(id) AS id FROM packs')?.id ?? 0)
   for (let pack = 1; pack <= highest; pack++) {
     const row = db.get<{ used: number | null }>('SELECT used FROM packs WHERE id = ?', pack)
-    const file = await openPackFile(join(paths.packs, packName(pack)))
+    const file = await openPackFile(paths.disk, join(paths.packs, packName(pack)))
     try {
       await fillPack(salvage, contents, pack, row === undefined ? 'unknown' : row.used, file)
     } finally {
@@ -140,8 +139,8 @@ export async function searchPacks(
   bring: (chunk: { hash: Hash; bytes: Uint8Array }) => Promise<void>,
   pace: (bytes: number) => Promise<void>,
 ): Promise<void> {
-  for (const name of readdirSync(paths.packs)) {
-    const file = packOfName(name) === null ? null : await openPackFile(join(paths.packs, name))
+  for (const name of paths.disk.names(paths.packs)) {
+    const file = packOfName(name) === null ? null : await openPackFile(paths.disk, join(paths.packs, name))
     if (file === null) continue
     try {
       for await (const found of file.walk(file.size, pace)) {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import type { StoreDisk, StorePieces } from '../../../platform/store-disk.ts'
 import { PAGE } from './page-size.ts'
 import { readFrames } from './wal.ts'
 
@@ -19,16 +19,22 @@ interface Beyond {
   read(): Uint8Array | null
 }
 
+interface PagesOf {
+  readonly disk: StoreDisk
+  readonly database: string
+  readonly wal: string
+}
+
 /** A file that is not there has no pages. */
-export function openPages(database: string): Pages {
-  const [file, wal] = [openIfThere(database), openIfThere(`${database}-wal`)]
-  const frames = wal === null ? [] : [...readFrames((at, size) => readAt(wal, at, size))]
+export function openPages({ disk, database, wal: log }: PagesOf): Pages {
+  const [file, wal] = [disk.openPieces(database), disk.openPieces(log)]
+  const frames = wal === null ? [] : readFrames(wal.read)
   const whole = new Map(frames.filter((frame) => frame.whole).map(({ page, at }) => [page, at]))
   const rest = frames.filter((frame) => !frame.whole)
   const last = new Map(rest.map(({ page, at }) => [page, at]))
-  const count = file === null ? 0 : Math.ceil(fstatSync(file).size / PAGE)
-  const pageAt = (from: number | null, at: number): Uint8Array | null => {
-    const bytes = from === null ? null : readAt(from, at, PAGE)
+  const count = file === null ? 0 : Math.ceil(file.size / PAGE)
+  const pageAt = (from: StorePieces | null, at: number): Uint8Array | null => {
+    const bytes = from === null ? null : from.read(at, PAGE)
     return bytes?.length === PAGE ? bytes : null
   }
   const read = (page: number): Uint8Array | null => {
@@ -44,21 +50,7 @@ export function openPages(database: string): Pages {
       return at === undefined ? read(page) : pageAt(wal, at)
     },
     close: () => {
-      for (const opened of [file, wal]) if (opened !== null) closeSync(opened)
+      for (const opened of [file, wal]) opened?.close()
     },
   }
-}
-
-function openIfThere(path: string): number | null {
-  try {
-    return openSync(path, 'r')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
-}
-
-function readAt(file: number, at: number, size: number): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(size)
-  return bytes.subarray(0, readSync(file, bytes, 0, size, at))
 }
