@@ -162,14 +162,16 @@ async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Prom
       const verdict = verdicts[index]
       if (typeof verdict === 'object') outcomes.set(draft.id, verdict)
     }
-    const appended = round.filter((_, index) => verdicts[index] === 'append')
     waiting = round.filter((_, index) => verdicts[index] === 'wait')
-    if (appended.length === 0) continue
-    await append(
+    const next = round.filter((_, index) => verdicts[index] === 'append')
+    if (next.length === 0) continue
+    const count = await append(
       options,
-      appended.map(({ draft }) => draft),
+      next.map(({ draft }) => draft),
       based,
     )
+    waiting.unshift(...next.slice(count))
+    const appended = next.slice(0, count)
     const outcomes = await follower.read((view) => view.outcomes(appended.map(({ draft }) => draft.id)))
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome !== null) appended[index]?.outcomes.set(outcome.id, outcome)
@@ -177,17 +179,20 @@ async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Prom
   }
 }
 
+/** Gives how many of the drafts, from the first on, are in the log; 0 where others came first and the log lets nobody overlook that. */
 async function append(
   { ports, follower, maxEntryBytes, clock }: CommitterOptions,
   drafts: readonly Draft[],
   based: Position,
-): Promise<void> {
+): Promise<number> {
   const time = clock.now()
   const raw: RawEntry[] = []
   for (const draft of drafts) raw.push(await fitting(ports, { v: 1, ...draft, time, based }, maxEntryBytes))
-  const positions = await ports.log.append(raw)
-  // The log went back in time, to a backup perhaps: the view must be compared with it.
-  if (positions.some((position) => position <= based)) follower.doubt()
+  const { log } = ports
+  const positions = log.appendAt ? await log.appendAt(raw, { after: based }) : await log.append(raw)
+  // The log may have gone back in time, to a backup perhaps: the view must be compared with it.
+  if (positions === null || positions.some((position) => position <= based)) follower.doubt()
+  return positions?.length ?? 0
 }
 
 /** The entry as the log takes it: one that is too large goes into Content, and the log gets its hash. */

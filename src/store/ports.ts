@@ -17,6 +17,11 @@ export interface Placed extends RawEntry {
 export interface Log {
   /** Appends in the given order; resolves when durable as `Backend.promises` declares. A crash leaves each entry whole or absent. */
   append(entries: readonly RawEntry[]): Promise<readonly Position[]>
+  /**
+   * Appends if `after` is the last position still; null, with nothing appended, if it is not. It may append the first of the entries
+   * alone: it gives the positions of those that it did. Absent where the place cannot tell.
+   */
+  appendAt?(entries: readonly RawEntry[], options: { readonly after: Position }): Promise<readonly Position[] | null>
   /** What is in the log after `after` (0 = from the start) at the time of the call, in order, in batches. */
   read(options: { readonly after: Position }): AsyncIterable<readonly Placed[]>
   /** Resolves when something may have been appended after `after`, whichever process did it, or the signal aborts. May resolve early; never sleeps through. */

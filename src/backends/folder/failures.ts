@@ -18,9 +18,8 @@ const CLOSED: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS'])
 
 /** '' for what is no error of the system. */
 export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && 'syscall' in error
-    ? error.code
-    : ''
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : ''
 }
 
 /** Gives what an act gives; failures of the disk become errors that a caller can act on. */

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import type { FileSystem, Ids } from '../../platform/ports.ts'
+import { BlobsError } from '../../store/contract/errors.ts'
 import { eachOf } from '../../store/objects/each.ts'
 import type { Objects } from '../../store/objects/objects.ts'
 import { codeOf, knowFolder, told, telling } from './failures.ts'
@@ -119,7 +120,8 @@ function takeName(fs: FileSystem, from: string, to: string, singleWriter: boolea
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
-    if (!NO_LINKS.has(codeOf(error)) || !singleWriter) throw error
+    if (!NO_LINKS.has(codeOf(error))) throw error
+    if (!singleWriter) throw noPromise(dirname(to), error)
   }
   if (fs.lstat(to) !== null) return false
   fs.rename(from, to)
@@ -127,6 +129,14 @@ function takeName(fs: FileSystem, from: string, to: string, singleWriter: boolea
 }
 /** What systems say that have no such call. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'])
+
+function noPromise(folder: string, cause: unknown): BlobsError {
+  const message = `the file system of ${folder} cannot promise that a new file replaces none: several writers would overwrite each other`
+  return new BlobsError('Refused', message, {
+    cause,
+    hint: 'if only one program ever writes there: --single-writer · else share a folder of another file system, or run blobs serve',
+  })
+}
 
 function makeFolder(fs: FileSystem, path: string): void {
   if (fs.lstat(path) !== null) return

@@ -24,6 +24,8 @@ export interface FramesOptions {
 export interface Frames {
   /** Appends one frame behind all there are; gives the position of its first entry. Throws `CursorExpired` when what was read last is trimmed away. */
   append(entries: readonly RawEntry[]): Promise<Position>
+  /** Appends one frame right behind a position; false if another is there. Throws as `append`. */
+  appendAt(entries: readonly RawEntry[], after: Position): Promise<boolean>
   read(after: Position): AsyncGenerator<readonly Placed[]>
   /** True if there may be an entry behind this position. */
   goesBeyond(after: Position): Promise<boolean>
@@ -54,24 +56,39 @@ export function openFrames({ objects, root, checkPresent }: FramesOptions): Fram
       yield frame
     }
   }
-  const append = async (entries: readonly RawEntry[]): Promise<Position> => {
+  const appendAt = async (entries: readonly RawEntry[], after: Position): Promise<boolean> => {
+    const previous = after === 0 ? [] : await shelf.endingAt(after)
+    if (previous === null) return false
     const bytes = encodeFrame(entries)
+    const name = nameAt(after + 1)
+    const ours = (await objects.create(name, bytes)) || (await isOurs(objects, name, bytes))
+    const there = ours ? null : await frameAt(after + 1)
+    if (there !== null) end = after + there.length
+    if (!ours) return false
+    // Whoever trims forgets frames; one that was made again in their place did not happen.
+    const [, gone] = await Promise.all([checkPresent(), objects.missing(previous), expired(after)])
+    if (gone.length > 0) {
+      // The place went back in time, to a backup perhaps: there must be no hole.
+      await objects.remove([name])
+      known.clear()
+      end = null
+      return false
+    }
+    known.add(after + 1, entries.length)
+    end = after + entries.length
+    growth.wake()
+    return true
+  }
+  const append = async (entries: readonly RawEntry[]): Promise<Position> => {
     for (;;) {
-      const start: Position = (end ??= await findEnd(shelf)) + 1
-      const ours = (await objects.create(nameAt(start), bytes)) || (await isOurs(objects, nameAt(start), bytes))
-      const there = ours ? null : await frameAt(start)
-      // Whoever trims forgets frames; one that was made again in their place did not happen.
-      if (there === null) await Promise.all([checkPresent(), expired(start - 1)])
-      else end = start + there.length - 1
-      if (!ours) continue
-      known.add(start, entries.length)
-      end = start + entries.length - 1
-      growth.wake()
-      return start
+      const after: Position = (end ??= await findEnd(shelf))
+      if (await appendAt(entries, after)) return after + 1
+      if (end === after) end = null
     }
   }
   return {
     append,
+    appendAt,
     read,
     goesBeyond: async (after) => {
       const start = await shelf.startBehind(after)
@@ -97,6 +114,8 @@ interface Shelf {
   frameAt(start: Position): Promise<readonly Placed[] | null>
   /** Where the frame begins that holds the entry behind `after`, or will; null if nothing is known to be at `after`. */
   startBehind(after: Position): Promise<Position | null>
+  /** Name of the frame that ends at a position, as a list; null if none does. */
+  endingAt(position: Position): Promise<readonly string[] | null>
   /** Now and then: whether what is not there is still to come. */
   doubtEnd(after: Position): Promise<void>
 }
@@ -130,6 +149,13 @@ function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
       if (last === null || last === after + 1) return last
       await frameAt(last)
       return known.behind(after)
+    },
+    endingAt: async (position) => {
+      const start = known.endingAt(position)
+      if (start !== null) return [nameAt(start)]
+      const last = await lastStart(objects, `${root}log/`, position - 1)
+      const frame = last === null ? null : await frameAt(last)
+      return last !== null && frame?.at(-1)?.position === position ? [nameAt(last)] : null
     },
     doubtEnd: async (after) => {
       looks = (looks + 1) % LOOKS
@@ -213,6 +239,9 @@ interface Known {
   add(start: Position, count: number): void
   /** Where the frame begins that holds the entry behind this position, or the next one if a frame ends here; null if that is not known. */
   behind(after: Position): Position | null
+  /** Where the frame begins that ends at this position; null if that is not known. */
+  endingAt(position: Position): Position | null
+  clear(): void
 }
 
 function openKnown(): Known {
@@ -223,6 +252,14 @@ function openKnown(): Known {
       ends.set(start, start + count)
       const [oldest] = ends.keys()
       if (ends.size > REMEMBERED && oldest !== undefined) ends.delete(oldest)
+    },
+    clear: () => ends.clear(),
+    endingAt: (position) => {
+      for (let start = position; start > position - FRAME_ENTRIES && start > 0; start--) {
+        const behind = ends.get(start)
+        if (behind !== undefined) return behind === position + 1 ? start : null
+      }
+      return null
     },
     behind: (after) => {
       for (let start = after + 1; start > after - FRAME_ENTRIES && start > 0; start--) {

@@ -13,25 +13,28 @@ export interface ObjectLogOptions extends FramesOptions {
   readonly looks: readonly [first: number, longest: number]
 }
 
-interface Part {
-  readonly entries: readonly RawEntry[]
-  readonly settle: (positions: readonly Position[] | null, error?: unknown) => void
-}
-
 /**
  * A log of frames: the object `log/N` holds the entries at N, N + 1, …, and the next frame is called after the position behind them, so
- * that whoever makes it has seen all before it. Positions are 1, 2, 3, … without gaps. Appends at the same time share a frame.
+ * that whoever makes it has seen all before it. Positions are 1, 2, 3, … without gaps.
  */
 export function openObjectLog(options: ObjectLogOptions): Log {
   const frames = openFrames(options)
   const closing = new AbortController()
-  const enqueue = openQueue(options.maxFrameBytes, (entries) => frames.append(entries))
+  const partsOf = (entries: readonly RawEntry[]): readonly (readonly RawEntry[])[] => {
+    const large = entries.find(({ data }) => data.length > options.maxEntryBytes)
+    if (large === undefined) return splitParts(entries, options.maxFrameBytes)
+    throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
+  }
   return {
     append: async (entries) => {
-      const large = entries.find(({ data }) => data.length > options.maxEntryBytes)
-      if (large !== undefined) throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
-      const parts = splitParts(entries, options.maxFrameBytes)
-      return (await Promise.all(parts.map(enqueue))).flat()
+      const positions: Position[] = []
+      for (const part of partsOf(entries)) positions.push(...positionsOf(part, await frames.append(part)))
+      return positions
+    },
+    appendAt: async (entries, { after }) => {
+      const [part = []] = partsOf(entries)
+      if (part.length === 0) return []
+      return (await frames.appendAt(part, after)) ? positionsOf(part, after + 1) : null
     },
     read: ({ after }) => frames.read(after),
     wait: ({ after, signal }) => waitFor(frames, after, AbortSignal.any([signal, closing.signal]), options),
@@ -40,47 +43,8 @@ export function openObjectLog(options: ObjectLogOptions): Log {
   }
 }
 
-/** One frame at a time; what is asked for meanwhile goes into the next together. */
-function openQueue(
-  maxBytes: number,
-  append: (entries: readonly RawEntry[]) => Promise<Position>,
-): (entries: readonly RawEntry[]) => Promise<readonly Position[]> {
-  let waiting: Part[] = []
-  let working = false
-  const work = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const together = waiting.slice(0, fitting(waiting, maxBytes))
-      waiting = waiting.slice(together.length)
-      await append(together.flatMap(({ entries }) => entries)).then(
-        (first) => settleAll(together, first),
-        (error: unknown) => together.forEach(({ settle }) => settle(null, error)),
-      )
-    }
-    working = false
-  }
-  return (entries) =>
-    new Promise((resolve, reject) => {
-      waiting.push({ entries, settle: (positions, error) => (positions === null ? reject(error) : resolve(positions)) })
-      if (working) return
-      working = true
-      void work()
-    })
-}
-
-function settleAll(parts: readonly Part[], first: Position): void {
-  let position = first
-  for (const { entries, settle } of parts) settle(entries.map(() => position++))
-}
-
-/** How many of the parts, at least one, go into one frame. */
-function fitting(parts: readonly Part[], maxBytes: number): number {
-  let [count, bytes] = [0, 0]
-  for (const [index, { entries }] of parts.entries()) {
-    count += entries.length
-    for (const entry of entries) bytes += frameBytes(entry)
-    if (index > 0 && (count > FRAME_ENTRIES || bytes > maxBytes)) return index
-  }
-  return parts.length
+function positionsOf(entries: readonly RawEntry[], first: Position): readonly Position[] {
+  return entries.map((_, index) => first + index)
 }
 
 function splitParts(entries: readonly RawEntry[], maxBytes: number): readonly (readonly RawEntry[])[] {

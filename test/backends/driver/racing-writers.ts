@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts'
 import { commit, entry, putChange, textOf } from '../../store/acts.ts'
@@ -5,6 +7,8 @@ import { bucketsAt } from './open.ts'
 import type { Service } from './service.ts'
 
 const WRITERS = 8
+/** Milliseconds. */
+const LONGEST_PAUSE = 80
 
 /** Eight machines that each add to one number so many times lose none. */
 export function racingWriters(service: () => Service, increments: number): void {
@@ -27,11 +31,16 @@ export function racingWriters(service: () => Service, increments: number): void 
 }
 
 async function addOften(store: BlobStore, times: number): Promise<void> {
-  for (let done = 0; done < times;) {
+  for (let [done, lost] = [0, 0]; done < times;) {
     const current = await store.head('k')
     const value = current === null ? 0 : Number(await textOf(store, 'k', { version: current.version }))
     const expected = current === null ? 'absent' : ({ version: current.version, hash: current.hash } as const)
     const outcome = await commit(store, entry(await putChange(store, 'k', `${value + 1}`, { expect: expected })))
-    if (outcome.ok) done += 1
+    // As every good client does: those who lose do not come back all at once.
+    if (!outcome.ok) await sleep(randomInt(LONGEST_PAUSE / 4) * Math.min(4, ++lost))
+    else {
+      done += 1
+      lost = 0
+    }
   }
 }
