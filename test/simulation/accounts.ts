@@ -25,6 +25,9 @@ export interface Accounts {
   madeFolder(path: string): void
   /** Somebody did something at this path that leaves it to chance what it should hold. */
   muddied(path: string): void
+  /** The same, because somebody wants back what the bucket has at it; whatever is saved there until it comes is its rival. */
+  wantedBack(path: string): void
+  isWantedBack(path: string): boolean
   owed(): readonly Saved[]
   keepOnly(findable: (saved: Saved) => boolean): void
   /** Paths that one device alone has touched, in whatever case, with the hash it left there (null: nothing). */
@@ -33,6 +36,8 @@ export interface Accounts {
   ruled(folder: string, text: string): void
   /** Whether any rules there ever were leave this path alone. */
   everIgnored(path: string): boolean
+  /** The same of anything that was ever below it: the bucket goes on having it, whoever took the folder's name. */
+  everIgnoredBelow(path: string): boolean
   writers(): ReadonlySet<string>
   /** Whether these bytes were ever saved at, or moved to, this path by anybody. */
   knows(path: string, hash: string): boolean
@@ -52,6 +57,7 @@ export function openAccounts(): Accounts {
   const folders = new Set<string>()
   const rules: { readonly folder: string; readonly matcher: Ignore }[] = []
   const ever = new Map<string, Set<string>>()
+  const comesBack = new Set<string>()
   /** By path, what was saved over what; 'unknown' when that cannot be told any more. */
   const past = new Map<string, Map<string, string | null | 'unknown'>>()
 
@@ -85,6 +91,15 @@ export function openAccounts(): Accounts {
     }
     return found
   }
+  const everIgnored = (path: string): boolean =>
+    rules.some(({ folder, matcher }) => {
+      if (folder === '') return matcher.ignores(path)
+      return isBelow(path, folder) && matcher.ignores(path.slice(folder.length + 1))
+    })
+  const muddied = (path: string): void => {
+    touch(STRANGER, path, null)
+    touch('another', path, null)
+  }
   const isSiblingOf = (path: string): boolean => parseConflictName(path) !== null
   return {
     acted: (device) => void writers.add(device),
@@ -116,10 +131,12 @@ export function openAccounts(): Accounts {
     },
     altered: (device, path, bytes) => touch(device, path, bytes === null ? null : sha256(bytes)),
     madeFolder: (path) => void folders.add(path),
-    muddied: (path) => {
-      touch(STRANGER, path, null)
-      touch('another', path, null)
+    muddied,
+    wantedBack: (path) => {
+      muddied(path)
+      comesBack.add(path)
     },
+    isWantedBack: (path) => comesBack.has(path),
     owed: () => owed,
     keepOnly: (findable) => {
       owed = owed.filter(findable)
@@ -141,11 +158,8 @@ export function openAccounts(): Accounts {
       return alone
     },
     ruled: (folder, text) => void rules.push({ folder, matcher: ignore({ allowRelativePaths: true }).add(text) }),
-    everIgnored: (path) =>
-      rules.some(({ folder, matcher }) => {
-        if (folder === '') return matcher.ignores(path)
-        return isBelow(path, folder) && matcher.ignores(path.slice(folder.length + 1))
-      }),
+    everIgnored,
+    everIgnoredBelow: (path) => [...ever.keys()].some((other) => isBelow(other, path) && everIgnored(other)),
     writers: () => writers,
     knows: (path, hash) => ever.get(path)?.has(hash) === true,
     knowsName: (name, hash) => ever.get(`*/${name}`)?.has(hash) === true,

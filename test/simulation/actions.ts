@@ -19,7 +19,7 @@ async function happenTo(world: World, device: Device, action: Action, past: Past
       return device.person.do(action.deed)
     case 'deed during sync': {
       const { deed } = action
-      return during(device, action, { type: 'act', act: () => device.person.do(deed) })
+      return during(device, action, { type: 'act', act: () => device.person.doMeanwhile(deed) })
     }
     case 'kill':
       return during(device, action, { type: 'kill', done: action.done, power: action.power })
@@ -75,7 +75,7 @@ export function bringBack({ name, person }: Device): void {
 /** Somebody says yes or no to what waits. */
 export async function decide({ accounts }: World, device: Device, yes: boolean): Promise<void> {
   await device.rest()
-  if (!yes) for (const path of device.held()) accounts.muddied(path)
+  if (!yes) for (const path of device.held()) accounts.wantedBack(path)
   device.begin((agent) => (yes ? agent.approve() : agent.reject()))
 }
 

@@ -86,7 +86,8 @@ async function checkConvergence({ devices, scheduler, server }: World): Promise<
     const { name, disk } = device
     const listed = new Map(device.unsynced().map(({ path, code }) => [path, code]))
     const exempt = (path: string): boolean =>
-      device.ignores(path) || prefixes(path).some((one) => isExcused(listed.get(one), one, keys, disk))
+      device.ignores(path) ||
+      [path, path.normalize('NFC')].flatMap(prefixes).some((one) => isExcused(listed.get(one), one, keys, disk))
     const bucket = new Map<string, string>()
     for (const { key, hash, meta } of page.items)
       if (!key.endsWith('/') && !exempt(key)) bucket.set(key, (meta['mode'] === '755' ? '*' : '') + hash)
@@ -120,6 +121,10 @@ function isExcused(code: string | undefined, path: string, keys: readonly string
   if (code !== 'name-clash') return false
   const names = [...keys, ...disk.tree(ROOT).keys()].flatMap(prefixes)
   return prefixes(path).some((one) => names.some((other) => other !== one && foldOf(other) === foldOf(one)))
+}
+
+function isAtOrAbove(one: string, path: string): boolean {
+  return one === path || path.startsWith(`${one}/`)
 }
 
 /** A path and the folders above it. */
@@ -206,7 +211,7 @@ function checkUntouchedSides(world: World, { restored, lostState }: Past): void 
   const { accounts, devices } = world
   for (const [path, { device, hash }] of accounts.untouchedByOthers()) {
     if (hash !== null && devices.some(({ disk }) => kindAt(disk, path) === 'folder')) continue
-    if (devices.some(({ unsynced }) => unsynced().some((one) => one.path === path))) continue
+    if (devices.some(({ unsynced }) => unsynced().some((one) => isAtOrAbove(one.path.normalize('NFC'), path)))) continue
     const ignored = accounts.everIgnored(path)
     // What was left alone for a while comes back as if it were seen for the first time, and no deletion follows from that.
     if (ignored && hash === null) continue
@@ -248,8 +253,9 @@ function checkNoPhantoms({ devices, accounts }: World, { restored, lostState }: 
     for (const [path, { bytes }] of disk.tree(ROOT)) {
       const original = parseConflictName(path)?.path
       if (path.startsWith('.blobs/') || original === undefined || bytes === null) continue
-      if (accounts.everIgnored(original)) continue
-      if (alone) throw new Violation('I5', `one person alone wrote, and ${name} has ${path}`)
+      if (accounts.everIgnored(original) || accounts.everIgnoredBelow(original)) continue
+      if (alone && !accounts.isWantedBack(original))
+        throw new Violation('I5', `one person alone wrote, and ${name} has ${path}`)
       if (accounts.knows(original, hashOf(bytes)) && !accounts.hasRival(original, hashOf(bytes)))
         throw new Violation('I5', `nobody saved anything at ${original} without knowing what ${name} has at ${path}`)
     }

@@ -32,6 +32,11 @@ export type Deed =
 export interface Person {
   /** Nothing, while the folder is away. */
   do(deed: Deed): void
+  /**
+   * The same in the midst of what an agent does. It may just hold a folder open, to put something into it: where that is moved out of the
+   * root in this very instant, it takes along what comes.
+   */
+  doMeanwhile(deed: Deed): void
   readonly absence: Absence
   /** What resolving a conflict is about to do with the bytes of both files. */
   resolves(original: string, sibling: string, keep: Keep): void
@@ -83,6 +88,7 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
   const accounts = byKey(books)
   const absence = openAbsence(disk, ROOT)
   let folders = 0
+  let made: string[] = []
   let left = outsideOf(disk)
   let open: {
     readonly path: string
@@ -114,6 +120,7 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
     makeFolders(folder)
     fs.mkdir(at(folder))
     accounts.madeFolder(folder)
+    made.push(folder)
   }
   const removeTree = (path: string): void => {
     const stat = fs.lstat(path)
@@ -121,6 +128,10 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
       for (const { name } of fs.list(path)) removeTree(`${path}/${name ?? ''}`)
       fs.rmdir(path)
     } else if (stat) fs.unlink(path)
+  }
+  const rule = (path: string, bytes: Uint8Array): void => {
+    if (path !== RULES && !path.endsWith(`/${RULES}`)) return
+    accounts.ruled(dirname(`/${path}`).slice(1), Buffer.from(bytes).toString())
   }
   const put = (path: string, text: string, style: string): void => {
     makeFolders(path)
@@ -137,7 +148,7 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
       fs.rename(temporary, at(path))
     }
     for (const [name, old] of before) accounts.gone(device, name, old)
-    if (path === RULES || path.endsWith(`/${RULES}`)) accounts.ruled(dirname(`/${path}`).slice(1), text)
+    rule(path, bytes)
     accounts.saved(device, path, bytes, before.find(([name]) => name === path)?.[1] ?? null)
   }
   const remove = (path: string): void => {
@@ -154,7 +165,11 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
     const folders = fs.lstat(at(path))?.kind === 'folder' ? ['/', ...disk.tree(at(path)).keys()] : []
     fs.renameNew(at(path), at(to))
     for (const inner of folders) if (inner.endsWith('/')) accounts.madeFolder(`${to}/${inner}`.replace(/\/+$/, ''))
-    for (const [name, bytes] of before) accounts.moved(device, name, to + name.slice(path.length), bytes)
+    for (const [name, bytes] of before) {
+      const next = to + name.slice(path.length)
+      accounts.moved(device, name, next, bytes)
+      rule(next, bytes)
+    }
   }
   const swap = (path: string): void => {
     if (fs.lstat(at(path))?.kind !== 'folder') return
@@ -243,11 +258,24 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
     }
   }
   const allowed = (act: () => void): void => {
+    made = []
     try {
       disk.durably(act)
     } catch (error) {
       if (!NOT_ALLOWED.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+      // What was made on the way to it stays.
+      for (const folder of made) accounts.muddied(folder)
     }
+  }
+  const once = (deed: Deed): void => {
+    if (absence.isAway()) return
+    allowed(() => {
+      if ('path' in deed && isBeyondLink(deed.path)) return
+      if ('to' in deed && isBeyondLink(deed.to)) return
+      accounts.acted(device)
+      act(deed)
+    })
+    if (deed.type === 'swap for link' || deed.type === 'write to what is open') left = outsideOf(disk)
   }
   const giveRightsBack = (folder: string): void => {
     for (const { name, kind } of fs.list(folder)) {
@@ -271,15 +299,11 @@ export function openPerson(device: string, disk: MemoryDisk, books: Accounts): P
       if (keep === 'theirs') accounts.gone(device, sibling, bytes)
       else accounts.moved(device, sibling, original, bytes)
     },
-    do: (deed) => {
-      if (absence.isAway()) return
-      allowed(() => {
-        if ('path' in deed && isBeyondLink(deed.path)) return
-        if ('to' in deed && isBeyondLink(deed.to)) return
-        accounts.acted(device)
-        act(deed)
-      })
-      if (deed.type === 'swap for link' || deed.type === 'write to what is open') left = outsideOf(disk)
+    do: once,
+    doMeanwhile: (deed) => {
+      once(deed)
+      // When the calls are over that belong together.
+      if (deed.type === 'swap for link') queueMicrotask(() => void (left = outsideOf(disk)))
     },
     leftOutside: () => left,
     tidy: () => {
