@@ -7,9 +7,11 @@ import { count, duration, plain } from '../cli/format.ts'
 import { examineFolder } from '../cli/sync/examine-folder.ts'
 import { FolderCommand, showPairing } from '../cli/sync/folder-command.ts'
 import { examineStore, makePrivate, pacer, type Examined } from '../locations/doctor.ts'
+import { examinePlace } from '../locations/examine-place.ts'
 import { examineServer } from '../locations/examine-server.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { repairStore, type Repaired } from '../locations/repair.ts'
+import { isServer } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Finding, Inspection } from '../store/contract/findings.ts'
 
@@ -18,7 +20,7 @@ const DAMAGED = 9
 /** A finding about a server or a folder. */
 interface OtherFinding {
   readonly code: string
-  readonly severity: 'failure' | 'warning'
+  readonly severity: 'failure' | 'warning' | 'fact'
   readonly message: string
   readonly remedy: string
 }
@@ -172,7 +174,9 @@ For a server it goes the way step by step: whether it can be reached and trusted
   private async checkServer(places: Places, location: string, bucket: string): Promise<void> {
     const { findings, exitCode, buckets } = await this.wayTo(places, location, bucket)
     const what =
-      bucket === '' ? `${count(buckets, 'bucket')} can be used with this token` : `bucket ${bucket} can be used`
+      bucket === ''
+        ? `${count(buckets, 'bucket')} can be used${isServer(location) ? ' with this token' : ''}`
+        : `bucket ${bucket} can be used`
     const text = exitCode === 0 ? `${location} answers: ${what}` : `${location}: ${problems(findings)}`
     this.output.document({ location, ok: exitCode === 0, findings, buckets }, text)
     if (exitCode !== 0) this.exit(exitCode)
@@ -182,7 +186,9 @@ For a server it goes the way step by step: whether it can be reached and trusted
   private async wayTo(places: Places, location: string, bucket: string): Promise<Way> {
     const findings: OtherFinding[] = []
     let exitCode = 0
-    const steps = examineServer(places, { location, bucket, clock: this.clock })
+    const steps = isServer(location)
+      ? examineServer(places, { location, bucket, clock: this.clock })
+      : examinePlace(places, { location, bucket })
     for (;;) {
       const step = await steps.next()
       if (step.done) return { findings, exitCode, ...step.value }
@@ -191,7 +197,7 @@ For a server it goes the way step by step: whether it can be reached and trusted
         const view = viewError(step.value.error, this.clock.now(), 'doctor')
         exitCode = view.exitCode
         finding = { code: view.code, severity: 'failure', message: view.message, remedy: view.hint }
-      } else finding = { ...step.value, severity: 'warning' }
+      } else finding = step.value
       findings.push(finding)
       this.output.line(line(finding))
     }
@@ -220,7 +226,7 @@ For a server it goes the way step by step: whether it can be reached and trusted
     }
     const { synced } = status
     const { location, bucket, prefix } = pairing
-    const verdict = findings.length === 0 ? 'nothing is wrong' : problems(findings)
+    const verdict = findings.every(({ severity }) => severity === 'fact') ? 'nothing is wrong' : problems(findings)
     const text = `${folder.shown} = ${showPairing(pairing)}: ${verdict} (${count(synced, 'path')} in sync)`
     this.output.document({ root, location, bucket, prefix, ok: exitCode === 0, findings, synced }, text)
     if (exitCode !== 0) this.exit(exitCode)
@@ -235,7 +241,7 @@ interface Way {
 
 function problems(findings: readonly OtherFinding[]): string {
   const failures = findings.filter(({ severity }) => severity === 'failure').length
-  const warnings = findings.length - failures
+  const warnings = findings.filter(({ severity }) => severity === 'warning').length
   const parts = [
     ...(failures === 0 ? [] : [count(failures, 'problem')]),
     ...(warnings === 0 ? [] : [count(warnings, 'warning')]),
@@ -260,5 +266,5 @@ function* told({ recalled, lostEntries, renumbered, chunks, aside }: Repaired): 
 
 /** `damage: what is wrong → what to do about it` */
 function line({ severity, message, remedy }: Finding | OtherFinding): string {
-  return `${severity}: ${plain(message)} → ${plain(remedy)}`
+  return `${severity}: ${plain(message)}${remedy === '' ? '' : ` → ${plain(remedy)}`}`
 }

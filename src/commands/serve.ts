@@ -3,12 +3,15 @@ import { Flags } from '@oclif/core'
 import { openSecretSource } from '../access/secrets.ts'
 import { openAuditFile } from '../cli/audit-file.ts'
 import { BlobsCommand } from '../cli/command.ts'
-import { duration } from '../cli/format.ts'
+import { duration, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
-import { openPlaces } from '../locations/places.ts'
+import { openPlaces, type Places } from '../locations/places.ts'
 import { storeSpace } from '../locations/space.ts'
+import { isServer, parseLocation } from '../locations/target.ts'
 import { readTls } from '../locations/tls.ts'
+import type { Buckets } from '../store/contract/blob-store.ts'
+import { BlobsError } from '../store/contract/errors.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
 
 export default class Serve extends BlobsCommand {
@@ -17,13 +20,20 @@ export default class Serve extends BlobsCommand {
 
 Every request needs a token (blobs token create). The secret they are signed with is TOKEN_SECRET, or the file "secret" in the data directory, made on the first start.
 
-Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log. The audit log tells who did what: token, address, action, bucket, key, version, result; it is a file of its own.`
-  static override usage = 'serve [--data DIR] [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
+Beyond this machine it serves with TLS only: give --host together with --tls-cert and --tls-key. With --backend the buckets are in that place (docs/backends.md), which several servers may share; the secret and the audit log stay in the data directory. Servers that share one need the same TOKEN_SECRET.
+
+The log, one JSON object a line, goes to stderr when that is not a terminal, or with --log. The audit log tells who did what: token, address, action, bucket, key, version, result; it is a file of its own.`
+  static override usage =
+    'serve [--data DIR] [--backend LOCATION] [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
   static override examples = [
     { description: 'Serve on this machine', command: '<%= config.bin %> serve' },
     {
       description: 'Serve to the network',
       command: '<%= config.bin %> serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --data /srv/blobs',
+    },
+    {
+      description: 'Serve a directory that other machines use, too, by a server of their own',
+      command: '<%= config.bin %> serve --backend folder:///mnt/share',
     },
     { description: 'Take a free port and tell it to a script', command: '<%= config.bin %> serve --port 0 --json' },
   ]
@@ -32,6 +42,11 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
       description: 'directory of the store; default: that of the command line',
       helpValue: 'DIR',
       env: 'BLOBS_DATA',
+    }),
+    backend: Flags.string({
+      description: 'URL of the place that holds the buckets; default: the store in the data directory',
+      helpValue: 'LOCATION',
+      env: 'BLOBS_BACKEND',
     }),
     host: Flags.string({ description: 'address to listen on', default: '127.0.0.1', helpValue: 'ADDRESS' }),
     port: Flags.integer({
@@ -68,7 +83,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     const data = resolve(flags.data ?? places.directories.data)
     const secretSource = openSecretSource(process.env, data, () => this.clock.now())
     const secrets = await secretSource.load()
-    const buckets = await openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
+    const buckets = await this.openBackend(places, flags.backend, data)
     const audit = flags['no-audit']
       ? null
       : openAuditFile(resolve(flags.audit ?? join(data, 'audit.ndjson')), this.output)
@@ -84,15 +99,24 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
           port: flags.port,
           now: () => this.clock.now(),
           newId: () => this.ids.next(),
-          space: () => storeSpace(data),
+          ...(flags.backend === undefined ? { space: () => storeSpace(data) } : {}),
           ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
         },
-        data,
+        flags.backend ?? data,
       )
     } finally {
       await buckets.close()
       await audit?.close()
     }
+  }
+
+  private openBackend(places: Places, backend: string | undefined, data: string): Promise<Buckets> {
+    if (backend === undefined) return openBuckets('', { data, clock: this.clock, ids: this.ids, thorough: true })
+    const location = parseLocation(backend, '--backend')
+    if (!isServer(location)) return places.buckets(location)
+    throw new BlobsError('InvalidRequest', `${location} is a server itself: it is not served once more`, {
+      hint: 'use it as it is, or name what it serves: docs/backends.md',
+    })
   }
 
   private async serve(options: ServerOptions, data: string): Promise<void> {
@@ -101,7 +125,7 @@ Beyond this machine it serves with TLS only: give --host together with --tls-cer
     this.output.item(
       'listening',
       { url: server.url, port: server.port, data, pid: process.pid },
-      `blobs serves ${data} at ${server.url}`,
+      `blobs serves ${plain(data)} at ${server.url}`,
     )
     if (process.stderr.isTTY)
       this.output.message(`a token for a bucket: blobs token create BUCKET --data ${data} · stop: Ctrl-C`)

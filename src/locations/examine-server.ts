@@ -1,15 +1,10 @@
 import type { Clock } from '../platform/ports.ts'
 import { isBlobsError } from '../store/contract/errors.ts'
+import type { PlaceFinding } from '../store/ports.ts'
 import type { Places } from './places.ts'
 
-/** Something about the way to a server: `error` for what does not work, else a warning. */
-export type ServerFinding =
-  | { readonly error: unknown }
-  | {
-      readonly code: 'not-ready' | 'clock' | 'unencrypted' | 'token'
-      readonly message: string
-      readonly remedy: string
-    }
+/** Something about the way to a server or a place: `error` for what does not work. */
+export type ServerFinding = { readonly error: unknown } | PlaceFinding
 
 /** How much the server lets one see. */
 export interface ServerExamined {
@@ -35,13 +30,23 @@ export async function* examineServer(
     const { ready, ahead } = await places.probe(location)
     if (!ready) {
       const message = `${location} answers, but cannot take writes now`
-      yield { code: 'not-ready', message, remedy: 'its log says why; on its machine: blobs doctor --data DIR' }
+      yield {
+        code: 'not-ready',
+        severity: 'warning',
+        message,
+        remedy: 'its log says why; on its machine: blobs doctor --data DIR',
+      }
     }
     if (ahead !== null && Math.abs(ahead) > SKEW) yield clockFinding(location, ahead)
     const { token } = await places.credentials(location)
     if (token !== undefined && isExposed(location)) {
       const message = `the token travels to ${location} unencrypted`
-      yield { code: 'unencrypted', message, remedy: 'use an https:// address, or a tunnel to this machine' }
+      yield {
+        code: 'unencrypted',
+        severity: 'warning',
+        message,
+        remedy: 'use an https:// address, or a tunnel to this machine',
+      }
     }
     if (token !== undefined) {
       const left = await timeLeft(places, location, token, clock)
@@ -49,7 +54,12 @@ export async function* examineServer(
         const days = Math.floor(left / DAY)
         const span = days === 0 ? 'less than a day' : `${days} ${days === 1 ? 'day' : 'days'}`
         const message = `the token for ${location} expires in ${span}`
-        yield { code: 'token', message, remedy: 'ask for a new one: blobs token create, on the server' }
+        yield {
+          code: 'token',
+          severity: 'warning',
+          message,
+          remedy: 'ask for a new one: blobs token create, on the server',
+        }
       }
     }
     for await (const _one of (await places.buckets(location)).list()) buckets += 1
@@ -65,6 +75,7 @@ function clockFinding(location: string, ahead: number): ServerFinding {
   const span = minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
   return {
     code: 'clock',
+    severity: 'warning',
     message: `the clock of this machine is ${span} ${ahead > 0 ? 'behind' : 'ahead of'} that of ${location}`,
     remedy: 'set the one that is wrong, as with timedatectl set-ntp true: tokens and --at go by them',
   }

@@ -9,6 +9,7 @@ import type { Probe } from '../store/http/probe.ts'
 import { lazily } from '../store/lazy.ts'
 import { type Credentials, type CredentialsOptions, findCredentials, wayTo } from './credentials.ts'
 import { openBuckets } from './open.ts'
+import type { Examined, PlaceOptions } from './open-place.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { joinedPlace, knownServer } from './servers.ts'
 import { isServer, parseLocation, parseTarget, type Location, type Target } from './target.ts'
@@ -66,6 +67,8 @@ export interface Places extends AsyncDisposable {
   whoIs(location: Location, token: string): Promise<OwnToken>
   /** What a server says to anybody. Throws `Unavailable`, `Refused`. */
   probe(location: Location): Promise<Probe>
+  /** What a driver says of a place that it opens: what it promises, and what it finds there. Throws as `Driver.open`. */
+  examine(location: Location): Promise<Examined>
   /** Milliseconds since 1970 by the clock that stamps versions there. Throws as `probe`. */
   timeAt(location: Location): Promise<number>
   /** This machine, as the history shows it. */
@@ -138,7 +141,7 @@ interface Asking {
 /** What is asked of servers about themselves and about tokens. */
 function askServers(
   asking: Asking,
-): Pick<Places, 'tokens' | 'givenToken' | 'credentials' | 'whoIs' | 'probe' | 'timeAt'> {
+): Pick<Places, 'tokens' | 'givenToken' | 'credentials' | 'whoIs' | 'probe' | 'examine' | 'timeAt'> {
   const { options, profile, where, here, offices, check } = asking
   const { env, ids } = options
   const asked = credentialsOptions(options, profile, where)
@@ -181,6 +184,11 @@ function askServers(
       return office.examine(token).finally(() => office.close())
     },
     probe: ask,
+    examine: async (location) => {
+      const { examinePlace } = await import('./open-place.ts')
+      const place = placeOptions(options, where)
+      return examinePlace(location, { clock: options.clock, ids, place, ...(await findCredentials(location, asked)) })
+    },
     timeAt: async (location) => {
       const ahead = isServer(location) ? (await ask(location)).ahead : null
       // It tells whole seconds: less is no difference.
@@ -265,15 +273,16 @@ async function openOne(
     clock,
     ids,
     ...limit,
-    place: {
-      env: options.env,
-      cacheDirectory: where.cache,
-      stateDirectory: where.state,
-      singleWriter: options.singleWriter ?? false,
-      warn: options.onWarning ?? (() => undefined),
-    },
+    place: placeOptions(options, where),
     ...(await findCredentials(location, credentialsOptions(options, profile, where), bucket)),
   })
+}
+
+function placeOptions(
+  { env, singleWriter = false, onWarning = () => undefined }: PlacesOptions,
+  { cache: cacheDirectory, state: stateDirectory }: Directories,
+): PlaceOptions {
+  return { env, cacheDirectory, stateDirectory, singleWriter, warn: onWarning }
 }
 
 function credentialsOptions(

@@ -20,12 +20,20 @@ export interface BucketsOptions {
   readonly disk?: StoreDisk
   /** Short name of this device, for entries that do not name one. */
   readonly device?: string
+  /** A bucket as a command names it; its name alone unless given. */
+  readonly show?: (name: string) => string
 }
 
 /** The buckets of a backend. A bucket that is open is opened once, however many callers use it. */
-export function openBuckets({ backend, clock, ids, disk, device }: BucketsOptions): Buckets {
+export function openBuckets({ backend, clock, ids, disk, device, show = (name) => name }: BucketsOptions): Buckets {
+  const notFound = (name: string): Promise<BlobsError> => missingBucket(backend, name, show)
+  const portsOf = async (name: string): Promise<BucketPorts> => {
+    const ports = await backend.open(name)
+    if (ports === null) throw await notFound(name)
+    return ports
+  }
   const stores = openStores(async (name) => {
-    const ports = await portsOf(backend, name)
+    const ports = await portsOf(name)
     const { promises, viewDirectory } = backend
     return openLogStore({
       name,
@@ -52,7 +60,7 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
       checkOptions(options)
       if (!(await backend.create(name)))
         throw new BlobsError('AlreadyExists', `there is a bucket ${name} already`, { bucket: name })
-      const ports = await portsOf(backend, name)
+      const ports = await portsOf(name)
       try {
         await startLog({ name, ports, clock, ids }, options)
       } finally {
@@ -67,12 +75,12 @@ export function openBuckets({ backend, clock, ids, disk, device }: BucketsOption
       }
     },
     remove: async (name) => {
-      const ports = await portsOf(backend, name)
+      const ports = await portsOf(name)
       const epoch = await epochOf(ports.log)
       await Promise.all([ports.log.close(), ports.content.close()])
       // Those who have it open learn it from the log.
       stores.forget(name)
-      if (!(await backend.remove(name))) throw await notFound(backend, name)
+      if (!(await backend.remove(name))) throw await notFound(name)
       if (backend.viewDirectory !== null && epoch !== null) removeView(viewPath(backend.viewDirectory, epoch), disk)
     },
     configure: (name, options) => using(name, (store) => store.configure(options)),
@@ -92,18 +100,13 @@ async function publicNames(backend: Backend): Promise<readonly string[]> {
   return (await backend.names()).filter((name) => name !== SYSTEM_BUCKET)
 }
 
-async function portsOf(backend: Backend, name: string): Promise<BucketPorts> {
-  const ports = await backend.open(name)
-  if (ports === null) throw await notFound(backend, name)
-  return ports
-}
-
-async function notFound(backend: Backend, name: string): Promise<BlobsError> {
+async function missingBucket(backend: Backend, name: string, show: (name: string) => string): Promise<BlobsError> {
   const near = nearNames(name, await publicNames(backend))
+  const place = show('')
   const hint =
     near.length > 0
-      ? `did you mean ${near.join(' or ')}? A new one is made by: blobs bucket create ${name}`
-      : `make it: blobs bucket create ${name} · see those there are: blobs ls`
+      ? `did you mean ${near.map(show).join(' or ')}? A new one is made by: blobs bucket create ${show(name)}`
+      : `make it: blobs bucket create ${show(name)} · see those there are: blobs ls${place === '' ? '' : ` ${place}`}`
   return new BlobsError('NotFound', `there is no bucket ${name}`, { bucket: name, hint })
 }
 

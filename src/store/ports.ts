@@ -160,4 +160,14 @@ export interface Driver {
   readonly promises: BackendPromises
   /** I/O may wait for the first call. Throws `InvalidRequest` for an option that is unknown or wrong, naming those there are. */
   open(address: PlaceAddress, context: BackendContext): Promise<Backend>
+  /** What `blobs doctor` tells of a place beside what it promises and whether it opens; ends with the first error that stops it, which is thrown. */
+  examine?(address: PlaceAddress, context: BackendContext): AsyncIterable<PlaceFinding>
+}
+/** `fact`: as it should be, or just so. */
+export interface PlaceFinding {
+  readonly code: string
+  readonly severity: 'warning' | 'fact'
+  readonly message: string
+  /** '' for a fact. */
+  readonly remedy: string
 }

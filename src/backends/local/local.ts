@@ -20,7 +20,8 @@ export const PACK_BYTES = 256 * 1024 * 1024
 /** Rows of a removed bucket deleted in one transaction. */
 const REMOVE_ROWS = 2000
 
-const PROMISES: BackendPromises = {
+/** What the embedded store promises. */
+export const LOCAL_PROMISES: BackendPromises = {
   name: 'local',
   durability: 'fsync',
   maxEntryBytes: MAX_ENTRY_BYTES,
@@ -71,7 +72,7 @@ export function localBackend({ store, clock, packs, lenient = false }: LocalBack
   }
 
   return {
-    promises: PROMISES,
+    promises: LOCAL_PROMISES,
     viewDirectory: store.views,
     create: (name) => transactions.write(0, () => addBucket(db, name)),
     names: async () => {
