@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
 import { blobToHeaders } from '../../src/protocol/blob-headers.ts'
@@ -414,6 +415,34 @@ describe('a feed', () => {
   ])('%s', async (_name, text, live, expected) => {
     const { store } = await liar(lines(text))
     expect(await follow(store, live)).toEqual(expected)
+  })
+
+  it('that was read to its bookmark leaves its connection to others, also when the end comes a little later', async () => {
+    const sockets = new Set<unknown>()
+    const { store } = await liar((request, response) => {
+      sockets.add(request.socket)
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(`${bookmark}\n`)
+      setTimeout(() => response.end(), 20)
+    })
+    for (let round = 0; round < 5; round++) {
+      expect(await follow(store, false)).toEqual(['bookmark'])
+      await sleep(60)
+    }
+    expect(sockets.size).toBe(1)
+  })
+
+  it('that goes on behind its bookmark is given up, and nobody waits for that', async () => {
+    const { promise: gone, resolve } = Promise.withResolvers<void>()
+    const { store } = await liar((request, response) => {
+      request.socket.once('close', resolve)
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' }).write(`${bookmark}\n`)
+      const talk = setInterval(() => response.write('\n'), 10)
+      response.once('close', () => clearInterval(talk))
+    })
+    const started = performance.now()
+    expect(await follow(store, false)).toEqual(['bookmark'])
+    expect(performance.now() - started).toBeLessThan(900)
+    await gone
   })
 
   it('that is live and silent is dead; a sign of life now and then is enough', async () => {

@@ -32,8 +32,10 @@ export async function* followChanges(
     const answer = await ask(place.transport, { ...outgoing, feed: live }, 200)
     for await (const line of lines(answer, place.transport)) {
       const item = readItem(line, answer, place)
+      const last = item.type === 'bookmark' && !live
+      if (last) answer.finish()
       yield item
-      if (ending.aborted || (item.type === 'bookmark' && !live)) return
+      if (ending.aborted || last) return
     }
     throw new BlobsError('Unavailable', `${place.transport.origin} ended the feed of ${place.bucket}`)
   } catch (error) {

@@ -26,6 +26,8 @@ interface Waits {
 const DEFAULT_WAITS: Waits = { connect: 10_000, answer: 120_000, silence: 60_000, feed: limits.silence, grace: 60_000 }
 /** Bytes a millisecond: who is slower, up or down, is taken for dead. Slower than any line that is of use. */
 const SLOWEST = 0.5
+/** Milliseconds in which an answer of which only the end is missing comes to it. */
+const LAST_PIECE = 1000
 /** Connections to one server at once, live feeds aside. */
 const CONNECTIONS = 16
 
@@ -67,6 +69,8 @@ export interface Answer {
   pieces(): AsyncGenerator<Uint8Array, void, undefined>
   /** Ends it, however much of it was read: one that is neither read nor ended keeps its connection for ever. */
   cancel(): void
+  /** Says that all of it was read but for its end: a reader that stops then keeps the connection for others, if the end comes soon. */
+  finish(): void
 }
 
 /** Requests to one server, over connections that are kept. */
@@ -99,7 +103,6 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       ...(!fresh ? { agent } : dial === undefined ? { agent: alone } : { createConnection: dial }),
       maxHeaderSize: 128 * 1024,
       ...trusted,
-      ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(outgoing.body === undefined
@@ -114,14 +117,21 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     send: async (outgoing) => {
       try {
         const { once = false, feed = false } = outgoing
-        const response = await attempt(open, outgoing, once || feed, patience)
+        const { response, release } = await attempt(open, outgoing, once || feed, patience)
         const silence = feed ? patience.feed : patience.silence
+        let finished = false
         return {
           status: response.statusCode ?? 0,
           headers: response.headers,
           cancel: () => void response.destroy(),
-          pieces: () =>
-            piecesOf(response, { silence, grace: feed ? Number.POSITIVE_INFINITY : patience.grace, clock }, url.origin),
+          finish: () => {
+            finished = true
+            release()
+          },
+          pieces: () => {
+            const grace = feed ? Number.POSITIVE_INFINITY : patience.grace
+            return piecesOf(response, { silence, grace, clock, finished: () => finished }, url.origin)
+          },
         }
       } catch (error) {
         throw unreachable(error, url.origin, { pinned: options.certificate !== undefined, proxy })
@@ -188,14 +198,33 @@ type Patience = Waits & { readonly clock: Clock }
 type Opener = (outgoing: Outgoing, fresh: boolean) => ClientRequest
 
 /** A kept connection may have been closed by the server while it was idle: then the request goes out once more on a new one. */
-async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Patience): Promise<IncomingMessage> {
+async function attempt(open: Opener, outgoing: Outgoing, fresh: boolean, waits: Patience): Promise<Exchanged> {
   const request = open(outgoing, fresh)
+  const release = endWith(request, outgoing.signal)
   try {
-    return await exchange(request, outgoing, waits)
+    return { response: await exchange(request, outgoing, waits), release }
   } catch (error) {
     if (!request.reusedSocket || !isHangUp(error)) throw error
     return attempt(open, outgoing, true, waits)
   }
+}
+
+interface Exchanged {
+  readonly response: IncomingMessage
+  /** From then on the signal ends it no more. */
+  release(): void
+}
+
+/** The signal ends the request, as long as its answer has not ended: then the connection is another's, or nobody's. */
+function endWith(request: ClientRequest, signal: AbortSignal | undefined): () => void {
+  if (signal === undefined) return () => undefined
+  const end = (): void => void request.destroy(new Error('it is not wanted any more'))
+  const release = (): void => signal.removeEventListener('abort', end)
+  signal.addEventListener('abort', end)
+  if (signal.aborted) end()
+  request.once('close', release)
+  request.once('response', (response) => response.once('end', release))
+  return release
 }
 
 function isHangUp(error: unknown): boolean {
@@ -255,9 +284,18 @@ class TimedOut extends Error {
   }
 }
 
+function readEnd(response: IncomingMessage, clock: Clock): void {
+  if (response.readableEnded || response.destroyed) return
+  response.once(
+    'close',
+    after(clock, LAST_PIECE, () => response.destroy()),
+  )
+  response.resume()
+}
+
 async function* piecesOf(
   response: IncomingMessage,
-  { silence, grace, clock }: Pick<Patience, 'silence' | 'grace' | 'clock'>,
+  { silence, grace, clock, finished }: Pick<Patience, 'silence' | 'grace' | 'clock'> & { finished(): boolean },
   origin: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const signals = ['readable', 'end', 'close', 'error'] as const
@@ -286,7 +324,8 @@ async function* piecesOf(
   } finally {
     for (const signal of signals) response.off(signal, onSignal)
     // Where the reader stopped early, the rest is not worth reading.
-    if (!response.readableEnded) response.destroy()
+    if (finished()) readEnd(response, clock)
+    else if (!response.readableEnded) response.destroy()
   }
 
   function woken(milliseconds: number): Promise<boolean> {
