@@ -52,13 +52,14 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     if (failure !== null) await kept.replace(failure)
     failure = null
     const check = doubted || clock.elapsed() - checked > CHECK_EVERY
-    if (!(await readOn(kept.view(), ports, check))) {
+    let end = await readOn(kept.view(), ports, check)
+    if (end === null) {
       await kept.view().reset()
-      await readOn(kept.view(), ports, false)
+      end = (await readOn(kept.view(), ports, false)) ?? 0
     }
     if (check) checked = clock.elapsed()
     doubted = false
-    waiters.wake(kept.view().state().position)
+    waiters.wake(end)
   }
   /** Acts once more on another view, if that may help. */
   const mending = async <T>(act: () => Promise<T>, mend: () => Promise<void>): Promise<T> => {
@@ -101,17 +102,19 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   }
 }
 
-/** Reads the log into the view; false, if `check`, when the log does not hold where the view ended what the view read there. */
-async function readOn(view: View, ports: BucketPorts, check: boolean): Promise<boolean> {
+/** Reads the log into the view; gives where it ends. Null, if `check`, when the log does not hold where the view ended what the view read there. */
+async function readOn(view: View, ports: BucketPorts, check: boolean): Promise<Position | null> {
   const { position, entry } = view.state()
   let checked = !check || position === 0
+  let end = position
   for await (const batch of ports.log.read({ after: checked ? position : position - 1 })) {
     const [first] = batch
-    if (!checked && (first?.position !== position || first.id !== entry)) return false
+    if (!checked && (first?.position !== position || first.id !== entry)) return null
     await view.apply(await decodeBatch(checked ? batch : batch.slice(1), ports))
     checked = true
+    end = batch.at(-1)?.position ?? end
   }
-  return checked
+  return checked ? end : null
 }
 
 /** Entries as the log holds them, those that are in Content too. Throws `Corrupt`, `NotSupported`. */

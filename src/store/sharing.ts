@@ -51,7 +51,7 @@ export function openWaiters(round: (signal: AbortSignal) => Promise<void>): Wait
   }
   const stopIfIdle = (): void => {
     if (waiting.size > 0) return
-    rounds?.abort()
+    rounds?.abort('nobody waits')
     rounds = null
   }
   return {

@@ -57,7 +57,7 @@ export function openWaiters(store: StoreFile, transactions: Transactions, clock:
   const leave = (waiter: Waiter): void => {
     waiting.delete(waiter)
     if (waiting.size > 0) return
-    watching?.abort()
+    watching?.abort('nobody waits')
     watching = null
   }
   transactions.onWrite(() => void look())
@@ -94,11 +94,11 @@ async function watchWrites(
   let nap = new AbortController()
   const watcher = store.disk.watch(store.wal, () => {
     heard = true
-    nap.abort()
+    nap.abort('awake')
   })
   signal.addEventListener('abort', () => {
     watcher?.close()
-    nap.abort()
+    nap.abort('awake')
   })
   while (!signal.aborted) {
     if (heard) {

@@ -38,7 +38,7 @@ export function openWants(clock: Clock): Wants {
     next: async (withinMs, signal) => {
       if (!pending() && withinMs > 0 && !signal.aborted) {
         const awake = new AbortController()
-        wake = () => awake.abort()
+        wake = () => awake.abort('awake')
         await clock.sleep(withinMs, AbortSignal.any([awake.signal, signal]))
         wake = () => undefined
       }
