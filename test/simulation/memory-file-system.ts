@@ -44,6 +44,7 @@ interface PlaceFile {
 
 const HANDLES = '.fd'
 const LINKS_AT_MOST = 10
+const NAME_BYTES = 255
 const encoder = new TextEncoder()
 
 export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
@@ -78,38 +79,42 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
   const fail = (code: string, call: string, path: string): never => {
     throw systemError(code, call, path)
   }
-  const enter = (folder: Inode, call: string, path: string): void => {
-    if (folder.kind !== 'folder') fail('ENOTDIR', call, path)
-    if ((folder.mode & 0o100) === 0) fail('EACCES', call, path)
-  }
   interface Found {
     readonly folder: Inode
     readonly name: string
     readonly inode: Inode | null
   }
-  const find = (path: string, call: string, follow = false, depth = 0): Found => {
-    if (depth > LINKS_AT_MOST) fail('ELOOP', call, path)
-    const parts = path.split('/').filter((part) => part !== '' && part !== '.')
+  /** What stands at a path, or the code of why nobody can tell. */
+  const look = (path: string, follow = false, depth = 0): Found | string => {
+    if (depth > LINKS_AT_MOST) return 'ELOOP'
+    const parts = partsOf(path)
     let at = top
     let start = 0
     if (parts[0] === HANDLES) {
-      at = handles.get(parts[1] ?? '') ?? fail('EBADF', call, path)
+      const held = handles.get(parts[1] ?? '')
+      if (held === undefined) return 'EBADF'
+      at = held
       start = 2
     }
     if (parts.length === start) return { folder: at, name: '', inode: at }
     for (let i = start; ; i++) {
       const name = parts[i] ?? ''
-      if (name === '..') fail('EINVAL', call, path)
-      enter(at, call, path)
-      if (Buffer.byteLength(name) > 255) fail('ENAMETOOLONG', call, path)
+      if (name === '..') return 'EINVAL'
+      if (at.kind !== 'folder') return 'ENOTDIR'
+      if ((at.mode & 0o100) === 0) return 'EACCES'
+      if (name.length > NAME_BYTES / 3 && Buffer.byteLength(name) > NAME_BYTES) return 'ENAMETOOLONG'
       const inode = at.entries.get(keyOf(name))?.inode ?? null
       const last = i === parts.length - 1
-      if (inode?.kind === 'symlink' && (!last || follow)) {
-        return find([inode.target, ...parts.slice(i + 1)].join('/'), call, follow, depth + 1)
-      }
+      if (inode?.kind === 'symlink' && (!last || follow))
+        return look([inode.target, ...parts.slice(i + 1)].join('/'), follow, depth + 1)
       if (last) return { folder: at, name, inode }
-      at = inode ?? fail('ENOENT', call, path)
+      if (inode === null) return 'ENOENT'
+      at = inode
     }
+  }
+  const find = (path: string, call: string, follow = false): Found => {
+    const found = look(path, follow)
+    return typeof found === 'string' ? fail(found, call, path) : found
   }
   const must = (path: string, call: string): Inode => find(path, call).inode ?? fail('ENOENT', call, path)
   const stat = (inode: Inode): FileStat => ({
@@ -231,14 +236,10 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
   })
   const fs: FileSystem = {
     lstat: (path) => {
-      try {
-        const { inode } = find(path, 'lstat')
-        return inode === null ? null : stat(inode)
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException
-        if (code === 'ENOENT' || code === 'ENOTDIR') return null
-        throw error
-      }
+      const found = look(path)
+      if (found === 'ENOENT' || found === 'ENOTDIR') return null
+      if (typeof found === 'string') return fail(found, 'lstat', path)
+      return found.inode === null ? null : stat(found.inode)
     },
     realpath: (path) => (find(path, 'realpath', true).inode === null ? fail('ENOENT', 'realpath', path) : path),
     isShared: () => false,
@@ -404,4 +405,16 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
       return all
     },
   }
+}
+
+/** Without empty ones and those that stay where they are. */
+function partsOf(path: string): string[] {
+  const parts: string[] = []
+  for (let start = 0; start <= path.length;) {
+    const slash = path.indexOf('/', start)
+    const end = slash < 0 ? path.length : slash
+    if (end > start && !(end === start + 1 && path[start] === '.')) parts.push(path.slice(start, end))
+    start = end + 1
+  }
+  return parts
 }
