@@ -97,7 +97,8 @@ export function historyOf(seed: number): History {
   const habits = chooseHabits(chance, caseBlind)
   const brake = chance.often(0.25) ? chance.pick<Brake>(['few', 'few', 'few', 'default']) : 'none'
   const actions: Action[] = chance.often(0.6) ? agreement(devices, brake) : []
-  const count = 6 + chance.below(chance.often(0.15) ? 35 : 16)
+  // Many short ones find more than few long ones; some are long all the same.
+  const count = 4 + chance.below(chance.often(0.15) ? 37 : 13)
   for (let n = 0; n < count; n++) actions.push(actionOf(chance, { n, devices, writers, kinds, habits }))
   return {
     seed,
@@ -107,7 +108,7 @@ export function historyOf(seed: number): History {
     retries: chance.often(0.5),
     ...(brake === 'none' ? {} : { maxDelete: brake === 'few' ? { count: 1 } : null }),
     backend: chance.often(0.5) ? 'local' : 'memory',
-    wire: chance.often(0.2),
+    wire: chance.often(0.15),
     live,
     actions,
   }

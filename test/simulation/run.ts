@@ -7,7 +7,7 @@ import type { History } from './history.ts'
 import { checkHonesty, checkLaws, checkTidiness, Violation, type Past } from './laws.ts'
 import { ROOT } from './person.ts'
 import { checkServerWhole } from './server-laws.ts'
-import { openWorld, type World } from './world.ts'
+import { openWorld, RESCAN, type World } from './world.ts'
 
 const MOST_TURNS = 12
 const NO_BRAKE = { count: 1000 }
@@ -64,7 +64,7 @@ async function quitAll({ devices }: World): Promise<void> {
 }
 
 /** Longer than it takes to look at everything once more, whatever was not told of. */
-const LONG = 8 * 60_000
+const LONG = 2 * RESCAN + 90_000
 
 /** Longer than anything takes to come from one to all others who follow, also where a watch is missing. */
 const SOON = 30_000

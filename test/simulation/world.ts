@@ -36,6 +36,8 @@ import { takeState } from './state-pool.ts'
 const STATE = '/home/state'
 /** How long somebody waits for a run that does not end. */
 const WHILE = 1500
+/** How often who follows both sides looks at everything, about: more often than without being told, so that less time has to pass. */
+export const RESCAN = 90_000
 
 export interface WorldOptions {
   readonly seed: number
@@ -323,6 +325,7 @@ function openAgentIn(
     pid: 1,
     location: '',
     watchFolder,
+    rescanMs: RESCAN,
     onDamage: () => undefined,
     release: async () => undefined,
   })
