@@ -3,6 +3,7 @@ import type { Driver } from '../store/ports.ts'
 /** One line for each scheme; a driver is loaded when a place of its scheme is opened. */
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
   folder: async () => (await import('../backends/folder/driver.ts')).folder,
+  s3: async () => (await import('../backends/s3/driver.ts')).s3,
 }
 
 /** The schemes that drivers open. */

@@ -6,6 +6,7 @@ import { BlobsError } from '../store/contract/errors.ts'
 import type { BackendContext, BackendPromises, Driver, PlaceAddress, PlaceFinding } from '../store/ports.ts'
 import { loadDriver } from './drivers.ts'
 import { type Patience, withPatience } from './patience.ts'
+import { proxyFor } from './proxy.ts'
 import { showTarget, splitPlace, type Location } from './target.ts'
 
 /** What a driver may need of this machine and its user. */
@@ -73,6 +74,7 @@ async function driverOf(
     env: place.env,
     token: async () => token ?? null,
     ...(ca === undefined ? {} : { ca }),
+    proxyFor: (url) => proxyFor(url, place.env),
     cacheDirectory: join(place.cacheDirectory, 'places', name),
     stateDirectory: join(place.stateDirectory, 'places', name),
     singleWriter: place.singleWriter || address.options.has('single-writer'),

@@ -133,6 +133,8 @@ export interface BackendContext {
   token(): Promise<string | null>
   /** PEM: authorities to trust besides the usual. */
   readonly ca?: string
+  /** The HTTP proxy that the way to an `http:` or `https:` URL goes by, or null for none. Throws `InvalidRequest` for what is no proxy. */
+  proxyFor(url: string): string | null
   /** For disposable files about this place alone; absolute, not made yet. */
   readonly cacheDirectory: string
   /** For what should stay, about this place alone; absolute, not made yet. */

@@ -20,6 +20,7 @@ export async function openPlaceOf(url: string, { env = {} }: Pick<Service, 'env'
     ids,
     env,
     token: async () => env['BLOBS_TOKEN'] ?? null,
+    proxyFor: () => null,
     cacheDirectory: join(home, 'cache'),
     stateDirectory: join(home, 'state'),
     singleWriter: false,

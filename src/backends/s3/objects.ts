@@ -1,0 +1,86 @@
+import { eachOf } from '../../store/objects/each.ts'
+import type { Objects } from '../../store/objects/objects.ts'
+import type { S3Client } from './client.ts'
+import type { Gate } from './gate.ts'
+
+/** Requests at the same time. */
+export const AT_ONCE = 48
+
+export interface S3ObjectsOptions {
+  /** Closed with the objects. */
+  readonly client: S3Client
+  /** What all names here start with: '' or ends with a slash. */
+  readonly prefix: string
+  /** Asked before anything is written. Closed with the objects. */
+  readonly gate: Gate
+}
+
+/**
+ * Objects of an S3 bucket. Who makes a name is decided by the service, by a conditional write; where it cannot, and one program has the place
+ * for itself, by a look before the write.
+ */
+export function openS3Objects({ client, prefix, gate }: S3ObjectsOptions): Objects {
+  const keyOf = (name: string): string => prefix + name
+  return {
+    create: async (name, bytes) => {
+      const key = keyOf(name)
+      if ((await gate.enter()) === 'alone') {
+        if ((await client.head(key)) !== null) return false
+        await client.put(key, bytes)
+        return true
+      }
+      const { made, doubtful } = await client.put(key, bytes, { ifAbsent: true })
+      if (made || !doubtful) return made
+      const there = await client.get(key)
+      return there !== null && there.bytes.equals(bytes)
+    },
+    createAll: async (objects) => {
+      await gate.enter()
+      // Their names tell their bytes: who writes one again changes nothing but its age, which is what sweeping goes by.
+      await eachOf(objects, AT_ONCE, ({ name, bytes }) => client.put(keyOf(name), bytes))
+    },
+    read: async (name) => (await client.get(keyOf(name)))?.bytes ?? null,
+    missing: (names) => findMissing(client, prefix, names),
+    list: async function* ({ prefix: start, after = '' }) {
+      for await (const batch of client.list({ prefix: prefix + start, startAfter: after === '' ? '' : keyOf(after) })) {
+        yield batch.map(({ key, size, modified }) => ({ name: key.slice(prefix.length), size, modified }))
+      }
+    },
+    remove: async (names) => {
+      await gate.enter()
+      await client.removeAll(names.map(keyOf))
+    },
+    close: async () => {
+      await gate.close()
+      client.close()
+    },
+  }
+}
+
+/** By looking at each, many at once; by listing while a page settles more of them than that would. */
+async function findMissing(client: S3Client, prefix: string, names: readonly string[]): Promise<readonly string[]> {
+  const sorted = [...names].sort()
+  const there = new Set<string>()
+  let settled = 0
+  while (sorted.length - settled > 2 * AT_ONCE) {
+    const common = prefix + commonStart(sorted[settled] ?? '', sorted.at(-1) ?? '')
+    // Right before the first of them.
+    const page = await client.page({ prefix: common, startAfter: `${prefix}${sorted[settled]?.slice(0, -1)}` })
+    for (const { key } of page.objects) there.add(key.slice(prefix.length))
+    const reached = page.objects.at(-1)?.key.slice(prefix.length) ?? ''
+    const open = page.next === null ? -1 : sorted.findIndex((name) => name > reached)
+    const before = settled
+    settled = open === -1 ? sorted.length : Math.max(open, settled)
+    if (settled - before < AT_ONCE) break
+  }
+  const looked = await eachOf(sorted.slice(settled), AT_ONCE, async (name) =>
+    (await client.head(prefix + name)) === null ? name : '',
+  )
+  return [...sorted.slice(0, settled).filter((name) => !there.has(name)), ...looked.filter((name) => name !== '')]
+}
+
+function commonStart(a: string, b: string): string {
+  let length = 0
+  while (length < a.length && a[length] === b[length]) length += 1
+  return a.slice(0, length)
+}
