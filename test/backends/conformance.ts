@@ -12,6 +12,8 @@ export interface Place {
 }
 
 export interface Traits {
+  /** The only name that a bucket can have, where there can be only one, which is never removed. */
+  readonly onlyBucket?: string
   /** Why nothing survives closing and opening again, if so. */
   readonly forgets?: string
 }
@@ -26,7 +28,8 @@ export function backendConformance(name: string, makePlace: () => Promise<Place>
       opened.push(backend)
       return backend
     }
-    const bucket = async (backend: Backend, bucketName = 'one'): Promise<BucketPorts> => {
+    const { onlyBucket } = traits
+    const bucket = async (backend: Backend, bucketName = onlyBucket ?? 'one'): Promise<BucketPorts> => {
       await backend.create(bucketName)
       return present(await backend.open(bucketName))
     }
@@ -38,11 +41,12 @@ export function backendConformance(name: string, makePlace: () => Promise<Place>
       for (const backend of new Set(opened)) await backend.close()
       await place.drop()
     })
-    bucketsConform(open, bucket)
+    if (onlyBucket === undefined) bucketsConform(open, bucket)
+    else oneBucketConforms(open, onlyBucket)
     logConforms(open, bucket)
     waitConforms(open, bucket)
     contentConforms(open, bucket)
-    if (traits.forgets === undefined) durabilityConforms(open, bucket)
+    if (traits.forgets === undefined) durabilityConforms(open, bucket, onlyBucket ?? 'one')
     else
       test(`declares that closing forgets: ${traits.forgets}`, async () =>
         expect((await open()).promises.durability).toBe('process'))
@@ -91,6 +95,29 @@ function bucketsConform(open: Open, bucket: MakeBucket): void {
     await a.log.append(entries(2))
     expect(await b.content.missing([chunk.hash])).toEqual([chunk.hash])
     expect(await b.log.append(entries(1))).toEqual([1])
+  })
+}
+
+function oneBucketConforms(open: Open, name: string): void {
+  test('there is no bucket at first, then the only one that there can be', async () => {
+    const backend = await open()
+    expect(backend.promises.cannot['making buckets']).toBeTypeOf('string')
+    expect(await backend.names()).toEqual([])
+    expect(await backend.open(name)).toBeNull()
+    expect(await backend.create(name)).toBe(true)
+    expect(await backend.names()).toEqual([name])
+  })
+  test('of many that create it at once, one does', async () => {
+    const backends = [await open(), await open()]
+    const made = await Promise.all(Array.from({ length: 16 }, (_, i) => present(backends[i % 2]).create(name)))
+    expect(made.filter(Boolean)).toHaveLength(1)
+  })
+  test('another one is refused, and so is removing it', async () => {
+    const backend = await open()
+    await expect(backend.create('another')).rejects.toThrow(name)
+    await backend.create(name)
+    await expect(backend.remove(name)).rejects.toMatchObject({ code: 'NotSupported' })
+    expect(await backend.names()).toEqual([name])
   })
 }
 
@@ -228,7 +255,7 @@ function contentConforms(open: Open, bucket: MakeBucket): void {
   })
 }
 
-function durabilityConforms(open: Open, bucket: MakeBucket): void {
+function durabilityConforms(open: Open, bucket: MakeBucket, name: string): void {
   test('everything is there after closing and opening again', async () => {
     const first = await open()
     const made = await bucket(first)
@@ -238,7 +265,7 @@ function durabilityConforms(open: Open, bucket: MakeBucket): void {
     const before = await readAll(made.log)
     await first.close()
 
-    const again = present(await (await open()).open('one'))
+    const again = present(await (await open()).open(name))
     expect(await readAll(again.log)).toEqual(before)
     const found = await again.content.get(chunks.map((chunk) => chunk.hash))
     expect(found.map((bytes) => bytes && sha256(bytes))).toEqual(chunks.map((chunk) => chunk.hash))

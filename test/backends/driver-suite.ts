@@ -12,6 +12,8 @@ export interface DriverOptions {
   /** Why it cannot be tested on this machine, else null: in CI that is a failure. */
   readonly lacks?: string | null
   readonly deviations?: Deviations
+  /** The only name that a bucket can have there, if so. */
+  readonly onlyBucket?: string
   /** Increments of each of the eight that race; 200 unless given. */
   readonly increments?: number
 }
@@ -21,35 +23,40 @@ export interface DriverOptions {
  * key, two machines that sync and are at odds, and a writer that is killed. `start` starts what the place needs, once.
  */
 export function driverSuite(scheme: string, start: () => Promise<Service>, options: DriverOptions = {}): void {
-  const { lacks = null, deviations = {}, increments = 200 } = options
+  const { lacks = null, deviations = {}, increments = 200, onlyBucket } = options
   if (lacks !== null && process.env['CI'] !== undefined) throw new Error(`${scheme} cannot be tested: ${lacks}`)
   describe.skipIf(lacks !== null)(`${scheme}:// (${lacks ?? 'as its driver opens it'})`, () => {
     const service = startService(start)
-    backendConformance(scheme, async () => {
-      const url = await service().place()
-      return { open: () => openPlaceOf(url, service()), drop: async () => undefined }
-    })
+    const bucket = onlyBucket ?? 'bucket'
+    backendConformance(
+      scheme,
+      async () => {
+        const url = await service().place()
+        return { open: () => openPlaceOf(url, service()), drop: async () => undefined }
+      },
+      onlyBucket === undefined ? {} : { onlyBucket },
+    )
     blobStoreConformance(
       `a LogStore at ${scheme}://`,
       async () => {
         const url = await service().place()
         let buckets = await bucketsAt(url, service())
-        await buckets.create('bucket')
+        await buckets.create(bucket)
         return {
-          store: await buckets.open('bucket'),
+          store: await buckets.open(bucket),
           reopen: async () => {
             await buckets.close()
             buckets = await bucketsAt(url, service())
-            return buckets.open('bucket')
+            return buckets.open(bucket)
           },
           close: () => buckets.close(),
         }
       },
       { deviations },
     )
-    promisesTold(scheme, service)
-    racingWriters(service, increments)
-    twoMachines(service)
-    killedWriter(service)
+    promisesTold(scheme, service, bucket)
+    racingWriters(service, increments, bucket)
+    twoMachines(service, bucket)
+    killedWriter(service, bucket)
   })
 }

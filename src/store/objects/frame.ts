@@ -7,6 +7,12 @@ export const FRAME_ENTRIES = 1024
 const MAGIC = Buffer.from('blobs-log 1\n')
 const SUM_BYTES = 64
 
+export interface FrameLimits {
+  readonly maxEntryBytes: number
+  /** Most bytes of a frame's entries; at least `maxEntryBytes`. */
+  readonly maxFrameBytes: number
+}
+
 /**
  * Entries that go into the log together: the magic line, then for each entry `[1-byte length][id][4-byte big-endian length][data]`, then
  * the SHA-256 of all that in hex.
@@ -49,8 +55,30 @@ export function decodeFrame(name: string, bytes: Uint8Array): readonly RawEntry[
 }
 
 /** Bytes that an entry takes in a frame. */
-export function frameBytes({ id, data }: RawEntry): number {
+function frameBytes({ id, data }: RawEntry): number {
   return 5 + Buffer.byteLength(id) + data.length
+}
+
+/** The entries in frames that fit. Throws `TooLarge` if one of them is over the limit. */
+export function splitFrames(
+  entries: readonly RawEntry[],
+  { maxEntryBytes, maxFrameBytes: maxBytes }: FrameLimits,
+): readonly (readonly RawEntry[])[] {
+  const large = entries.find(({ data }) => data.length > maxEntryBytes)
+  if (large !== undefined) throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
+  const parts: RawEntry[][] = []
+  let bytes = 0
+  for (const entry of entries) {
+    const last = parts.at(-1)
+    bytes += frameBytes(entry)
+    if (last !== undefined && last.length < FRAME_ENTRIES && bytes <= maxBytes) {
+      last.push(entry)
+      continue
+    }
+    parts.push([entry])
+    bytes = frameBytes(entry)
+  }
+  return parts
 }
 
 function broken(name: string, what: string): BlobsError {

@@ -1,14 +1,10 @@
 import type { Clock } from '../../platform/ports.ts'
-import { BlobsError } from '../contract/errors.ts'
 import type { Log, Position, RawEntry } from '../ports.ts'
-import { FRAME_ENTRIES, frameBytes } from './frame.ts'
+import { splitFrames, type FrameLimits } from './frame.ts'
 import { openFrames, type FramesOptions } from './frames.ts'
 
-export interface ObjectLogOptions extends FramesOptions {
+export interface ObjectLogOptions extends FramesOptions, FrameLimits {
   readonly clock: Clock
-  readonly maxEntryBytes: number
-  /** Most bytes of a frame's entries; at least `maxEntryBytes`. */
-  readonly maxFrameBytes: number
   /** Milliseconds between two looks: at first, and after nothing has come for a while. */
   readonly looks: readonly [first: number, longest: number]
 }
@@ -20,19 +16,14 @@ export interface ObjectLogOptions extends FramesOptions {
 export function openObjectLog(options: ObjectLogOptions): Log {
   const frames = openFrames(options)
   const closing = new AbortController()
-  const partsOf = (entries: readonly RawEntry[]): readonly (readonly RawEntry[])[] => {
-    const large = entries.find(({ data }) => data.length > options.maxEntryBytes)
-    if (large === undefined) return splitParts(entries, options.maxFrameBytes)
-    throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
-  }
   return {
     append: async (entries) => {
       const positions: Position[] = []
-      for (const part of partsOf(entries)) positions.push(...positionsOf(part, await frames.append(part)))
+      for (const part of splitFrames(entries, options)) positions.push(...positionsOf(part, await frames.append(part)))
       return positions
     },
     appendAt: async (entries, { after }) => {
-      const [part = []] = partsOf(entries)
+      const [part = []] = splitFrames(entries, options)
       if (part.length === 0) return []
       return (await frames.appendAt(part, after)) ? positionsOf(part, after + 1) : null
     },
@@ -45,22 +36,6 @@ export function openObjectLog(options: ObjectLogOptions): Log {
 
 function positionsOf(entries: readonly RawEntry[], first: Position): readonly Position[] {
   return entries.map((_, index) => first + index)
-}
-
-function splitParts(entries: readonly RawEntry[], maxBytes: number): readonly (readonly RawEntry[])[] {
-  const parts: RawEntry[][] = []
-  let bytes = 0
-  for (const entry of entries) {
-    const last = parts.at(-1)
-    bytes += frameBytes(entry)
-    if (last !== undefined && last.length < FRAME_ENTRIES && bytes <= maxBytes) {
-      last.push(entry)
-      continue
-    }
-    parts.push([entry])
-    bytes = frameBytes(entry)
-  }
-  return parts
 }
 
 async function waitFor(

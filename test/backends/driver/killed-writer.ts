@@ -15,17 +15,17 @@ const KILLS = 3
 type Acknowledged = readonly [key: string, version: number, hash: string]
 
 /** What was acknowledged is there after the writer was killed in the middle of whatever it did. */
-export function killedWriter(service: () => Service): void {
+export function killedWriter(service: () => Service, bucket: string): void {
   it('a writer that is killed in the middle leaves all that was acknowledged, and a bucket that goes on', async () => {
     const url = await service().place()
     const home = mkdtempSync(join(tmpdir(), 'blobs-killed-'))
     const buckets = await bucketsAt(url, service(), home)
     try {
-      await buckets.create('bucket')
+      await buckets.create(bucket)
       for (let kill = 0; kill < KILLS; kill++) {
         const pause = randomInt(30, 600)
-        const told = await writeUntilKilled([url, JSON.stringify(service().env ?? {}), home], pause)
-        const store = await buckets.open('bucket')
+        const told = await writeUntilKilled([url, JSON.stringify(service().env ?? {}), home, bucket], pause)
+        const store = await buckets.open(bucket)
         for (const [key, version, hash] of told) {
           const bytes = await bytesOf(store, key, { version })
           expect(bytes && sha256(bytes), `${key} version ${version}, killed after ${pause} ms`).toBe(hash)

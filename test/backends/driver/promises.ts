@@ -4,7 +4,7 @@ import { openPlaceOf } from './open.ts'
 import type { Service } from './service.ts'
 
 /** What a backend declares is what it has. */
-export function promisesTold(scheme: string, service: () => Service): void {
+export function promisesTold(scheme: string, service: () => Service, bucket: string): void {
   it('declares what it cannot do, each with a reason, and has the parts for what it can', async () => {
     const backend = await openPlaceOf(await service().place(), service())
     try {
@@ -15,8 +15,8 @@ export function promisesTold(scheme: string, service: () => Service): void {
         expect(reason.length).toBeGreaterThan(10)
       }
       expect(scheme).toMatch(/^[a-z0-9+]+$/)
-      await backend.create('one')
-      const ports = await backend.open('one')
+      await backend.create(bucket)
+      const ports = await backend.open(bucket)
       expect(ports?.log.trimming === undefined).toBe(cannot.trimming !== undefined)
       expect(ports?.content.sweeping === undefined).toBe(cannot.sweeping !== undefined)
       await ports?.log.close()

@@ -11,13 +11,13 @@ const WRITERS = 8
 const LONGEST_PAUSE = 80
 
 /** Eight machines that each add to one number so many times lose none. */
-export function racingWriters(service: () => Service, increments: number): void {
+export function racingWriters(service: () => Service, increments: number, bucket: string): void {
   it(`eight that each add ${increments} to one number, by compare and swap, lose none`, async () => {
     const url = await service().place()
     const machines = await Promise.all(Array.from({ length: WRITERS }, () => bucketsAt(url, service())))
     try {
-      await machines[0]?.create('race')
-      const stores = await Promise.all(machines.map((buckets) => buckets.open('race')))
+      await machines[0]?.create(bucket)
+      const stores = await Promise.all(machines.map((buckets) => buckets.open(bucket)))
       await Promise.all(stores.map((store) => addOften(store, increments)))
       const total = WRITERS * increments
       for (const store of stores) {

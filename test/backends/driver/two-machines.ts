@@ -6,15 +6,15 @@ import { showTarget } from '../../../src/locations/target.ts'
 import type { Service } from './service.ts'
 
 /** Two machines, each with a folder, real processes and homes of their own. */
-export function twoMachines(service: () => Service): void {
+export function twoMachines(service: () => Service, bucket: string): void {
   it('two machines sync a folder; where both edited, the other text becomes a sibling on both', async () => {
     const place = openPlace('blobs-two-')
-    const bucket = showTarget({ location: await service().place(), bucket: 'notes' })
+    const target = showTarget({ location: await service().place(), bucket })
     const env = { ...service().env }
     const [ann, bob] = [place.machine('ann', env), place.machine('bob', env)]
     try {
       const sync = async (machine: Machine): Promise<void> => {
-        await machine.must(['sync', 'notes', bucket])
+        await machine.must(['sync', 'notes', target])
       }
       mkdirSync(join(ann.home, 'notes', 'deep'), { recursive: true })
       mkdirSync(join(bob.home, 'notes'))

@@ -4,9 +4,9 @@ import { put } from '../../store/acts.ts'
 import { bucketsAt } from './open.ts'
 
 // A process that is to be killed: it writes to a bucket without end, several at once, and tells what was acknowledged.
-const [url = '', env = '{}', home = ''] = process.argv.slice(2)
+const [url = '', env = '{}', home = '', bucket = ''] = process.argv.slice(2)
 const buckets = await bucketsAt(url, { env: JSON.parse(env) as Record<string, string> }, home)
-const store = await buckets.open('bucket')
+const store = await buckets.open(bucket)
 const run = randomBytes(4).toString('hex')
 process.stdout.write('["ready"]\n')
 const write = async (writer: number): Promise<never> => {
