@@ -22,6 +22,8 @@ async function table(): Promise<string> {
   const rows = [rowOf('*(the embedded store)*', LOCAL_PROMISES)]
   const notes: string[] = []
   for (const scheme of SCHEMES) {
+    // Promises nothing else than without TLS.
+    if (scheme.endsWith('+https')) continue
     const driver = await loadDriver(scheme)
     if (driver === null) continue
     rows.push(rowOf(`\`${scheme}://\``, driver.promises))

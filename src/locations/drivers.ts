@@ -4,6 +4,8 @@ import type { Driver } from '../store/ports.ts'
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
   folder: async () => (await import('../backends/folder/driver.ts')).folder,
   s3: async () => (await import('../backends/s3/driver.ts')).s3,
+  'socketio+http': async () => (await import('../backends/socketio/driver.ts')).socketio,
+  'socketio+https': async () => (await import('../backends/socketio/driver.ts')).socketio,
 }
 
 /** The schemes that drivers open. */

@@ -60,15 +60,7 @@ export async function startBlobsServer(
   const files = options.files ?? new Map<string, string>()
   const state: State = { io, files, queues: new Map(), counts: new Map(), fault: null, died: null }
   const secret = Buffer.from(options.secret ?? DEFAULT_SECRET)
-  io.use((socket, next) => {
-    bucketOf(socket.handshake.auth['token'], secret).then(
-      (bucket) => {
-        socket.data = { bucket, ref: null }
-        next()
-      },
-      () => next(new Error('Access denied')),
-    )
-  })
+  io.use((socket, next) => void admit(socket, secret, next))
   io.on('connection', (socket) => serve(state, socket))
   await new Promise<void>((resolve) => http.listen(options.port ?? 0, '127.0.0.1', resolve))
   const { port } = http.address() as AddressInfo
@@ -105,6 +97,15 @@ export async function blobsServerToken(bucket: string, secret = DEFAULT_SECRET):
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setIssuedAt()
     .sign(Buffer.from(secret))
+}
+
+async function admit(socket: Socket, secret: Uint8Array, next: (error?: Error) => void): Promise<void> {
+  try {
+    socket.data = { bucket: await bucketOf(socket.handshake.auth['token'], secret), ref: null }
+  } catch {
+    return next(new Error('Access denied'))
+  }
+  next()
 }
 
 async function bucketOf(token: unknown, secret: Uint8Array): Promise<string> {
