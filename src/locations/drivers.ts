@@ -6,6 +6,7 @@ const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
   s3: async () => (await import('../backends/s3/driver.ts')).s3,
   'socketio+http': async () => (await import('../backends/socketio/driver.ts')).socketio,
   'socketio+https': async () => (await import('../backends/socketio/driver.ts')).socketio,
+  nats: async () => (await import('../backends/nats/driver.ts')).nats,
 }
 
 /** The schemes that drivers open. */

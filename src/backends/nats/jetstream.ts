@@ -1,0 +1,268 @@
+import { jetstream, type ConsumerMessages, type JetStreamClient, type JsMsg } from '@nats-io/jetstream'
+import type { Msg } from '@nats-io/transport-node'
+import type { Clock, Ids } from '../../platform/ports.ts'
+import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
+import { API, apiCodeOf, JetStreamError, type ApiError } from './failures.ts'
+import type { NatsOptions } from './options.ts'
+import { isNobody } from './requests.ts'
+import type { Wire } from './wire.ts'
+
+/** Milliseconds for which is tried again what may pass: a change of leaders takes some seconds. */
+const PERSISTENCE = 25_000
+const FIRST_PAUSE = 25
+const LONGEST_PAUSE = 1000
+/** No sequence is ever that high: what expects it is refused, and told the one there is. */
+const NEVER = String(Number.MAX_SAFE_INTEGER)
+
+export interface StreamState {
+  /** Of the first message there is; one behind the last if there is none. */
+  readonly first: number
+  readonly last: number
+}
+export interface StreamConfig {
+  readonly name: string
+  readonly subjects: readonly string[]
+  readonly num_replicas: number
+  readonly [option: string]: unknown
+}
+export interface StoredMessage {
+  readonly subject: string
+  readonly sequence: number
+  /** The caller's own. */
+  readonly data: Uint8Array
+  readonly headers: ReadonlyMap<string, string>
+}
+export interface Published {
+  readonly sequence: number
+  /** An earlier try of the same message was taken, at this sequence. */
+  readonly duplicate: boolean
+}
+export interface Publication {
+  readonly stream: string
+  readonly subject: string
+  readonly data: Uint8Array | string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Names the message among all: then it is taken once, however often it is tried within two minutes. */
+  readonly once?: string
+}
+
+/** What is used of JetStream. What may pass is tried again for a while; then it is `Unavailable`. Each asks the leader of the stream, unless said otherwise. */
+export interface JetStream {
+  /** Throws `Refused` with API.nameInUse if there is another stream of that name. */
+  createStream(config: StreamConfig): Promise<void>
+  /** Null if there is none. */
+  stream(
+    name: string,
+  ): Promise<(StreamState & { readonly config: StreamConfig; readonly leader: string | null }) | null>
+  /** False if there is none. */
+  deleteStream(name: string): Promise<boolean>
+  /** Stored by most replicas when it resolves. Throws with API.wrongLastSequence when what a header expects is not so. */
+  publish(publication: Publication, present?: () => Promise<void>): Promise<Published>
+  /** Sequence of the last message of a subject, 0 for none; costs no bytes of the message. */
+  lastOf(stream: string, subject: string, present?: () => Promise<void>): Promise<number>
+  /** A message by its sequence or the last of a subject, from any replica; if that has none, from the leader. */
+  get(stream: string, which: Which, present?: () => Promise<void>): Promise<StoredMessage | null>
+  /** The same, from the leader. */
+  getLatest(stream: string, which: Which): Promise<StoredMessage | null>
+  deleteMessage(stream: string, sequence: number): Promise<void>
+  /** Removes the messages before `sequence`, or those of a subject. */
+  purge(stream: string, what: { readonly seq: number } | { readonly filter: string }): Promise<void>
+  /** Every message of a subject with wildcards that is there, in order. */
+  scan(stream: string, subject: string, options?: { readonly headersOnly?: boolean }): AsyncGenerator<JsMsg>
+  /** Throws `NotSupported` where there is no JetStream. */
+  check(): Promise<void>
+}
+type Which = { readonly seq: number } | { readonly last_by_subj: string }
+type Answer = { readonly error?: ApiError } & Readonly<Record<string, unknown>>
+
+interface Parts {
+  readonly wire: Wire
+  readonly options: NatsOptions
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly client: JetStreamClient
+}
+
+export function openJetStream(
+  wire: Wire,
+  { options, clock, ids }: { readonly options: NatsOptions; readonly clock: Clock; readonly ids: Ids },
+): JetStream {
+  const domain = options.domain === null ? {} : { domain: options.domain }
+  const parts: Parts = { wire, options, clock, ids, client: jetstream(wire.connection, { ...domain, timeout: 10_000 }) }
+  const call = (name: string, body: object): Promise<Answer> => insist(parts, () => callOnce(parts, name, body))
+  const publish: JetStream['publish'] = (publication, present) =>
+    insist(parts, () => publishOnce(parts, publication), present)
+  const getLatest: JetStream['getLatest'] = async (stream, which) => {
+    const answer = await unless(API.noMessage, () => call(`STREAM.MSG.GET.${stream}`, which))
+    return answer === null ? null : decodeMessage(answer['message'] as EncodedMessage)
+  }
+  return {
+    createStream: async (config) => void (await call(`STREAM.CREATE.${config.name}`, config)),
+    stream: async (name) => {
+      const answer = await unless(API.streamNotFound, () => call(`STREAM.INFO.${name}`, {}))
+      return answer === null ? null : streamInfo(answer)
+    },
+    deleteStream: async (name) => (await unless(API.streamNotFound, () => call(`STREAM.DELETE.${name}`, {}))) !== null,
+    publish,
+    lastOf: async (stream, subject, present) => {
+      const headers = { 'Nats-Expected-Last-Subject-Sequence': NEVER }
+      try {
+        await publish({ stream, subject, data: '', headers }, present)
+      } catch (error) {
+        const told = /wrong last sequence: (\d+)/.exec(error instanceof Error ? error.message : '')
+        if (apiCodeOf(error) === API.wrongLastSequence && told) return Number(told[1])
+        if (apiCodeOf(error) !== API.wrongLastSequenceUntold) throw error
+      }
+      return (await getLatest(stream, { last_by_subj: subject }))?.sequence ?? 0
+    },
+    get: async (stream, which, present) =>
+      (await insist(parts, () => getDirect(parts, stream, which), present)) ?? getLatest(stream, which),
+    getLatest,
+    deleteMessage: async (stream, seq) =>
+      void (await unless(API.noMessage, () => call(`STREAM.MSG.DELETE.${stream}`, { seq, no_erase: true }))),
+    purge: async (stream, what) => void (await call(`STREAM.PURGE.${stream}`, what)),
+    scan: (stream, subject, { headersOnly = false } = {}) => scan(parts, stream, subject, headersOnly),
+    check: () => checkJetStream(parts),
+  }
+}
+
+/** Tries again what is `Unavailable`, as long as `present` does not throw. */
+async function insist<T>(
+  { clock, ids }: Pick<Parts, 'clock' | 'ids'>,
+  act: () => Promise<T>,
+  present?: () => Promise<void>,
+): Promise<T> {
+  const started = clock.elapsed()
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    try {
+      return await act()
+    } catch (error) {
+      const late = clock.elapsed() - started > PERSISTENCE
+      if (!isBlobsError(error, 'Unavailable') || late) throw error
+      // Of a stream that is gone nobody answers, as of one that has no leader now.
+      if (isNobody(error)) await present?.()
+    }
+    const chance = Number.parseInt(ids.next().slice(0, 4), 16) / 0x1_00_00
+    await clock.sleep(pause * (0.5 + chance))
+  }
+}
+
+async function unless<T>(apiCode: number, act: () => Promise<T>): Promise<T | null> {
+  try {
+    return await act()
+  } catch (error) {
+    if (apiCodeOf(error) === apiCode) return null
+    throw error
+  }
+}
+
+function prefix({ options }: Parts): string {
+  return options.domain === null ? '$JS.API' : `$JS.${options.domain}.API`
+}
+
+async function callOnce(parts: Parts, name: string, body: object): Promise<Answer> {
+  const reply = await parts.wire.ask(`${prefix(parts)}.${name}`, JSON.stringify(body))
+  return unrefused(parts, reply)
+}
+
+function unrefused({ options }: Parts, reply: Msg): Answer {
+  let answer: Answer
+  try {
+    answer = reply.json<Answer>()
+  } catch (cause) {
+    throw new BlobsError('Unavailable', `${options.text} gave no answer that is understood`, { cause })
+  }
+  if (answer.error !== undefined) throw new JetStreamError(options.text, answer.error)
+  return answer
+}
+
+async function publishOnce(parts: Parts, { stream, subject, data, headers, once }: Publication): Promise<Published> {
+  const fields = { 'Nats-Expected-Stream': stream, ...headers, ...(once === undefined ? {} : { 'Nats-Msg-Id': once }) }
+  const answer = unrefused(parts, await parts.wire.ask(subject, data, fields))
+  const [sequence, duplicate] = [Number(answer['seq']), answer['duplicate'] === true]
+  // An earlier try is on its way still.
+  if (sequence === 0) throw new BlobsError('Unavailable', `${parts.options.text} has not stored a message yet`)
+  return { sequence, duplicate }
+}
+
+async function getDirect(parts: Parts, stream: string, which: Which): Promise<StoredMessage | null> {
+  const reply = await parts.wire.ask(`${prefix(parts)}.DIRECT.GET.${stream}`, JSON.stringify(which))
+  const { headers } = reply
+  if (headers === undefined || headers.code >= 400) {
+    if (headers === undefined || headers.code === 404) return null
+    throw new BlobsError('Unavailable', `${parts.options.text}: ${headers.code} ${headers.description}`)
+  }
+  const fields = new Map(headers.keys().map((name) => [name, headers.get(name)]))
+  return {
+    subject: headers.get('Nats-Subject'),
+    sequence: Number(headers.get('Nats-Sequence')),
+    data: Uint8Array.from(reply.data),
+    headers: fields,
+  }
+}
+
+interface EncodedMessage {
+  readonly subject: string
+  readonly seq: number
+  /** Base64; absent when empty. */
+  readonly data?: string
+  readonly hdrs?: string
+}
+
+function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMessage): StoredMessage {
+  const lines = Buffer.from(hdrs, 'base64').toString('utf8').split('\r\n').slice(1)
+  const headers = lines.flatMap((line): [string, string][] => {
+    const colon = line.indexOf(':')
+    return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()]]
+  })
+  return { subject, sequence: seq, data: Buffer.from(data, 'base64'), headers: new Map(headers) }
+}
+
+function streamInfo(answer: Answer): StreamState & { readonly config: StreamConfig; readonly leader: string | null } {
+  const state = answer['state'] as { readonly messages: number; readonly first_seq: number; readonly last_seq: number }
+  const cluster = answer['cluster'] as { readonly leader?: string } | undefined
+  const first = state.messages === 0 ? state.last_seq + 1 : state.first_seq
+  return { first, last: state.last_seq, config: answer['config'] as StreamConfig, leader: cluster?.leader ?? null }
+}
+
+async function* scan(parts: Parts, stream: string, subject: string, headersOnly: boolean): AsyncGenerator<JsMsg> {
+  const consumer = await insist(parts, async () => {
+    try {
+      return await parts.client.consumers.get(stream, { filter_subjects: subject, headers_only: headersOnly })
+    } catch (cause) {
+      throw new BlobsError('Unavailable', `${stream} cannot be read now`, { cause, hint: 'it is tried again' })
+    }
+  })
+  if ((await consumer.info(true)).num_pending === 0) return
+  const messages: ConsumerMessages = await consumer.consume({
+    ...(headersOnly ? { max_messages: 1000 } : { max_bytes: 8 * 1024 * 1024 }),
+    idle_heartbeat: 5000,
+    abort_on_missing_resource: true,
+  })
+  let complete = false
+  try {
+    for await (const message of messages) {
+      complete = message.info.pending === 0
+      yield message
+      if (complete) return
+    }
+  } finally {
+    await messages.close()
+  }
+  if (!complete) throw new BlobsError('Unavailable', `${stream} was cut short while it was read`)
+}
+
+async function checkJetStream(parts: Parts): Promise<void> {
+  const { wire, options } = parts
+  const account = (): Promise<Answer> => callOnce(parts, 'INFO', {})
+  try {
+    // One server alone has no other that could answer later.
+    await (wire.cluster === null ? account() : insist(parts, account))
+  } catch (error) {
+    if (!isBlobsError(error, 'Unavailable') || (wire.hasJetStream && wire.cluster !== null)) throw error
+    throw new BlobsError('NotSupported', `${options.text} has no JetStream for this account`, {
+      cause: error,
+      hint: 'start nats-server with -js, or let the account use JetStream',
+    })
+  }
+}

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Backend, BucketPorts, Position, RawEntry } from '../../src/store/ports.ts'
+import { entries, present, readAll, someChunk } from './conformance.ts'
+import { openPlaceOf } from './driver/open.ts'
+import { lacksNats, leaderOf, startCluster, type NatsServer } from './nats-server.ts'
+
+const lacks = lacksNats()
+if (lacks !== null && process.env['CI'] !== undefined) throw new Error(`a cluster cannot be tested: ${lacks}`)
+
+describe.skipIf(lacks !== null)(`three servers of NATS (${lacks ?? 'R3'})`, () => {
+  let servers: readonly NatsServer[] = []
+  const opened: Backend[] = []
+  const open = async (): Promise<Backend> => {
+    const url = `nats://${servers.map(({ address }) => address).join(',')}/cluster?replicas=3`
+    const backend = await openPlaceOf(url, {})
+    opened.push(backend)
+    return backend
+  }
+  beforeAll(async () => {
+    servers = await startCluster()
+  })
+  afterAll(async () => {
+    for (const backend of opened) await backend.close()
+    for (const server of servers) await server.stop()
+  })
+
+  it('of many that create the same bucket at once, one does', async () => {
+    const backends = [await open(), await open()]
+    const made = await Promise.all(Array.from({ length: 6 }, (_, i) => present(backends[i % 2]).create('same')))
+    expect(made.filter(Boolean)).toHaveLength(1)
+    expect(await present(backends[0]).names()).toEqual(['same'])
+  }, 60_000)
+
+  it('what was appended is read by another at once, and a batch of many comes in order', async () => {
+    const [a, b] = [await open(), await open()]
+    await a.create('calm')
+    const [one, two] = [await portsOf(a, 'calm'), await portsOf(b, 'calm')]
+    for (let n = 0; n < 30; n++) {
+      const [position] = await one.log.append(entries(1))
+      expect((await readAll(two.log, present(position) - 1)).map((found) => found.position)).toEqual([position])
+    }
+    const many = entries(1000)
+    const [positions] = await Promise.all([one.log.append(many), two.log.append(entries(500))])
+    expect([...positions].sort((x, y) => x - y)).toEqual(positions)
+    const there = new Map((await readAll(two.log)).map(({ position, id }) => [position, id]))
+    expect(positions.map((position) => there.get(position))).toEqual(many.map(({ id }) => id))
+  }, 60_000)
+
+  it('a leader that is killed takes nothing with it that was acknowledged, and writers and waiters go on', async () => {
+    const [a, b] = [await open(), await open()]
+    await a.create('storm')
+    const ports = [await portsOf(a, 'storm'), await portsOf(b, 'storm')]
+    const told = new Map<Position, string>()
+    const stop = new AbortController()
+    const writing = ports.map((port) => write(port, told, stop.signal))
+    await sleep(500)
+    const before = told.size
+    const leader = await leaderOf(servers, (name) => name.includes('_storm_') && name.endsWith('_log'))
+    await leader.kill()
+    const killed = performance.now()
+    while (told.size < before + 100 && performance.now() - killed < 25_000) await sleep(20)
+    const gap = performance.now() - killed
+    const chunk = someChunk(300_000)
+    await present(ports[0]).content.put([chunk])
+    const waiting = present(ports[1]).log.wait({ after: Math.max(...told.keys()) + 50, signal: stop.signal })
+    await waiting
+    stop.abort()
+    await Promise.all(writing)
+    const found = await readAll(present(ports[1]).log)
+    const ids = new Map(found.map(({ position, id }) => [position, id]))
+    expect(new Set(found.map(({ position }) => position)).size).toBe(found.length)
+    expect([...told].filter(([position, id]) => ids.get(position) !== id)).toEqual([])
+    expect(told.size).toBeGreaterThan(before + 100)
+    expect(new Set(found.map(({ id }) => id)).size).toBe(found.length)
+    expect((await present(ports[1]).content.get([chunk.hash]))[0]?.length).toBe(300_000)
+    expect(gap).toBeLessThan(25_000)
+  }, 60_000)
+})
+
+async function portsOf(backend: Backend, bucket: string): Promise<BucketPorts> {
+  return present(await backend.open(bucket))
+}
+
+/** Appends several at once without end; remembers what was acknowledged, and throws where a position is given twice. */
+async function write({ log }: BucketPorts, told: Map<Position, string>, signal: AbortSignal): Promise<void> {
+  const appendOnce = async (some: readonly RawEntry[]): Promise<void> => {
+    const positions = await log.append(some)
+    for (const [index, position] of positions.entries()) {
+      if (told.has(position)) throw new Error(`position ${position} was given twice`)
+      told.set(position, some[index]?.id ?? '')
+    }
+  }
+  while (!signal.aborted) await Promise.all([appendOnce(entries(5)), appendOnce(entries(1))])
+}
