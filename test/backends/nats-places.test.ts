@@ -34,6 +34,7 @@ async function open(url: string, env: Readonly<Record<string, string>> = {}): Pr
     ids,
     env,
     token: async () => null,
+    proxyFor: () => null,
     cacheDirectory: join(home, 'cache'),
     stateDirectory: join(home, 'state'),
     singleWriter: false,
@@ -75,7 +76,7 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
   })
 
   it('without JetStream is NotSupported at once, with what to do', async () => {
-    const { address } = await serve('--name', 'plain')
+    const { address } = await serve('--name=plain')
     await expect(open(`nats://${address}`)).rejects.toMatchObject({
       code: 'NotSupported',
       hint: expect.stringContaining('-js'),

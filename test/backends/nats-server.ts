@@ -39,7 +39,7 @@ export async function startNats(more: readonly string[] = ['-js']): Promise<Nats
   const address = await addressOf()
   return {
     address,
-    name: more[more.indexOf('--name') + 1] ?? '',
+    name: more.find((flag) => flag.startsWith('--name='))?.slice('--name='.length) ?? '',
     kill: (signal) => end(child, signal),
     restart: async () => {
       child = start(address.split(':')[1] ?? '')
@@ -72,8 +72,11 @@ export async function startCluster(): Promise<readonly NatsServer[]> {
   const routes = ports.map((port) => `nats-route://127.0.0.1:${port}`).join(',')
   const started = ports.map((port, index) =>
     startNats([
-      ...['-js', '--name', `n${index}`, '--cluster_name', 'blobs', '--cluster', `nats://127.0.0.1:${port}`],
-      ...['--routes', routes],
+      '-js',
+      `--name=n${index}`,
+      '--cluster_name=blobs',
+      `--cluster=nats://127.0.0.1:${port}`,
+      `--routes=${routes}`,
     ]),
   )
   return Promise.all(started)

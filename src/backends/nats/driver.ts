@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { BackendContext, BackendPromises, Driver } from '../../store/ports.ts'
+import { examine } from './examine.ts'
 import { openNatsBackend } from './backend.ts'
 import { openJetStream } from './jetstream.ts'
 import { namesOf } from './names.ts'
@@ -57,6 +58,7 @@ export const nats: Driver = {
       throw error
     }
   },
+  examine,
 }
 
 function once({ warn }: BackendContext, message: string): () => void {

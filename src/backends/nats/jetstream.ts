@@ -37,7 +37,7 @@ export interface Published {
   /** An earlier try of the same message was taken, at this sequence. */
   readonly duplicate: boolean
 }
-export interface Publication {
+interface Publication {
   readonly stream: string
   readonly subject: string
   readonly data: Uint8Array | string

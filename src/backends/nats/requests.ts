@@ -49,7 +49,7 @@ export function openRequests(
     return one
   }
   const giveUpAll = (reason: string): void => {
-    for (const token of [...pending.keys()]) settle(token)?.reject(silence(text, reason))
+    for (const token of pending.keys()) settle(token)?.reject(silence(text, reason))
   }
   connection.subscribe(`${inbox}.*`, {
     callback: (error, message) => {

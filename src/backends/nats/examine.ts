@@ -1,0 +1,63 @@
+import type { BackendContext, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
+import { openJetStream, type JetStream } from './jetstream.ts'
+import { namesOf, type BucketRecord, type PlaceNames } from './names.ts'
+import { readOptions } from './options.ts'
+import { openRegistry } from './registry.ts'
+import { openWire, type Wire } from './wire.ts'
+
+/** What `blobs doctor` tells: the server, the cluster, and of each bucket on how many servers it is and who leads it. */
+export async function* examine(address: PlaceAddress, context: BackendContext): AsyncGenerator<PlaceFinding> {
+  const options = readOptions(address)
+  const { clock, ids } = context
+  const wire = await openWire(options, context)
+  try {
+    yield serverFact(wire)
+    const js = openJetStream(wire, { options, clock, ids })
+    await js.check()
+    yield fact('jetstream', `JetStream is on; the largest message is ${Math.floor(wire.maxPayload / 1024)} KiB`)
+    const names = namesOf(options.place)
+    const registry = openRegistry(js, names, ids)
+    for (const bucket of await registry.names()) {
+      const record = await registry.find(bucket)
+      if (record !== null) yield await bucketFinding(js, names, record)
+    }
+    yield fact(
+      'power',
+      'a server acknowledges before its disk has it, and writes through every sync_interval (2 min unless changed): a power cut of all replicas at once may take that',
+    )
+  } finally {
+    await wire.close()
+  }
+}
+
+function serverFact({ version, cluster, connection }: Wire): PlaceFinding {
+  const where = cluster === null ? 'a single server' : `a server of the cluster ${cluster}`
+  return fact('server', `${connection.getServer()} is nats-server ${version}, ${where}`)
+}
+
+async function bucketFinding(js: JetStream, names: PlaceNames, record: BucketRecord): Promise<PlaceFinding> {
+  const { bucket } = record
+  const { log, chunks } = names.of(record)
+  const [logInfo, chunksInfo] = [await js.stream(log), await js.stream(chunks)]
+  if (logInfo === null || chunksInfo === null) {
+    const missing = logInfo === null ? log : chunks
+    return {
+      code: 'stream',
+      severity: 'warning',
+      message: `the stream ${missing} of bucket ${bucket} is not there`,
+      remedy: 'was it deleted by hand? restore it from a backup: nats stream restore',
+    }
+  }
+  const replicas = Math.min(logInfo.config.num_replicas, chunksInfo.config.num_replicas)
+  if (replicas > 1) return fact('replicas', `bucket ${bucket} is on ${replicas} servers, led by ${logInfo.leader}`)
+  return {
+    code: 'replicas',
+    severity: 'warning',
+    message: `bucket ${bucket} is on one server only, and lost with it`,
+    remedy: `in a cluster of three: nats stream edit --replicas 3 ${log}, and ${chunks} and ${names.registry} as well`,
+  }
+}
+
+function fact(code: string, message: string): PlaceFinding {
+  return { code, severity: 'fact', message, remedy: '' }
+}
