@@ -18,7 +18,7 @@ const PROMISES: BackendPromises = {
   cannot: {},
 }
 /** Milliseconds between two looks for what others appended. */
-const LOOKS = [500, 5000] as const
+const LOOKS = [250, 5000] as const
 /** Options of the URL beside those of S3. */
 const MORE = ['poll', 'single-writer'] as const
 /** Milliseconds of a difference between two clocks that are worth a word: signatures fail at 15 minutes. */
@@ -30,8 +30,9 @@ export const s3: Driver = {
   open: async (address, context) => {
     const looks = pollOf(address)
     const { client, another, prefix } = await connect(address, context)
+    const gate = openGate({ client, another, prefix, context })
     return openObjectBackend({
-      objects: openS3Objects({ client, prefix, gate: openGate({ client, another, prefix, context }) }),
+      objects: openS3Objects({ client, prefix, gate, clock: context.clock }),
       promises: PROMISES,
       viewDirectory: join(context.cacheDirectory, 'views'),
       clock: context.clock,

@@ -1,7 +1,9 @@
+import type { Clock } from '../../platform/ports.ts'
 import { eachOf } from '../../store/objects/each.ts'
 import type { Objects } from '../../store/objects/objects.ts'
 import type { S3Client } from './client.ts'
 import type { Gate } from './gate.ts'
+import { openRecent } from './recent.ts'
 
 /** Requests at the same time. */
 export const AT_ONCE = 48
@@ -13,23 +15,27 @@ export interface S3ObjectsOptions {
   readonly prefix: string
   /** Asked before anything is written. Closed with the objects. */
   readonly gate: Gate
+  readonly clock: Clock
 }
 
 /**
  * Objects of an S3 bucket. Who makes a name is decided by the service, by a conditional write; where it cannot, and one program has the place
  * for itself, by a look before the write.
  */
-export function openS3Objects({ client, prefix, gate }: S3ObjectsOptions): Objects {
+export function openS3Objects({ client, prefix, gate, clock }: S3ObjectsOptions): Objects {
   const keyOf = (name: string): string => prefix + name
+  const recent = openRecent(clock)
   return {
     create: async (name, bytes) => {
       const key = keyOf(name)
       if ((await gate.enter()) === 'alone') {
         if ((await client.head(key)) !== null) return false
         await client.put(key, bytes)
+        recent.saw(name, bytes)
         return true
       }
       const { made, doubtful } = await client.put(key, bytes, { ifAbsent: true })
+      if (made) recent.saw(name, bytes)
       if (made || !doubtful) return made
       const there = await client.get(key)
       return there !== null && there.bytes.equals(bytes)
@@ -37,10 +43,24 @@ export function openS3Objects({ client, prefix, gate }: S3ObjectsOptions): Objec
     createAll: async (objects) => {
       await gate.enter()
       // Their names tell their bytes: who writes one again changes nothing but its age, which is what sweeping goes by.
-      await eachOf(objects, AT_ONCE, ({ name, bytes }) => client.put(keyOf(name), bytes))
+      await eachOf(objects, AT_ONCE, async ({ name, bytes }) => {
+        await client.put(keyOf(name), bytes)
+        recent.saw(name)
+      })
     },
-    read: async (name) => (await client.get(keyOf(name)))?.bytes ?? null,
-    missing: (names) => findMissing(client, prefix, names),
+    read: async (name) => {
+      const kept = recent.bytesOf(name)
+      if (kept !== null) return kept
+      const there = await client.get(keyOf(name))
+      if (there !== null) recent.saw(name, there.bytes)
+      return there?.bytes ?? null
+    },
+    missing: async (names) => {
+      const unknown = names.filter((name) => !recent.isThere(name))
+      const missing = new Set(await findMissing(client, prefix, unknown))
+      for (const name of unknown) if (!missing.has(name)) recent.saw(name)
+      return unknown.filter((name) => missing.has(name))
+    },
     list: async function* ({ prefix: start, after = '' }) {
       for await (const batch of client.list({ prefix: prefix + start, startAfter: after === '' ? '' : keyOf(after) })) {
         yield batch.map(({ key, size, modified }) => ({ name: key.slice(prefix.length), size, modified }))
@@ -48,6 +68,7 @@ export function openS3Objects({ client, prefix, gate }: S3ObjectsOptions): Objec
     },
     remove: async (names) => {
       await gate.enter()
+      for (const name of names) recent.forget(name)
       await client.removeAll(names.map(keyOf))
     },
     close: async () => {

@@ -17,7 +17,7 @@ export const CHECKS = [
 
 const RACERS = 32
 /** One race may go well by chance. */
-const RACES = 4
+const RACES = 2
 /** Milliseconds after which what is there was left by a probe that was killed. */
 const OLD = 3_600_000
 

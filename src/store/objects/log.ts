@@ -1,10 +1,11 @@
-import type { Clock } from '../../platform/ports.ts'
+import type { Clock, Ids } from '../../platform/ports.ts'
 import type { Log, Position, RawEntry } from '../ports.ts'
 import { splitFrames, type FrameLimits } from './frame.ts'
 import { openFrames, type FramesOptions } from './frames.ts'
 
 export interface ObjectLogOptions extends FramesOptions, FrameLimits {
   readonly clock: Clock
+  readonly ids: Ids
   /** Milliseconds between two looks: at first, and after nothing has come for a while. */
   readonly looks: readonly [first: number, longest: number]
 }
@@ -16,6 +17,7 @@ export interface ObjectLogOptions extends FramesOptions, FrameLimits {
 export function openObjectLog(options: ObjectLogOptions): Log {
   const frames = openFrames(options)
   const closing = new AbortController()
+  const stepBack = openTurns(options, closing.signal)
   return {
     append: async (entries) => {
       const positions: Position[] = []
@@ -25,12 +27,36 @@ export function openObjectLog(options: ObjectLogOptions): Log {
     appendAt: async (entries, { after }) => {
       const [part = []] = splitFrames(entries, options)
       if (part.length === 0) return []
-      return (await frames.appendAt(part, after)) ? positionsOf(part, after + 1) : null
+      const appended = await stepBack(() => frames.appendAt(part, after))
+      return appended ? positionsOf(part, after + 1) : null
     },
     read: ({ after }) => frames.read(after),
     wait: ({ after, signal }) => waitFor(frames, after, AbortSignal.any([signal, closing.signal]), options),
     trimming: frames.trimming,
     close: async () => closing.abort(),
+  }
+}
+
+/** Milliseconds that one who lost waits at most. */
+const LONGEST_TURN = 1000
+
+/**
+ * Who loses a race for the end of the log waits, longer with each loss, before it looks again: if all who lost came back at once, all but one
+ * would lose again. The measure is what the race itself took, so that a fast place stays fast.
+ */
+function openTurns(
+  { clock, ids }: Pick<ObjectLogOptions, 'clock' | 'ids'>,
+  signal: AbortSignal,
+): (race: () => Promise<boolean>) => Promise<boolean> {
+  let losses = 0
+  return async (race) => {
+    const started = clock.elapsed()
+    const won = await race()
+    losses = won ? 0 : losses + 1
+    if (won) return true
+    const chance = Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+    await clock.sleep(chance * Math.min(LONGEST_TURN, (clock.elapsed() - started) * 2 ** losses), signal)
+    return false
   }
 }
 
