@@ -3,6 +3,7 @@ import { BlobsError } from '../store/contract/errors.ts'
 import type { Agent, AgentStateName, AgentStatus, DryRun, PlanLine, SyncSummary, Waiting, WhyReport } from './api.ts'
 import type { AgentState, Suspension } from './core/agent-state.ts'
 import type { Path } from './core/types.ts'
+import { codeOf } from './disk/failure.ts'
 import type { Watcher, WatchOptions, WatchProblem } from './disk/watch.ts'
 import { dirtyFolders } from './session/dirty.ts'
 import { knownConflicts, listConflicts, resolveConflict } from './session/conflicts.ts'
@@ -23,6 +24,8 @@ const RESTLESS_PAUSE = 200
 /** How often a single sync tries a path that failed. */
 const TRIES = 3
 const TRASH = { maxAgeMs: 30 * 24 * 3600 * 1000, maxBytes: 10 * 1024 ** 3 }
+/** Milliseconds between two looks through the trash. */
+const TRASH_EVERY = 3_600_000
 
 export interface EngineOptions {
   readonly session: Session
@@ -53,6 +56,7 @@ export function openEngine(options: EngineOptions): Agent {
   let watching: Promise<SyncSummary> | null = null
   const closing = new AbortController()
   const pauses = openPauses(ports.db, ports.clock)
+  const clearTrash = trashClearer(ports)
 
   const setState = (name: AgentStateName): void => {
     if (name === now.state) return
@@ -73,7 +77,7 @@ export function openEngine(options: EngineOptions): Agent {
       } catch (error) {
         if (!both(signal).aborted) throw error
       }
-      await ports.disk.pruneTrash(TRASH)
+      await clearTrash()
       return summary(session, before)
     })
 
@@ -82,7 +86,7 @@ export function openEngine(options: EngineOptions): Agent {
     await keepInSync(
       {
         session,
-        serial,
+        serial: (work) => serial(() => withTrashCleared(work, clearTrash)),
         watchFolder: options.watchFolder,
         pauses,
         onState: (next) => {
@@ -121,6 +125,27 @@ export function openEngine(options: EngineOptions): Agent {
       await serial(async () => options.release())
     },
   }
+}
+
+/** Takes from the trash what is beyond its limits, with its first call and then no more than once an hour. */
+function trashClearer({ disk, clock }: Session['ports']): () => Promise<void> {
+  let cleared: number | null = null
+  return async () => {
+    if (cleared !== null && clock.elapsed() - cleared < TRASH_EVERY) return
+    await disk.pruneTrash(TRASH)
+    cleared = clock.elapsed()
+  }
+}
+
+/** A trash that cannot be cleared keeps nothing from being synced. */
+async function withTrashCleared<T>(work: () => Promise<T>, clearTrash: () => Promise<void>): Promise<T> {
+  const result = await work()
+  try {
+    await clearTrash()
+  } catch (error) {
+    if (codeOf(error) === null) throw error
+  }
+  return result
 }
 
 /** What is decided and told on request. */
