@@ -12,7 +12,7 @@ import { openBuckets } from './open.ts'
 import type { Examined, PlaceOptions } from './open-place.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { joinedPlace, knownServer } from './servers.ts'
-import { isServer, parseLocation, parseTarget, type Location, type Target } from './target.ts'
+import { isServer, parseLocation, parseTarget, takesToken, type Location, type Target } from './target.ts'
 import type { OwnToken, TokenOffice } from './tokens.ts'
 import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
 
@@ -250,7 +250,7 @@ function tokenSources(options: PlacesOptions): TokenSources {
 }
 
 function checkOneServer(location: Location, servers: Set<Location>, sources: TokenSources): void {
-  if (location === '' || !tokenIsGiven(sources)) return
+  if (!takesToken(location) || !tokenIsGiven(sources)) return
   servers.add(location)
   if (servers.size < 2) return
   throw new BlobsError('InvalidRequest', `one token cannot be sent to two servers: ${[...servers].join(', ')}`, {

@@ -59,6 +59,11 @@ export function isServer(location: Location): boolean {
   return /^https?:/.test(location)
 }
 
+/** True for what a token is sent to: whoever is asked by HTTP. */
+export function takesToken(location: Location): boolean {
+  return /^([a-z0-9]+\+)?https?:/.test(location)
+}
+
 /** The parts of a location that a driver opens. */
 export function splitPlace(location: Location): PlaceAddress {
   const [, authority = '', path = '', query = ''] = PLACE_PARTS.exec(location) ?? []

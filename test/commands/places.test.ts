@@ -60,6 +60,18 @@ describe('a place that a driver opens', () => {
     expect(code).toBe(0)
   })
 
+  it('is copied to and from servers, whose token is not for the place', async () => {
+    await must('bucket', 'create', `${place}//team`)
+    await must('put', machine.write('x', 'bytes'), `${place}//team/x`)
+    const server = await machine.serve()
+    const token = (await must('token', 'create', 'team', '--data', server.data, '-q')).trim()
+    const env = { BLOBS_TOKEN: token }
+    const copied = await machine.blobs(['cp', `${place}//team/x`, `${server.url}/team/x`], { env })
+    expect(copied.stderr).not.toContain('one token')
+    expect(copied.code).toBe(0)
+    expect((await machine.blobs(['cat', `${server.url}/team/x`], { env })).stdout).toBe('bytes')
+  })
+
   it('is no server of a server', async () => {
     const { code, stderr } = await machine.blobs(['serve', '--port', '0', '--backend', 'http://localhost:1'])
     expect(code).toBe(2)
