@@ -2,7 +2,7 @@ import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../store/contract/errors.ts'
 import { SYSTEM_BUCKET } from '../store/contract/keys.ts'
 import { listPages } from '../store/contract/pages.ts'
-import type { Expectation, Page } from '../store/contract/types.ts'
+import type { Expectation, Page, PutChange } from '../store/contract/types.ts'
 import { stageStream } from '../store/contract/upload.ts'
 
 /** Opens the reserved bucket of a place; it is made when it is not there. Close it. */
@@ -71,14 +71,26 @@ export async function writeRecords(
   newId: () => string,
 ): Promise<readonly boolean[]> {
   const entries = []
-  for (const { key, value, expect } of records) {
-    const bytes = Buffer.from(JSON.stringify(value))
-    const staged = await stageStream(store, pieces(bytes))
-    const change = { type: 'put' as const, key, expect, contentType: 'application/json', meta: {}, ...staged }
-    entries.push({ id: newId(), changes: [change] })
-  }
+  for (const record of records) entries.push({ id: newId(), changes: [await put(store, record)] })
   const outcomes = entries.length === 0 ? [] : await store.commit(entries)
   return outcomes.map((outcome) => outcome.ok)
+}
+
+/** Writes all of the records, or none when something else was there than one of them expected; tells which. */
+export async function writeTogether(
+  store: BlobStore,
+  records: readonly NewRecord[],
+  newId: () => string,
+): Promise<boolean> {
+  const changes = []
+  for (const record of records) changes.push(await put(store, record))
+  const [outcome] = await store.commit([{ id: newId(), changes }])
+  return outcome?.ok === true
+}
+
+async function put(store: BlobStore, { key, value, expect }: NewRecord): Promise<PutChange> {
+  const staged = await stageStream(store, pieces(Buffer.from(JSON.stringify(value))))
+  return { type: 'put', key, expect, contentType: 'application/json', meta: {}, ...staged }
 }
 
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

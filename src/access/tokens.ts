@@ -30,7 +30,7 @@ export type Verdict = { readonly ok: true; readonly grant: Grant } | { readonly 
 
 /** What a token without a `can` claim may do. */
 const DEFAULT: readonly Capability[] = ['read', 'write', 'delete']
-const ALGORITHM = 'HS256'
+export const ALGORITHM = 'HS256'
 const MAX_TOKEN = 8192
 /** Longest name, UTF-8 bytes: it becomes the author of entries. */
 const MAX_NAME = 256
@@ -73,19 +73,28 @@ export function tokenScope(request: TokenRequest) {
 
 /** Checks signature (by the current secret or the previous one), times and claims. `now` in milliseconds since 1970. */
 export async function verifyToken(token: string, secrets: Secrets, now: number): Promise<Verdict> {
-  if (token.length > MAX_TOKEN) return { ok: false, reason: 'malformed' }
+  const signed = await verifySigned(token, secrets, now)
+  if (typeof signed === 'string') return { ok: false, reason: signed }
+  const grant = grantOf(token, signed.claims, signed.key)
+  return grant === null ? { ok: false, reason: 'bad-claims' } : { ok: true, grant }
+}
+
+/** The claims under a good signature that hold now, and the name of the secret that made it. */
+export async function verifySigned(
+  token: string,
+  secrets: Secrets,
+  now: number,
+): Promise<{ readonly claims: Claims; readonly key: string } | Rejection> {
+  if (token.length > MAX_TOKEN) return 'malformed'
   const keys = secrets.previous === null ? [secrets.current] : [secrets.current, secrets.previous]
   let reason: Rejection = 'malformed'
   for (const key of keys) {
     const read = await readClaims(token, key, now)
-    if (typeof read === 'object') {
-      const grant = grantOf(token, read, keyId(key))
-      return grant === null ? { ok: false, reason: 'bad-claims' } : { ok: true, grant }
-    }
+    if (typeof read === 'object') return { claims: read, key: keyId(key) }
     reason = read
     if (reason !== 'wrong-signature') break
   }
-  return { ok: false, reason }
+  return reason
 }
 
 type Claims = Readonly<Record<string, unknown>>
@@ -143,6 +152,6 @@ export function keyId(secret: string): string {
   return createHmac('sha256', secret).update('blobs key id').digest('hex').slice(0, 8)
 }
 
-function bytesOf(secret: string): Uint8Array {
+export function bytesOf(secret: string): Uint8Array {
   return new TextEncoder().encode(secret)
 }

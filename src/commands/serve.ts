@@ -3,6 +3,7 @@ import { Flags } from '@oclif/core'
 import { openSecretSource } from '../access/secrets.ts'
 import { openAuditFile } from '../cli/audit-file.ts'
 import { BlobsCommand } from '../cli/command.ts'
+import { checkFaces, parseFace } from '../cli/face.ts'
 import { duration, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
@@ -27,6 +28,10 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
     'serve [--data DIR] [--backend LOCATION] [--port PORT] [--host ADDRESS --tls-cert FILE --tls-key FILE]'
   static override examples = [
     { description: 'Serve on this machine', command: '<%= config.bin %> serve' },
+    {
+      description: 'Serve apps of other servers, too, on this machine',
+      command: '<%= config.bin %> serve --face containers --face changelog=records --face addresses=media',
+    },
     {
       description: 'Serve to the network',
       command: '<%= config.bin %> serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --data /srv/blobs',
@@ -67,6 +72,14 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
       helpValue: 'FILE',
     }),
     'no-audit': Flags.boolean({ description: 'write no audit log', exclusive: ['audit'] }),
+    face: Flags.custom<ReturnType<typeof parseFace>>({
+      description:
+        'also speak the protocol of another server; may be repeated. containers: users with containers of their own (blob-store), who sign up on this machine, or with containers=open anywhere; changelog=BUCKET[/STORE]: a change log of records (Indexed-data-synchronization); addresses=BUCKET: blobs by their SHA-256 (unibus). The last two know no tokens and are for programs on this machine',
+      helpValue: 'NAME',
+      multiple: true,
+      multipleNonGreedy: true,
+      parse: async (text) => parseFace(text),
+    })(),
     log: Flags.boolean({
       description: 'write the log to stderr; by default when that is not a terminal',
       allowNo: true,
@@ -79,6 +92,7 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
     const { flags } = await this.parse(Serve)
     const [cert, key] = [flags['tls-cert'], flags['tls-key']]
     const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
+    const faces = checkFaces(flags.face ?? [])
     await using places = openPlaces(this.access(flags))
     const data = resolve(flags.data ?? places.directories.data)
     const secretSource = openSecretSource(process.env, data, () => this.clock.now())
@@ -100,6 +114,7 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
           now: () => this.clock.now(),
           newId: () => this.ids.next(),
           ...(flags.backend === undefined ? { space: () => storeSpace(data) } : {}),
+          faces: faces.map((face) => ({ ...face, spool: join(data, 'uploads') })),
           ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
         },
         flags.backend ?? data,

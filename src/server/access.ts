@@ -4,7 +4,7 @@ import { openRecords } from '../access/records.ts'
 import type { Secrets, SecretSource } from '../access/secrets.ts'
 import { openSystem } from '../access/system.ts'
 import type { Clock } from '../platform/ports.ts'
-import type { Buckets } from '../store/contract/blob-store.ts'
+import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import type { Bounds } from './times.ts'
 
 export interface AccessOptions {
@@ -23,6 +23,8 @@ export interface AccessOptions {
 export interface Access {
   readonly gate: Gate
   readonly desk: TokenDesk
+  /** For faces that have users and tokens of their own; null: there can be none. */
+  readonly own: { readonly secrets: () => Promise<Secrets>; readonly system: BlobStore } | null
   close(): Promise<void>
 }
 
@@ -41,9 +43,10 @@ export async function openAccess(
     guesses: { most, window },
     times: { now, elapsed: () => clock.elapsed() },
   })
+  const current = async (): Promise<Secrets> => (await source?.look()) ?? secrets
   const desk = openDesk({
     records: openRecords({ store: system, now, newId }),
-    secrets: async () => (await source?.look()) ?? secrets,
+    secrets: current,
     source,
     now,
     newId,
@@ -51,6 +54,7 @@ export async function openAccess(
   return {
     gate,
     desk,
+    own: { secrets: current, system },
     close: async () => {
       await gate.close()
       await system.close()

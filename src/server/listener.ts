@@ -120,9 +120,24 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Duplex): 
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
 }
 
+const OWN_HOST = /^(localhost|127(\.\d{1,3}){3}|::1)$/
+
+/** Throws `Refused` where whoever comes from another machine could do all that a face without tokens allows. */
+export function checkFaces(faces: readonly { readonly name: string }[], host: string): void {
+  const open = faces.find(({ name }) => name !== 'containers')
+  if (open === undefined || OWN_HOST.test(host)) return
+  throw new BlobsError(
+    'Refused',
+    `the face ${open.name} knows no tokens: it is served on this machine only, not on ${host}`,
+    {
+      hint: 'leave the host at 127.0.0.1, or serve without this face',
+    },
+  )
+}
+
 /** Throws `Refused` where tokens would travel in the clear beyond this machine. */
 export function checkExposure(host: string, tls: Tls | undefined): void {
-  if (tls !== undefined || /^(localhost|127(\.\d{1,3}){3}|::1)$/.test(host)) return
+  if (tls !== undefined || OWN_HOST.test(host)) return
   throw new BlobsError('Refused', `without TLS the server listens on this machine only, not on ${host}`, {
     hint: 'give a certificate and its key, or leave the host at 127.0.0.1 behind a proxy that speaks TLS',
   })

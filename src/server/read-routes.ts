@@ -5,7 +5,7 @@ import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
-import { type Call, forbid, sendBytes, useBucket } from './call.ts'
+import { type Call, forbid, primed, sendBytes, useBucket } from './call.ts'
 import { matches, parseRange } from './conditions.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { countParameter, readQuery } from './query.ts'
@@ -78,22 +78,9 @@ async function answerBytes(
   const { key, version, size } = info
   const blob = await store.get(key, range === null ? { version } : { version, range })
   if (blob === null) return refuseAbsent(call, version)
-  // The first piece is fetched before anything is said: one that is damaged is then a proper answer.
-  const pieces = blob.stream[Symbol.asyncIterator]()
-  const first = await pieces.next()
+  const pieces = await primed(blob.stream)
   const length = range === null ? size : range[1] - range[0] + 1
   call.reply.code(range === null ? 200 : 206).header('content-length', length)
   if (range !== null) call.reply.header('content-range', `bytes ${range[0]}-${range[1]}/${size}`)
-  return sendBytes(call, resumed(first, pieces))
-}
-
-async function* resumed(
-  first: IteratorResult<Uint8Array>,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
-  }
+  return sendBytes(call, pieces)
 }

@@ -7,11 +7,14 @@ import { type Access, type AccessOptions, openAccess } from './access.ts'
 import { openAudit } from './audit.ts'
 import { openBudget } from './budget.ts'
 import type { Context } from './call.ts'
+import { openFaces } from './faces/faces.ts'
+import { type FaceOptions, registerFace } from './faces/face.ts'
 import { checkHead } from './head.ts'
 import { openHealth } from './health.ts'
 import { type JoinOptions, registerJoin } from './join-route.ts'
 import {
   checkExposure,
+  checkFaces,
   createListener,
   lingerAfter,
   listen,
@@ -48,6 +51,8 @@ export interface ServerOptions extends AccessOptions {
   readonly space?: () => Promise<Space>
   /** Lets who has a one-time code have a token. */
   readonly join?: JoinOptions
+  /** Protocols of other servers that are spoken besides; those without tokens of their own on this machine's own addresses only. */
+  readonly faces?: readonly FaceOptions[]
   readonly bounds?: Partial<Bounds>
   /** By which it waits; this machine's unless given. */
   readonly clock?: Clock
@@ -66,10 +71,14 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** Starts the server; resolves once it accepts connections. Throws `Refused` (host without TLS), `Unavailable` (port taken). */
+/**
+ * Starts the server; resolves once it accepts connections. Throws `Refused` (host without TLS, or with a face that is for this machine
+ * alone), `Unavailable` (port taken).
+ */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 7420, tls } = options
   checkExposure(host, tls)
+  checkFaces(options.faces ?? [], host)
   const clock = { ...(options.clock ?? systemClock), now: options.now }
   const bounds = { ...defaultBounds, ...options.bounds }
   const access = await openAccess(options, bounds, clock)
@@ -100,6 +109,7 @@ export async function openServer(
     context.meter.refused()
   }
   const face = openSocketFace(context, log, onFull)
+  const faces = await openFaces(options.faces ?? [], { context, own: access.own })
   const { default: fastify } = await import('fastify')
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler, { bounds, tls, traffic, onFull, upgrades: face }),
@@ -115,6 +125,7 @@ export async function openServer(
   const work = shape(app, context, log)
   if (options.join) registerJoin(app, options.join, { desk: access.desk, audit: context.audit, bounds, clock })
   face.register(app)
+  for (const one of faces) registerFace(app, context, one, (request, what) => log.seen(request, what))
   registerMetrics(app, context)
   await app.ready()
   return { http: app.server, log, stop }
@@ -125,6 +136,7 @@ export async function openServer(
     await Promise.all([face.close(), stopListening(app.server, traffic.open, bounds.stop)])
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
+    await Promise.all(faces.map((one) => one.close()))
     await access.close()
     await context.pool.close()
     await app.close()

@@ -106,7 +106,7 @@ export function registerV1(
 const LAST_WORDS = 500
 
 /** Does what a request asks for as long as its grant lasts. */
-async function underGrant(
+export async function underGrant(
   { gate, shares, clock }: Context,
   grant: Grant,
   { raw }: FastifyReply,

@@ -7,6 +7,10 @@ export function fault({ status, headers, body }: WireAnswer): string | null {
   const length = headers.get('content-length')
   if (status < 200 || (status >= 300 && status < 400 && status !== 304)) return `status ${status}`
   if (status < 400) return textFault(type, body)
+  // Faces fail in the words of the servers whose protocol they speak.
+  if (headers.has('x-blobs-face')) {
+    return headers.has('x-blobs-code') ? textFault(type, body) : 'a failure of a face without a code'
+  }
   if (!type.startsWith('application/problem+json')) return `a failure as ${type}`
   const code = headers.get('x-blobs-code')
   if (code === undefined) return 'a failure without a code'

@@ -9,7 +9,7 @@
  */
 import * as fc from 'fast-check'
 import { newId } from '../server/running.ts'
-import { type Fortress, sha } from './fortress.ts'
+import { ANN, type Fortress, sha } from './fortress.ts'
 
 type Json = unknown
 const chunk = Buffer.from('a chunk that everybody may stage')
@@ -29,8 +29,14 @@ export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' |
     ...more,
   })
   const ref = { hash: sha(chunk), size: chunk.length }
-  const json = (method: string, target: string, value: Json) => ({ method, target, json: value })
+  const json = (method: string, target: string, value: Json, headers: Headers = []) => ({
+    method,
+    target,
+    json: value,
+    headers,
+  })
   return [
+    ...faceRequests(json),
     json('GET', '/live', null),
     json('GET', '/ready', null),
     json('POST', '/v1/join', { code: 'A'.repeat(22), name: 'laptop' }),
@@ -78,6 +84,61 @@ export function rightRequests({ known, foreignCursor }: Pick<Fortress, 'known' |
     json('POST', '/v1/tokens/revoke', { ids: [known.hash.slice(0, 32)], made: true }),
     json('POST', '/v1/tokens/rotate', { keep: 1000 }),
   ] as const
+}
+
+type Headers = readonly (readonly [name: string, value: string])[]
+type Request = { readonly method: string; readonly target: string; readonly json: Json; readonly headers: Headers }
+
+const JSON_TYPE: Headers = [['Content-Type', 'application/json']]
+const FORM_TYPE: Headers = [['Content-Type', 'multipart/form-data; boundary=b']]
+const field = (name: string, value: string): string =>
+  `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+
+/** What the faces of other servers are asked; a user of containers has `box`, and `spare` to be deleted. */
+function faceRequests(
+  json: (method: string, target: string, value: Json, headers?: Headers) => Request,
+): readonly Request[] {
+  const record = { storeName: 'MyStore', key: 'k', value: 'v', index_values: ['x'] }
+  const file = { container_name: 'box', file_name: 'f', file_size: 3, chunk_size: 2 }
+  const id = '00000000-0000-4000-8000-000000000000'
+  const part = `${field('file', 'ab')}${field('upload_id', id)}${field('part_number', '0')}--b--\r\n`
+  const whole = `${field('container_name', 'box')}${field('blob_name', 'g')}${field('blob_size', '2')}${field('chunk_0', 'ab')}--b--\r\n`
+  const paths =
+    'signup login upload-part logout is-logged-in create_container list_containers delete_container ' +
+    'initiate-upload complete-upload put_data list_blobs get_data download delete-blob delete_data'
+  const preflights = paths.split(' ').map((path) => json('OPTIONS', `/${path}`, null))
+  return [
+    ...preflights,
+    json('POST', '/signup', { username: 'new', email: 'new@example.org', password: 'x' }),
+    json('POST', '/login', ANN),
+    json('POST', '/upload-part', part, FORM_TYPE),
+    json('GET', '/is-logged-in', null),
+    json('POST', '/create_container', { container_name: 'box' }),
+    json('GET', '/list_containers', null),
+    json('DELETE', '/delete_container?container_name=spare', null),
+    json('POST', '/initiate-upload', file),
+    json('POST', '/complete-upload', { blob_id: id }),
+    json('POST', '/put_data', whole, FORM_TYPE),
+    json('GET', '/list_blobs?container=box', null),
+    json('GET', '/get_data?container=box&blob=g', null),
+    json('GET', '/download?container=box&blob=g', null),
+    json('DELETE', '/delete-blob?container=box&blob=g', null),
+    json('DELETE', '/delete_data', { container_name: 'box', blob_name: 'g' }),
+    json('POST', '/echoBody', record, JSON_TYPE),
+    json('POST', '/add', record, JSON_TYPE),
+    json('GET', '/get', record, JSON_TYPE),
+    json('GET', '/changes', { after: 0 }, JSON_TYPE),
+    json('POST', '/delete', record, JSON_TYPE),
+    json('POST', '/addStoreRecord', record, JSON_TYPE),
+    json('POST', '/getStoreRecordValue', { ...record, key: 'l' }, JSON_TYPE),
+    json('POST', '/getStoreChanges', { storeName: 'MyStore', after: 0 }, JSON_TYPE),
+    json('POST', '/deleteStoreRecord', record, JSON_TYPE),
+    json('POST', '/blobs', 'bytes'),
+    json('GET', `/blobs/${sha('bytes')}`, null),
+    json('HEAD', `/blobs/${sha('bytes')}`, null),
+    // The last: after it, the user's token is none.
+    json('POST', '/logout', null),
+  ]
 }
 
 /** Keys that an attacker knows of, in reach and out of it, and ways to write them. */

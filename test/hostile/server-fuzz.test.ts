@@ -21,12 +21,27 @@ beforeAll(async () => {
 afterAll(() => fortress[Symbol.asyncDispose]())
 
 const common = (token: TokenName): (readonly [string, string])[] => [
-  ['Host', 'h'],
+  ['Host', 'localhost'],
   ['Connection', 'close'],
   ...(token === 'none' ? [] : [['Authorization', `Bearer ${fortress.tokens[token]}`] as const]),
 ]
 const bucketOf = (token: TokenName): string => (token === 'scratch' ? 'scratch' : 'team')
-const tokens = fc.constantFrom<TokenName>('confined', 'confined', 'reader', 'writer', 'team', 'scratch', 'none')
+const tokens = fc.constantFrom<TokenName>(
+  'confined',
+  'confined',
+  'reader',
+  'writer',
+  'team',
+  'scratch',
+  'none',
+  'user',
+  'user',
+)
+/** What a token may be good for; one request would end that of a user. */
+const requestsOf = (token: TokenName) =>
+  rightRequests(fortress, bucketOf(token)).filter(
+    ({ target }) => target !== '/logout' && (token !== 'user' || !target.startsWith('/v1')),
+  )
 
 async function fire(
   token: TokenName,
@@ -66,21 +81,21 @@ describe('whatever is sent, no answer shows what is out of reach, nothing out of
   it('right requests with anything in their bodies', { timeout: LIMIT }, async () => {
     const request = tokens.chain((token) =>
       fc
-        .constantFrom(...rightRequests(fortress, bucketOf(token)).filter(({ json }) => json !== null))
-        .chain(({ method, target: path, json }) =>
+        .constantFrom(...requestsOf(token).filter(({ json }) => json !== null))
+        .chain(({ method, target: path, json, headers: fields }) =>
           mutated(json, fortress.ids)
             .chain(textOf)
-            .map((body) => ({ token, method, path, body })),
+            .map((body) => ({ token, method, path, fields, body })),
         ),
     )
-    await assert(request, async ({ token, method, path, body }) => {
-      await fire(token, method, path, [], body)
+    await assert(request, async ({ token, method, path, fields, body }) => {
+      await fire(token, method, path, fields, body)
     })
   })
 
   it('right requests at any path, with any query, method and headers', { timeout: LIMIT }, async () => {
     const request = tokens.chain((token) =>
-      fc.constantFrom(...rightRequests(fortress, bucketOf(token))).chain((one) =>
+      fc.constantFrom(...requestsOf(token)).chain((one) =>
         fc.record({
           token: fc.constant(token),
           method: fc.oneof(
@@ -91,7 +106,7 @@ describe('whatever is sent, no answer shows what is out of reach, nothing out of
             { weight: 1, arbitrary: fc.constant(one.target as string) },
             { weight: 4, arbitrary: target(one.target) },
           ),
-          more: headers,
+          more: headers.map((some) => [...one.headers, ...some]),
           body: textOf(one.json),
         }),
       ),
@@ -125,10 +140,10 @@ describe('whatever is sent, no answer shows what is out of reach, nothing out of
   })
 
   it('bytes that are hardly HTTP', { timeout: LIMIT }, async () => {
-    const right = rightRequests(fortress, 'team').map(({ method, target: path, json }) =>
+    const right = rightRequests(fortress, 'team').map(({ method, target: path, json, headers }) =>
       requestBytes(
         `${method} ${path} HTTP/1.1`,
-        [...common('confined'), ['Content-Length', String(Buffer.byteLength(JSON.stringify(json)))]],
+        [...common('confined'), ...headers, ['Content-Length', String(Buffer.byteLength(JSON.stringify(json)))]],
         Buffer.from(JSON.stringify(json)),
       ),
     )

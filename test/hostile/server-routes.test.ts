@@ -1,4 +1,7 @@
 import { expect, it } from 'vitest'
+import { openAddresses } from '../../src/server/faces/addresses.ts'
+import { openChangelog } from '../../src/server/faces/changelog.ts'
+import { openContainersFace } from '../../src/server/faces/containers.ts'
 import { ROUTES } from '../../src/server/v1.ts'
 import { openFortress } from './fortress.ts'
 import { rightRequests } from './requests.ts'
@@ -11,6 +14,15 @@ const OTHERS = [
   { url: '/ready', methods: { GET: true } },
   { url: '/metrics', methods: { GET: true } },
 ]
+/** Those of faces, which know what they are for when somebody asks. */
+const FACES = [
+  openAddresses({ bucket: '' }),
+  openChangelog({ bucket: '', store: '' }),
+  openContainersFace(
+    { name: 'containers', signUp: 'anybody', spool: '' },
+    { context: { bounds: {} } as never, own: {} as never },
+  ),
+].flatMap(({ routes }) => routes.map(({ method, url }) => ({ url, methods: { [method]: true } })))
 /** Right requests that are not for just any token, or code. */
 const REFUSED = new Map([
   ['/metrics', 'Forbidden'],
@@ -26,19 +38,23 @@ it(
   async () => {
     await using fortress = await openFortress()
     const requests = rightRequests(fortress, 'scratch')
-    const served = [...ROUTES, ...OTHERS].flatMap(({ url, methods }) =>
+    const served = [...ROUTES, ...OTHERS, ...FACES].flatMap(({ url, methods }) =>
       Object.keys(methods).map((method) => ({ method, url, path: pattern(url) })),
     )
     const lacking = served.filter(
       ({ method, path }) => !requests.some((one) => one.method === method && path.test(one.target.split('?')[0] ?? '')),
     )
     expect(lacking.map(({ method, url }) => `${method} ${url}`)).toEqual([FRAMES])
-    for (const { method, target, json } of requests) {
+    for (const { method, target, json, headers } of requests) {
       const body = Buffer.from(json === null ? '' : typeof json === 'string' ? json : JSON.stringify(json))
       const fields = [
-        ['Host', 'h'],
+        ['Host', 'localhost'],
         ['Connection', 'close'],
-        ['Authorization', `Bearer ${fortress.tokens.scratch}`],
+        [
+          'Authorization',
+          `Bearer ${target.startsWith('/v1') || target === '/metrics' ? fortress.tokens.scratch : fortress.tokens.user}`,
+        ],
+        ...headers,
         ['Content-Length', String(body.length)],
       ] as const
       const answer = await send(fortress.at.url, requestBytes(`${method} ${target} HTTP/1.1`, fields, body))

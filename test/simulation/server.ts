@@ -69,7 +69,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
       const { now } = own.clock
       const [secrets, newId] = [{ current: 'a secret', previous: null }, ids.next]
       const desk = openDesk({ records: null, secrets: async () => secrets, source: null, now, newId })
-      const access = { gate: OPEN_GATE, desk, close: async () => undefined }
+      const access = { gate: OPEN_GATE, desk, own: null, close: async () => undefined }
       const waits = { bounds: defaultBounds, clock: own.clock }
       const { http } = await openApp({ buckets, secrets, now, newId }, access, waits)
       listener = { life: own, accept: (end) => void http.emit('connection', end) }
