@@ -22,6 +22,7 @@ const rooms = {
   backends: [
     '^src/store/objects/[^/]+\\.ts$',
     '^src/store/ports\\.ts$',
+    '^src/store/mirror/foreign\\.ts$',
     STORE_CONTRACT,
     '^src/content/',
     '^src/platform/',

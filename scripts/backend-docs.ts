@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOCAL_PROMISES } from '../src/backends/local/local.ts'
 import { loadDriver, SCHEMES } from '../src/locations/drivers.ts'
-import { ABILITIES, type BackendPromises } from '../src/store/ports.ts'
+import { ABILITIES, type BackendPromises, type PlacePromises } from '../src/store/ports.ts'
 
 export const BACKEND_DOCS = join(import.meta.dirname, '..', 'docs', 'backends.md')
 const START = '<!-- made by npm run docs from what the drivers declare -->'
@@ -36,16 +36,20 @@ async function table(): Promise<string> {
   return `${lines.join('\n')}\n${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}`
 }
 
-const DURABILITY: Readonly<Record<BackendPromises['durability'], string>> = {
+const DURABILITY: Readonly<Record<PlacePromises['durability'], string>> = {
   fsync: 'on the disk, fsync done',
   process: 'in the memory of a process',
   replicated: 'with most of the replicas',
   service: 'as the service promises',
 }
 
-function rowOf(place: string, { durability, live, maxEntryBytes, cannot }: BackendPromises): readonly string[] {
+function rowOf(
+  place: string,
+  { durability, live, cannot, ...more }: BackendPromises | PlacePromises,
+): readonly string[] {
+  const entry = 'maxEntryBytes' in more ? `${Math.floor(more.maxEntryBytes / 1024)} KiB` : 'any'
   const can = ABILITIES.map((ability) => (cannot[ability] === undefined ? 'yes' : 'no'))
-  return [place, DURABILITY[durability], live, `${Math.floor(maxEntryBytes / 1024)} KiB`, ...can]
+  return [place, DURABILITY[durability], live, entry, ...can]
 }
 
 if (import.meta.main) writeFileSync(BACKEND_DOCS, await backendDocs())

@@ -1,8 +1,8 @@
-import type { BackendPromises } from '../store/ports.ts'
+import type { PlacePromises } from '../store/ports.ts'
 import type { ServerFinding, ServerExamined } from './examine-server.ts'
 import type { Places } from './places.ts'
 
-const DURABILITY: Readonly<Record<BackendPromises['durability'], string>> = {
+const DURABILITY: Readonly<Record<PlacePromises['durability'], string>> = {
   fsync: 'what was acknowledged survives a power cut',
   process: 'what was acknowledged is gone with the process',
   replicated: 'what was acknowledged survives while most of the replicas live on',
@@ -30,7 +30,7 @@ export async function* examinePlace(
   return { buckets }
 }
 
-function* promised({ durability, live, cannot }: BackendPromises): Generator<ServerFinding> {
+function* promised({ durability, live, cannot }: PlacePromises): Generator<ServerFinding> {
   const fact = (code: string, message: string): ServerFinding => ({ code, severity: 'fact', message, remedy: '' })
   yield fact('durability', DURABILITY[durability])
   yield fact(

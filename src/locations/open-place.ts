@@ -3,7 +3,16 @@ import { join } from 'node:path'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-import type { BackendContext, BackendPromises, Driver, PlaceAddress, PlaceFinding } from '../store/ports.ts'
+import type {
+  Backend,
+  BackendContext,
+  BackendDriver,
+  Driver,
+  ForeignDriver,
+  PlaceAddress,
+  PlaceFinding,
+  PlacePromises,
+} from '../store/ports.ts'
 import { loadDriver } from './drivers.ts'
 import { type Patience, withPatience } from './patience.ts'
 import { proxyFor } from './proxy.ts'
@@ -21,6 +30,8 @@ export interface PlaceOptions {
   readonly warn: (message: string) => void
 }
 
+const SINGLE_WRITER = 'single-writer'
+
 interface OpenPlaceOptions extends Patience {
   readonly clock: Clock
   readonly ids: Ids
@@ -31,19 +42,49 @@ interface OpenPlaceOptions extends Patience {
 
 /** Opens a place by the driver of its scheme. What it cannot do for the moment is tried again for some seconds. Throws as `Driver.open`. */
 export async function openPlace(location: Location, options: OpenPlaceOptions): Promise<Buckets> {
-  const { clock, ids } = options
-  const [{ driver, address, context }, { openBuckets }] = await Promise.all([
-    driverOf(location, options),
-    import('../store/buckets.ts'),
-  ])
-  const backend = await driver.open(address, context)
+  const { driver, address, context } = await driverOf(location, options)
   const show = (bucket: string): string => (bucket === '' ? location : showTarget({ location, bucket }))
-  return withPatience(openBuckets({ backend, clock, ids, show }), options)
+  const buckets =
+    'openForeign' in driver
+      ? await openMirrored(driver, address, context, show)
+      : await openLogged(driver, address, context, show)
+  return withPatience(buckets, options)
+}
+
+type Show = (bucket: string) => string
+
+async function openLogged(
+  driver: BackendDriver,
+  address: PlaceAddress,
+  context: BackendContext,
+  show: Show,
+): Promise<Buckets> {
+  const { clock, ids } = context
+  const [backend, { openBuckets }] = await Promise.all([driver.open(address, context), import('../store/buckets.ts')])
+  return openBuckets({ backend, clock, ids, show })
+}
+
+/** Versions and history of such a place are in a store of this machine. */
+async function openMirrored(
+  driver: ForeignDriver,
+  address: PlaceAddress,
+  context: BackendContext,
+  show: Show,
+): Promise<Buckets> {
+  const { clock, ids, singleWriter, stateDirectory, warn } = context
+  const [foreign, { openMirror }, { openLocal }, { systemStoreDisk: disk }] = await Promise.all([
+    driver.openForeign(address, context),
+    import('../store/mirror/mirror.ts'),
+    import('../backends/local/local.ts'),
+    import('../platform/store-disk.ts'),
+  ])
+  const openShadow = (directory: string): Promise<Backend> => openLocal({ directory, clock, trust: 'quick' })
+  return openMirror({ foreign, show, stateDirectory, openShadow, singleWriter, clock, ids, disk, warn })
 }
 
 /** What a driver says of a place. */
 export interface Examined {
-  readonly promises: BackendPromises
+  readonly promises: PlacePromises
   readonly findings: AsyncIterable<PlaceFinding>
 }
 
@@ -60,14 +101,15 @@ async function driverOf(
   location: Location,
   { clock, ids, token, ca, place }: OpenPlaceOptions,
 ): Promise<{ readonly driver: Driver; readonly address: PlaceAddress; readonly context: BackendContext }> {
-  const address = splitPlace(location)
+  const { place: plain, singleWriter } = takeSingleWriter(location)
+  const address = splitPlace(plain)
   const driver = await loadDriver(address.scheme)
   if (driver === null || place === undefined) {
     throw new BlobsError('NotSupported', `${location} cannot be opened here`, {
       hint: 'name a bucket of a server, or of this machine',
     })
   }
-  const name = createHash('sha256').update(location).digest('hex').slice(0, 32)
+  const name = createHash('sha256').update(plain).digest('hex').slice(0, 32)
   const context: BackendContext = {
     clock,
     ids,
@@ -77,8 +119,23 @@ async function driverOf(
     proxyFor: (url) => proxyFor(url, place.env),
     cacheDirectory: join(place.cacheDirectory, 'places', name),
     stateDirectory: join(place.stateDirectory, 'places', name),
-    singleWriter: place.singleWriter || address.options.has('single-writer'),
+    singleWriter: place.singleWriter || singleWriter,
     warn: place.warn,
   }
   return { driver, address, context }
+}
+
+/** The option `single-writer`, which every place takes, and the place without it: who writes there makes no other place of it. */
+function takeSingleWriter(location: Location): { readonly place: Location; readonly singleWriter: boolean } {
+  const [base = '', query] = location.split('?')
+  const options = new URLSearchParams(query)
+  const given = options.get(SINGLE_WRITER)
+  if (given === null) return { place: location, singleWriter: false }
+  if (given !== '') {
+    throw new BlobsError('InvalidRequest', `${location}: the option ${SINGLE_WRITER} takes no value`, {
+      hint: `write ?${SINGLE_WRITER}, or leave it out`,
+    })
+  }
+  options.delete(SINGLE_WRITER)
+  return { place: options.size === 0 ? base : `${base}?${options}`, singleWriter: true }
 }

@@ -26,7 +26,7 @@ export interface BucketsOptions {
 
 /** The buckets of a backend. A bucket that is open is opened once, however many callers use it. */
 export function openBuckets({ backend, clock, ids, disk, device, show = (name) => name }: BucketsOptions): Buckets {
-  const notFound = (name: string): Promise<BlobsError> => missingBucket(backend, name, show)
+  const notFound = async (name: string): Promise<BlobsError> => missingBucket(await publicNames(backend), name, show)
   const portsOf = async (name: string): Promise<BucketPorts> => {
     const ports = await backend.open(name)
     if (ports === null) throw await notFound(name)
@@ -100,8 +100,9 @@ async function publicNames(backend: Backend): Promise<readonly string[]> {
   return (await backend.names()).filter((name) => name !== SYSTEM_BUCKET)
 }
 
-async function missingBucket(backend: Backend, name: string, show: (name: string) => string): Promise<BlobsError> {
-  const near = nearNames(name, await publicNames(backend))
+/** `names` are those there are; `show` writes one as a command names it, and the place for ''. */
+export function missingBucket(names: readonly string[], name: string, show: (name: string) => string): BlobsError {
+  const near = nearNames(name, names)
   const place = show('')
   const hint =
     near.length > 0

@@ -14,6 +14,8 @@ import type { BucketPorts, Position, RawEntry } from './ports.ts'
 /** Appends entries; those of callers at the same time go into the log together. */
 export interface Committer {
   commit(entries: readonly EntryInput[], options: CommitOptions): Promise<readonly Outcome[]>
+  /** Checks as `commit` does, and throws as it does; gives the outcomes that are known without appending, by id. */
+  foresee(entries: readonly EntryInput[], options: CommitOptions): Promise<ReadonlyMap<string, Outcome>>
   configure(name: string, options: BucketOptions): Promise<void>
   /** Resolves when nothing is being appended. */
   settled(): Promise<void>
@@ -55,24 +57,32 @@ export function openCommitter(options: CommitterOptions): Committer {
       queue.push({ drafts, outcomes, settle })
       working ??= work()
     })
+  const check = async (
+    entries: readonly EntryInput[],
+    { verify = false, signal }: CommitOptions,
+  ): Promise<Pick<Job, 'drafts' | 'outcomes'>> => {
+    const outcomes = new Map<string, Outcome>()
+    const drafts = await prepare(options, entries, outcomes)
+    const bodies = drafts.flatMap(namedBodies)
+    const pause = async (): Promise<void> => {
+      signal?.throwIfAborted()
+      await options.clock.sleep(0)
+    }
+    await checkPresent(options.ports.content, bodies, pause)
+    if (verify) await checkBytes(options.ports.content, bodies, pause)
+    return { drafts, outcomes }
+  }
   return {
-    commit: (entries, { verify = false, signal }) =>
+    commit: (entries, checks) =>
       oneByOne(
         entries.map(({ id }) => id),
         async () => {
-          const outcomes = new Map<string, Outcome>()
-          const drafts = await prepare(options, entries, outcomes)
-          const bodies = drafts.flatMap(namedBodies)
-          const pause = async (): Promise<void> => {
-            signal?.throwIfAborted()
-            await options.clock.sleep(0)
-          }
-          await checkPresent(options.ports.content, bodies, pause)
-          if (verify) await checkBytes(options.ports.content, bodies, pause)
+          const { drafts, outcomes } = await check(entries, checks)
           if (drafts.length > 0) await enqueue(drafts, outcomes)
           return entries.map(({ id }) => outcomeOf(outcomes, id))
         },
       ),
+    foresee: async (entries, checks) => (await check(entries, checks)).outcomes,
     configure: async (name, wanted) => {
       checkOptions(wanted)
       const created = await options.follower.read((view) => view.state().created)

@@ -3,9 +3,9 @@ import type { Clock, Ids } from '../platform/ports.ts'
 import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkChunks, checkHashes, readBlob, readMany, refsOf } from './bodies.ts'
 import { openCommitter, type Committer } from './commit.ts'
-import type { BlobStore, GetOptions } from './contract/blob-store.ts'
+import type { BlobStore, CommitOptions, GetOptions } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
-import type { Blob, BucketInfo, BucketOptions, ListOptions } from './contract/types.ts'
+import type { Blob, BucketInfo, BucketOptions, EntryInput, ListOptions, Outcome } from './contract/types.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
@@ -36,12 +36,17 @@ export interface LogStoreOptions {
 export interface LogStore extends BlobStore {
   configure(options: BucketOptions): Promise<BucketInfo>
 }
+/** Tells beforehand what a commit would come to. */
+export interface ForeseeingStore extends LogStore {
+  /** Checks and throws as `commit`, and appends nothing; gives by its id the outcome of each entry that `commit` would not append. */
+  foresee(entries: readonly EntryInput[], options?: CommitOptions): Promise<ReadonlyMap<string, Outcome>>
+}
 
 /**
  * Opens a bucket that is a log and content. An empty log becomes a new bucket. Any number of processes may have it open; what
  * each sees is decided by the log alone.
  */
-export async function openLogStore(options: LogStoreOptions): Promise<LogStore> {
+export async function openLogStore(options: LogStoreOptions): Promise<ForeseeingStore> {
   const { ports, clock, ids } = options
   try {
     const epoch = (await epochOf(ports.log)) ?? (await startLog(options, {}))
@@ -77,7 +82,7 @@ export async function startLog(
   return (await epochOf(ports.log)) ?? entry.id
 }
 
-function logStore({ name, ports }: LogStoreOptions, follower: Follower, committer: Committer): LogStore {
+function logStore({ name, ports }: LogStoreOptions, follower: Follower, committer: Committer): ForeseeingStore {
   const { log, content } = ports
   const closing = new AbortController()
   const open = (): Follower => {
@@ -95,6 +100,7 @@ function logStore({ name, ports }: LogStoreOptions, follower: Follower, committe
       return { info: found.info, range, stream: readBlob(content, found, range) } satisfies Blob
     },
     commit: async (entries, options = {}) => (open(), committer.commit(entries, options)),
+    foresee: async (entries, options = {}) => (open(), committer.foresee(entries, options)),
     list: async (options = {}) => open().read(listing(options)),
     changes: async function* (options) {
       yield* readChanges(open(), options, closing.signal)

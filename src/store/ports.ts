@@ -1,5 +1,6 @@
 import type { Hash } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
+import type { Foreign, ForeignPromises } from './mirror/foreign.ts'
 
 /** An entry's place in its log: a safe integer, 1 for the first; later is larger, gaps may occur. */
 export type Position = number
@@ -93,25 +94,29 @@ export interface Backend {
   close(): Promise<void>
 }
 
-/** What a backend can promise; what it cannot is a reason in words, shown by `blobs doctor` and in docs/backends.md, and checked by the tests. */
-export interface BackendPromises {
+/** What a place can promise; what it cannot is a reason in words, shown by `blobs doctor` and in docs/backends.md, and checked by the tests. */
+export interface PlacePromises {
   readonly name: string
   /**
    * What survives a power cut once `append` resolved: all (`fsync`), nothing (`process`), all while most of the replicas live on
    * (`replicated`), or what the service at the other end promises for what it acknowledged (`service`).
    */
   readonly durability: 'fsync' | 'process' | 'replicated' | 'service'
-  /** Largest entry that `append` takes, in bytes. */
-  readonly maxEntryBytes: number
   /** How those who wait learn of an append by another process: they are told, or look every so often. */
   readonly live: 'pushed' | 'polled'
   readonly cannot: Readonly<Partial<Record<Ability, string>>>
+}
+export interface BackendPromises extends PlacePromises {
+  /** Largest entry that `append` takes, in bytes. */
+  readonly maxEntryBytes: number
 }
 /** What callers may want of a place that not every place can do. */
 type Ability = (typeof ABILITIES)[number]
 export const ABILITIES = [
   /** Several writers at once: nothing that one wrote is overwritten by another who did not see it. */
   'several writers',
+  /** The changes of one entry happen together for everybody, also for those who use the place by other programs. */
+  'batches',
   /** Older versions can be read. */
   'history',
   /** The same version numbers for every machine. */
@@ -157,11 +162,22 @@ export interface PlaceAddress {
   readonly text: string
 }
 
-/** How the places of one scheme are opened. */
-export interface Driver {
+/**
+ * How the places of one scheme are opened. I/O may wait for the first call. Both throw `InvalidRequest` for an option that is unknown or wrong,
+ * naming those there are; `single-writer`, which every place takes, is taken out before.
+ */
+export type Driver = BackendDriver | ForeignDriver
+/** Of places that can hold our logs. */
+export interface BackendDriver extends Examining {
   readonly promises: BackendPromises
-  /** I/O may wait for the first call. Throws `InvalidRequest` for an option that is unknown or wrong, naming those there are. */
   open(address: PlaceAddress, context: BackendContext): Promise<Backend>
+}
+/** Of places that hold plain current bytes by name: a mirror on this machine gives them versions. */
+export interface ForeignDriver extends Examining {
+  readonly promises: ForeignPromises
+  openForeign(address: PlaceAddress, context: BackendContext): Promise<Foreign>
+}
+interface Examining {
   /** What `blobs doctor` tells of a place beside what it promises and whether it opens; ends with the first error that stops it, which is thrown. */
   examine?(address: PlaceAddress, context: BackendContext): AsyncIterable<PlaceFinding>
 }

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { splitPlace } from '../../src/locations/target.ts'
-import { loadDriver } from '../../src/locations/drivers.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
 import type { Backend, BucketPorts } from '../../src/store/ports.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
+import { backendDriver } from './driver/open.ts'
 import { lacksNats, startNats, type NatsServer } from './nats-server.ts'
 
 const lacks = lacksNats()
@@ -29,7 +29,9 @@ interface Opened {
 async function open(url: string, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
   const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
   const warnings: string[] = []
-  const backend = await present(await loadDriver('nats')).open(splitPlace(url), {
+  const backend = await (
+    await backendDriver('nats')
+  ).open(splitPlace(url), {
     clock,
     ids,
     env,

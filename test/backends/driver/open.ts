@@ -6,14 +6,20 @@ import { openBuckets as openLocation } from '../../../src/locations/open.ts'
 import { splitPlace } from '../../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../../src/platform/system.ts'
 import type { Buckets } from '../../../src/store/contract/blob-store.ts'
-import type { Backend } from '../../../src/store/ports.ts'
+import type { Backend, BackendDriver } from '../../../src/store/ports.ts'
 import type { Service } from './service.ts'
+
+/** The driver of a scheme whose places hold our logs. */
+export async function backendDriver(scheme: string): Promise<BackendDriver> {
+  const driver = await loadDriver(scheme)
+  if (driver !== null && 'open' in driver) return driver
+  throw new Error(`no driver opens ${scheme}:// as a backend`)
+}
 
 /** The bare backend at a URL, with directories of its own: as another machine opens it. */
 export async function openPlaceOf(url: string, { env = {} }: Pick<Service, 'env'>): Promise<Backend> {
   const address = splitPlace(url)
-  const driver = await loadDriver(address.scheme)
-  if (driver === null) throw new Error(`no driver opens ${url}`)
+  const driver = await backendDriver(address.scheme)
   const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
   return driver.open(address, {
     clock,
