@@ -1,10 +1,11 @@
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkOptions } from './accept.ts'
+import { epochOf } from './checkpoint/newest.ts'
 import type { Buckets } from './contract/blob-store.ts'
 import { BlobsError, isBlobsError } from './contract/errors.ts'
 import { checkHeldName, SYSTEM_BUCKET } from './contract/keys.ts'
-import { epochOf, openLogStore, startLog, type LogStore } from './log-store.ts'
+import { openLogStore, startLog, type LogStore } from './log-store.ts'
 import { handle } from './handle.ts'
 import { nearNames } from './near-names.ts'
 import { openStores } from './open-stores.ts'
@@ -76,7 +77,7 @@ export function openBuckets({ backend, clock, ids, disk, device, show = (name) =
     },
     remove: async (name) => {
       const ports = await portsOf(name)
-      const epoch = await epochOf(ports.log)
+      const epoch = await epochOf(ports)
       await Promise.all([ports.log.close(), ports.content.close()])
       // Those who have it open learn it from the log.
       stores.forget(name)

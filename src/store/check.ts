@@ -3,11 +3,11 @@ import { ContentDamaged, walk, type BodyRef } from '../content/body.ts'
 import type { Hash } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { patiently, sqliteProblem } from '../platform/sqlite.ts'
+import { epochOf } from './checkpoint/newest.ts'
 import { isBlobsError } from './contract/errors.ts'
 import type { Finding, Inspection } from './contract/findings.ts'
 import type { BlobInfo } from './contract/types.ts'
 import { decodeBatch } from './follow.ts'
-import { epochOf } from './log-store.ts'
 import type { BucketPorts } from './ports.ts'
 import { openComparison, type Comparison } from './view/compare.ts'
 import { openView, removeView, viewPath, type BlobVersion, type View } from './view/view.ts'
@@ -77,7 +77,7 @@ type Report = (found: Pick<Finding, 'code' | 'message'> & Partial<Finding>) => P
 /** Throws `NotFound` if the bucket was removed: then it is no wonder that something is missing. */
 async function checkThere(ports: BucketPorts): Promise<void> {
   try {
-    await epochOf(ports.log)
+    await epochOf(ports)
   } catch (error) {
     if (!isBlobsError(error, 'Corrupt')) throw error
   }
@@ -89,7 +89,7 @@ async function rebuild(options: BucketCheckOptions, fresh: View, path: string, r
   let entries = 0
   let comparison: Comparison | null = null
   try {
-    const epoch = await epochOf(ports.log)
+    const epoch = await epochOf(ports)
     if (epoch !== null) comparison = await hold(options, viewPath(options.viewDirectory, epoch), path, report)
     let open = comparison !== null
     for await (const batch of ports.log.read({ after: 0 })) {

@@ -3,13 +3,13 @@ import type { Clock, Ids } from '../platform/ports.ts'
 import { checkEntry, checkOptions } from './accept.ts'
 import { checkBytes, checkPresent, type NamedBody } from './bodies.ts'
 import type { CommitOptions } from './contract/blob-store.ts'
-import { BlobsError } from './contract/errors.ts'
+import { BlobsError, isBlobsError } from './contract/errors.ts'
 import type { BucketOptions, EntryInput, Outcome } from './contract/types.ts'
 import { draftsOf, type Writer } from './drafts.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
 import { judge, type Draft } from './judge.ts'
-import type { BucketPorts, Position, RawEntry } from './ports.ts'
+import type { BucketPorts, Log, Position, RawEntry } from './ports.ts'
 
 /** Appends entries; those of callers at the same time go into the log together. */
 export interface Committer {
@@ -28,6 +28,8 @@ export interface CommitterOptions {
   readonly writer: Writer
   readonly clock: Clock
   readonly ids: Ids
+  /** Called when something was appended; what it begins goes on by itself. */
+  readonly appended: () => void
 }
 
 interface Job {
@@ -182,6 +184,7 @@ async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Prom
     )
     waiting.unshift(...next.slice(count))
     const appended = next.slice(0, count)
+    if (count > 0) options.appended()
     const outcomes = await follower.read((view) => view.outcomes(appended.map(({ draft }) => draft.id)))
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome !== null) appended[index]?.outcomes.set(outcome.id, outcome)
@@ -198,11 +201,20 @@ async function append(
   const time = clock.now()
   const raw: RawEntry[] = []
   for (const draft of drafts) raw.push(await fitting(ports, { v: 1, ...draft, time, based }, maxEntryBytes))
-  const { log } = ports
-  const positions = log.appendAt ? await log.appendAt(raw, { after: based }) : await log.append(raw)
+  const positions = await appendTo(ports.log, raw, based)
   // The log may have gone back in time, to a backup perhaps: the view must be compared with it.
   if (positions === null || positions.some((position) => position <= based)) follower.doubt()
   return positions?.length ?? 0
+}
+
+/** Null, with nothing appended that counts, if others came first, or the log was trimmed beyond what was read of it. */
+async function appendTo(log: Log, raw: readonly RawEntry[], after: Position): Promise<readonly Position[] | null> {
+  try {
+    return log.appendAt ? await log.appendAt(raw, { after }) : await log.append(raw)
+  } catch (error) {
+    if (isBlobsError(error, 'CursorExpired')) return null
+    throw error
+  }
 }
 
 /** The entry as the log takes it: one that is too large goes into Content, and the log gets its hash. */

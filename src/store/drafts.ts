@@ -3,7 +3,7 @@ import { BlobsError } from './contract/errors.ts'
 import type { ChangeInput, EntryInput, PutChange } from './contract/types.ts'
 import type { EntryChange } from './entry.ts'
 import type { Draft } from './judge.ts'
-import type { View } from './view/view.ts'
+import type { BlobVersion, View } from './view/view.ts'
 
 /** Who writes when an entry does not say. */
 export interface Writer {
@@ -14,8 +14,9 @@ export interface Writer {
 /** Turns what a caller wrote into what the log holds; a copy gets the body that it means. Throws `NotFound`, `InvalidRequest` for a copy of what is not there. */
 export function draftsOf(view: View, entries: readonly EntryInput[], writer: Writer): readonly Draft[] {
   const written = new Map<string, PutChange>()
+  const sources = sourcesOf(view, entries)
   const bodyOf = (change: PutChange): Body =>
-    'copy' in change.body ? copied(view, written, change, change.body.copy) : change.body
+    'copy' in change.body ? copied(sources, written, change, change.body.copy) : change.body
   return entries.map(({ id, changes, author, device, operation }) => ({
     id,
     author: author ?? writer.author,
@@ -23,6 +24,20 @@ export function draftsOf(view: View, entries: readonly EntryInput[], writer: Wri
     ...(operation === undefined ? {} : { operation }),
     changes: changes.map((change): EntryChange => draftChange(change, written, bodyOf)),
   }))
+}
+
+/** What is to be copied, as far as it is there, by `nameOf`. */
+function sourcesOf(view: View, entries: readonly EntryInput[]): ReadonlyMap<string, BlobVersion | null> {
+  const copies = entries.flatMap(({ changes }) =>
+    changes.flatMap((change) => (change.type === 'put' && 'copy' in change.body ? [change.body.copy] : [])),
+  )
+  if (copies.length === 0) return new Map()
+  const found = view.findBlobs(copies)
+  return new Map(copies.map((copy, index) => [nameOf(copy), found[index] ?? null]))
+}
+
+function nameOf({ key, version }: { readonly key: string; readonly version: number }): string {
+  return `${version} ${key}`
 }
 
 function draftChange(
@@ -40,12 +55,12 @@ function draftChange(
 
 /** The body of a version that is in the bucket, or that an earlier change of the same call makes. */
 function copied(
-  view: View,
+  sources: ReadonlyMap<string, BlobVersion | null>,
   written: ReadonlyMap<string, PutChange>,
   { key, hash, size }: PutChange,
   source: { readonly key: string; readonly version: number },
 ): Body {
-  const found = view.findBlob(source.key, source.version)
+  const found = sources.get(nameOf(source)) ?? null
   if (found?.info.hash === hash && found.info.size === size) return found.body
   const earlier = written.get(`${hash} ${source.key}`)
   if (earlier !== undefined && earlier.size === size && !('copy' in earlier.body)) return earlier.body

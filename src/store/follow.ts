@@ -2,7 +2,10 @@ import { sha256 } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { patiently } from '../platform/sqlite.ts'
 import type { StoreDisk } from '../platform/store-disk.ts'
-import { BlobsError } from './contract/errors.ts'
+import { fillWhole, filling } from './checkpoint/fill.ts'
+import { isTrimmed, lostCheckpoint, newestCheckpoint, type KnownCheckpoint } from './checkpoint/newest.ts'
+import { PageLost } from './checkpoint/page.ts'
+import { BlobsError, isBlobsError } from './contract/errors.ts'
 import { decodeEntry, type Entry, type EntryPointer } from './entry.ts'
 import type { BucketPorts, Placed, Position } from './ports.ts'
 import type { PlacedEntry } from './view/apply.ts'
@@ -14,6 +17,8 @@ import { viewPath, type View } from './view/view.ts'
 const PAUSE = 5
 /** Milliseconds after which the end of the view is compared with the log again: a log may be restored from a backup while it is read. */
 const CHECK_EVERY = 1000
+/** Looks at a log that is trimmed again and again while it is read. */
+const TRIES = 4
 
 /** Keeps a view up with its log. Callers at the same time share one read of the log. */
 export interface Follower {
@@ -25,6 +30,10 @@ export interface Follower {
   passed(position: Position, signal: AbortSignal): Promise<void>
   /** Compares the view with the log before it is read again: the log seems to have gone back in time. */
   doubt(): void
+  /** Brings what the view lacks of the checkpoint that it was started from. */
+  complete(): Promise<void>
+  /** From now on the history behind a position counts as gone. */
+  raiseFloor(floor: Position): Promise<void>
   close(): void
 }
 
@@ -35,6 +44,8 @@ export interface FollowerOptions {
   readonly viewDirectory: string | null
   /** Id of the log's first entry. */
   readonly epoch: string
+  /** The newest there is, as far as is known. */
+  readonly newest: KnownCheckpoint | null
   readonly clock: Clock
   readonly ids: Ids
   /** Where the view is; this machine's unless given. */
@@ -48,15 +59,20 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   let doubted = true
   let checked = 0
   let failure: unknown = null
+  const beginning = openBeginning(ports, options.newest)
+  const readUp = async (check: boolean): Promise<Position> => {
+    const end = await readOn(kept.view(), ports, beginning, check)
+    if (end !== null) return end
+    await kept.view().reset()
+    return (await readOn(kept.view(), ports, beginning, false)) ?? 0
+  }
   const pull = async (): Promise<void> => {
-    if (failure !== null) await kept.replace(failure)
+    const failed = failure
+    if (failed !== null && !(failed instanceof PageLost)) await kept.replace(failed)
     failure = null
+    if (failed instanceof PageLost) await beginning.without(kept.view(), failed)
     const check = doubted || clock.elapsed() - checked > CHECK_EVERY
-    let end = await readOn(kept.view(), ports, check)
-    if (end === null) {
-      await kept.view().reset()
-      end = (await readOn(kept.view(), ports, false)) ?? 0
-    }
+    const end = await trimmed(kept.view, ports, check, readUp)
     if (check) checked = clock.elapsed()
     doubted = false
     waiters.wake(end)
@@ -66,7 +82,7 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     try {
       return await act()
     } catch (error) {
-      if (!isFileFailure(error)) throw explainBusy(error)
+      if (!isFileFailure(error) && !(error instanceof PageLost)) throw explainBusy(error)
       failure = error
     }
     await mend()
@@ -74,7 +90,7 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   }
   const catchUp = shared(() => mending(pull, async () => undefined))
   const look = <T>(reader: (view: View) => T): Promise<T> =>
-    mending(() => patiently(clock, () => reader(kept.view())), catchUp)
+    mending(() => filling(kept.view, ports.content, () => patiently(clock, () => reader(kept.view()))), catchUp)
   const position = async (): Promise<Position> => (await look((view) => view.state())).position
   const waiters = openWaiters(async (signal) => {
     const before = await position()
@@ -95,6 +111,8 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     doubt: () => {
       doubted = true
     },
+    complete: () => mending(() => fillWhole(kept.view(), ports.content), catchUp),
+    raiseFloor: (floor) => kept.view().raiseFloor(floor),
     close: () => {
       waiters.close()
       kept.close()
@@ -102,18 +120,82 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   }
 }
 
+/** Where a view begins that has read nothing. */
+interface Beginning {
+  /** At the newest checkpoint: true, unless there is none that can be used. */
+  begin(view: View): Promise<boolean>
+  /** The log does not hold where the checkpoint ends: it went back in time. */
+  distrust(view: View): void
+  /** Empties a view whose checkpoint lacks a page. Throws `Corrupt` if there is no other way to know what the bucket holds. */
+  without(view: View, lost: PageLost): Promise<void>
+}
+
+function openBeginning(ports: BucketPorts, first: KnownCheckpoint | null): Beginning {
+  const { trimming } = ports.log
+  let known = first
+  let useless = ''
+  return {
+    begin: async (view) => {
+      const newest = known ?? (await newestCheckpoint(ports))
+      known = null
+      if (newest === null || newest.root === useless) return false
+      await view.start({ ...newest, floor: (await trimming?.floor()) ?? 0 })
+      return true
+    },
+    distrust: (view) => {
+      useless = view.state().root
+    },
+    without: async (view, lost) => {
+      const { root } = view.state()
+      const newest = await trimming?.checkpoint()
+      if (newest?.root === root) {
+        if (await isTrimmed(ports.log)) throw lostCheckpoint(lost)
+        useless = root
+      }
+      if (root !== '') await view.reset()
+    },
+  }
+}
+
+/** Looks again where the log's beginning was trimmed away: from the newest checkpoint, if it reaches farther than the view. */
+async function trimmed(
+  view: () => View,
+  { log }: BucketPorts,
+  check: boolean,
+  read: (check: boolean) => Promise<Position>,
+): Promise<Position> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await read(check && tries === 0)
+    } catch (error) {
+      if (!isBlobsError(error, 'CursorExpired')) throw error
+      // The entry where the view ended may be gone, and those behind it there.
+      const { position } = view().state()
+      if (tries >= TRIES) throw lostCheckpoint(error)
+      if (position < ((await log.trimming?.floor()) ?? 0)) await view().reset()
+    }
+  }
+}
+
 /** Reads the log into the view; gives where it ends. Null, if `check`, when the log does not hold where the view ended what the view read there. */
-async function readOn(view: View, ports: BucketPorts, check: boolean): Promise<Position | null> {
+async function readOn(view: View, ports: BucketPorts, beginning: Beginning, check: boolean): Promise<Position | null> {
+  const begun = view.state().position === 0 && (await beginning.begin(view))
   const { position, entry } = view.state()
-  let checked = !check || position === 0
+  let checked = !(check || begun) || position === 0
   let end = position
   for await (const batch of ports.log.read({ after: checked ? position : position - 1 })) {
     const [first] = batch
-    if (!checked && (first?.position !== position || first.id !== entry)) return null
-    await view.apply(await decodeBatch(checked ? batch : batch.slice(1), ports))
+    if (!checked && (first?.position !== position || first.id !== entry)) break
+    const entries = await decodeBatch(checked ? batch : batch.slice(1), ports)
+    await filling(
+      () => view,
+      ports.content,
+      () => view.apply(entries),
+    )
     checked = true
     end = batch.at(-1)?.position ?? end
   }
+  if (begun && !checked) beginning.distrust(view)
   return checked ? end : null
 }
 

@@ -4,7 +4,8 @@ import type { Cursor, FeedItem } from './contract/types.ts'
 import { parseCursor } from './cursor.ts'
 import type { Follower } from './follow.ts'
 import type { Position } from './ports.ts'
-import type { Mark, View } from './view/view.ts'
+import type { Mark } from './view/lookup.ts'
+import type { View } from './view/view.ts'
 
 /** Versions read from the view at once: a feed that nobody reads holds them. */
 const PAGE = 100
@@ -65,9 +66,21 @@ async function* madeBy(follower: Follower, operation: string, ending: AbortSigna
 }
 
 function startMark(view: View, since: Cursor | undefined): Mark {
-  const mark = view.mark(since === undefined ? null : parseCursor(since))
+  const place = since === undefined ? null : parseCursor(since)
+  const { epoch, floor } = view.state()
+  if (place !== null && place.epoch === epoch && place.position > 0 && place.position < floor)
+    throw expired(place.position, floor)
+  const mark = view.mark(place)
   if (mark === null) throw forked(since ?? '')
   return mark
+}
+
+function expired(position: Position, floor: Position): BlobsError {
+  return new BlobsError(
+    'CursorExpired',
+    `the bucket's history is followed from position ${floor} on: ${position} is behind that`,
+    { hint: 'list the bucket, and go on from the cursor of the listing' },
+  )
 }
 
 function forked(cursor: Cursor): BlobsError {

@@ -1,6 +1,6 @@
 import type { Conflict, Outcome } from './contract/types.ts'
 import { keyOf, type Entry, type EntryChange } from './entry.ts'
-import { holds, type Standing } from './expectation.ts'
+import { holds, NEVER_WAS, type Standing } from './expectation.ts'
 import type { View } from './view/view.ts'
 
 /** An entry before it gets its time and base. */
@@ -13,16 +13,10 @@ type Verdict = 'append' | 'wait' | Outcome
  * those before would do; only a race with another process can prove it wrong.
  */
 export function judge(view: View, drafts: readonly Draft[]): readonly Verdict[] {
-  const standings = new Map<string, Standing>()
+  const standings = new Map(view.standings([...new Set(drafts.flatMap(({ changes }) => changes.map(keyOf)))]))
   const touched = new Set<string>()
   const ids = new Set<string>()
-  const standing = (key: string): Standing => {
-    const known = standings.get(key)
-    if (known !== undefined) return known
-    const found = view.standing(key)
-    standings.set(key, found)
-    return found
-  }
+  const standing = (key: string): Standing => standings.get(key) ?? NEVER_WAS
   const outcomes = view.outcomes(drafts.map(({ id }) => id))
   return drafts.map((draft, index): Verdict => {
     const outcome = outcomes[index] ?? null

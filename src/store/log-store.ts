@@ -2,6 +2,9 @@ import type { ByteRange } from '../content/body.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { StoreDisk } from '../platform/store-disk.ts'
 import { checkChunks, checkHashes, readBlob, readMany, refsOf } from './bodies.ts'
+import { openKeeper, type Keep, type Keeper } from './checkpoint/keeper.ts'
+import { epochOf, newestCheckpoint } from './checkpoint/newest.ts'
+import type { PageSizes } from './checkpoint/tree.ts'
 import { openCommitter, type Committer } from './commit.ts'
 import type { BlobStore, CommitOptions, GetOptions } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
@@ -9,7 +12,7 @@ import type { Blob, BucketInfo, BucketOptions, EntryInput, ListOptions, Outcome 
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
-import type { BackendPromises, BucketPorts, Log } from './ports.ts'
+import type { BackendPromises, BucketPorts, Checkpoint, Position } from './ports.ts'
 import type { Query } from './view/list.ts'
 import type { View } from './view/view.ts'
 
@@ -30,11 +33,23 @@ export interface LogStoreOptions {
   /** Who writes entries that do not say. */
   readonly author?: string
   readonly device?: string
+  /** Of the checkpoints that it writes. */
+  readonly pageSizes?: PageSizes
 }
 
 /** A bucket's store, whose options can be changed. */
 export interface LogStore extends BlobStore {
   configure(options: BucketOptions): Promise<BucketInfo>
+}
+/** Writes checkpoints, and trims the log behind them. */
+export interface CheckpointingStore {
+  /** Writes down what the bucket holds, so that who opens it anew need not read its log from the start. Throws `NotSupported` where the place cannot trim. */
+  checkpoint(): Promise<Checkpoint>
+  /**
+   * Forgets the log's beginning, which a checkpoint covers: all but the last 100,000 positions or the last 30 days, whichever is more, unless
+   * said otherwise. Versions and history stay. Gives the floor: cursors behind it are `CursorExpired`. Throws `NotSupported` as `checkpoint`.
+   */
+  trim(keep?: Keep): Promise<Position>
 }
 /** Tells beforehand what a commit would come to. */
 export interface ForeseeingStore extends LogStore {
@@ -46,28 +61,27 @@ export interface ForeseeingStore extends LogStore {
  * Opens a bucket that is a log and content. An empty log becomes a new bucket. Any number of processes may have it open; what
  * each sees is decided by the log alone.
  */
-export async function openLogStore(options: LogStoreOptions): Promise<ForeseeingStore> {
+export async function openLogStore(options: LogStoreOptions): Promise<ForeseeingStore & CheckpointingStore> {
   const { ports, clock, ids } = options
   try {
-    const epoch = (await epochOf(ports.log)) ?? (await startLog(options, {}))
-    const follower = await openFollower({ ...options, epoch })
+    const newest = await newestCheckpoint(ports)
+    const epoch = (await epochOf(ports, newest)) ?? (await startLog(options, {}))
+    const follower = await openFollower({ ...options, epoch, newest })
+    const keeper = openKeeper({
+      ports,
+      follower,
+      clock,
+      last: newest?.summary.position ?? 0,
+      pageSizes: options.pageSizes,
+    })
     const writer = { author: options.author ?? '', device: options.device ?? '' }
     const { maxEntryBytes } = options.promises
-    const committer = openCommitter({ ports, follower, maxEntryBytes, writer, clock, ids })
-    return logStore(options, follower, committer)
+    const committer = openCommitter({ ports, follower, maxEntryBytes, writer, clock, ids, appended: keeper.grew })
+    return logStore(options, follower, committer, keeper)
   } catch (error) {
     await Promise.all([ports.log.close(), ports.content.close()])
     throw error
   }
-}
-
-/** Id of the first entry of a log; null if it has none. */
-export async function epochOf(log: Log): Promise<string | null> {
-  for await (const batch of log.read({ after: 0 })) {
-    const first = batch[0]
-    if (first !== undefined) return first.id
-  }
-  return null
 }
 
 /** Appends the entry that makes an empty log a bucket; gives the id of the first entry, which another process may just have written. */
@@ -79,10 +93,15 @@ export async function startLog(
   const bucket = { name, created: new Date(time).toISOString(), options }
   const entry: Entry = { v: 1, id: ids.next(), time, author: '', device: '', changes: [], based: 0, bucket }
   await ports.log.append([{ id: entry.id, data: encodeEntry(entry) }])
-  return (await epochOf(ports.log)) ?? entry.id
+  return (await epochOf(ports)) ?? entry.id
 }
 
-function logStore({ name, ports }: LogStoreOptions, follower: Follower, committer: Committer): ForeseeingStore {
+function logStore(
+  { name, ports }: LogStoreOptions,
+  follower: Follower,
+  committer: Committer,
+  keeper: Keeper,
+): ForeseeingStore & CheckpointingStore {
   const { log, content } = ports
   const closing = new AbortController()
   const open = (): Follower => {
@@ -117,9 +136,7 @@ function logStore({ name, ports }: LogStoreOptions, follower: Follower, committe
     },
     fetch: async function* (wants) {
       await open().read(() => undefined)
-      yield* readMany(content, wants, (some) =>
-        open().peek((view) => some.map(({ key, version }) => view.findBlob(key, version))),
-      )
+      yield* readMany(content, wants, (some) => open().peek((view) => view.findBlobs(some)))
     },
     chunksOf: async (key, version) => {
       const found = await open().read((view) => view.findBlob(key, version))
@@ -130,10 +147,16 @@ function logStore({ name, ports }: LogStoreOptions, follower: Follower, committe
       await committer.configure(name, options)
       return info()
     },
+    checkpoint: async () => {
+      await open().read(() => undefined)
+      return keeper.write()
+    },
+    trim: async (keep) => (open(), keeper.trim(keep)),
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort()
       await committer.settled()
+      await keeper.close()
       follower.close()
       await Promise.all([log.close(), content.close()])
     },

@@ -147,8 +147,9 @@ export async function readMended(
 
 function soften(change: EntryChange, view: View, keys: Set<string>): EntryChange {
   const { expect } = change
-  if (typeof expect !== 'object' || expect.version <= view.standing(keyOf(change)).version) return change
-  keys.add(keyOf(change))
+  const key = keyOf(change)
+  if (typeof expect !== 'object' || expect.version <= (view.standings([key]).get(key)?.version ?? 0)) return change
+  keys.add(key)
   return { ...change, expect: 'any' }
 }
 

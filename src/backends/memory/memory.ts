@@ -1,6 +1,16 @@
 import type { Hash } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
-import type { Backend, BackendPromises, BucketPorts, Content, Log, Placed } from '../../store/ports.ts'
+import type {
+  Backend,
+  BackendPromises,
+  BucketPorts,
+  Checkpoint,
+  Content,
+  Log,
+  Placed,
+  Position,
+  Trimming,
+} from '../../store/ports.ts'
 
 const MAX_ENTRY_BYTES = 1024 * 1024
 const READ_BATCH = 1000
@@ -9,14 +19,14 @@ const PROMISES: BackendPromises = {
   durability: 'process',
   maxEntryBytes: MAX_ENTRY_BYTES,
   live: 'pushed',
-  cannot: {
-    trimming: 'it lives as long as its process',
-    sweeping: 'it lives as long as its process',
-  },
+  cannot: { sweeping: 'it lives as long as its process' },
 }
 
 interface Bucket {
+  /** Those behind `floor`. */
   readonly entries: Placed[]
+  floor: Position
+  checkpoint: Checkpoint | null
   readonly chunks: Map<Hash, Uint8Array>
   readonly waiting: Set<() => void>
   removed: boolean
@@ -30,7 +40,8 @@ export function openMemory(): Backend {
     viewDirectory: null,
     create: async (name) => {
       if (buckets.has(name)) return false
-      buckets.set(name, { entries: [], chunks: new Map(), waiting: new Set(), removed: false })
+      const empty = { entries: [], floor: 0, checkpoint: null, chunks: new Map(), waiting: new Set<() => void>() }
+      buckets.set(name, { ...empty, removed: false })
       return true
     },
     names: async () => [...buckets.keys()].sort(),
@@ -61,11 +72,11 @@ function ports(name: string, bucket: Bucket): BucketPorts {
 function memoryLog(bucket: () => Bucket): Log {
   return {
     append: async (added) => {
-      const { entries } = bucket()
+      const { entries, floor } = bucket()
       const large = added.find((entry) => entry.data.length > MAX_ENTRY_BYTES)
       if (large !== undefined) throw new BlobsError('TooLarge', `entry ${large.id} has ${large.data.length} bytes`)
       const positions = added.map(({ id, data }) => {
-        const position = entries.length + 1
+        const position = floor + entries.length + 1
         entries.push({ id, data: new Uint8Array(data), position })
         return position
       })
@@ -73,17 +84,49 @@ function memoryLog(bucket: () => Bucket): Log {
       return positions
     },
     read: async function* ({ after }) {
-      const { entries } = bucket()
-      const end = entries.length
-      for (let at = after; at < end; at += READ_BATCH) yield entries.slice(at, Math.min(end, at + READ_BATCH))
+      const end = endOf(bucket())
+      for (let at = after; at < end; at += READ_BATCH) {
+        const { entries, floor } = bucket()
+        if (at < floor) throw expired(at, floor)
+        yield entries.slice(at - floor, Math.min(end, at + READ_BATCH) - floor)
+      }
+      const { floor } = bucket()
+      if (after < floor) throw expired(after, floor)
     },
     wait: ({ after, signal }) => waitFor(bucket(), after, signal),
+    trimming: memoryTrimming(bucket),
     close: async () => undefined,
   }
 }
 
+function memoryTrimming(bucket: () => Bucket): Trimming {
+  return {
+    floor: async () => bucket().floor,
+    trim: async ({ through }) => {
+      const own = bucket()
+      const floor = Math.min(through, endOf(own))
+      if (floor <= own.floor) return
+      own.entries.splice(0, floor - own.floor)
+      own.floor = floor
+    },
+    checkpoint: async () => bucket().checkpoint,
+    saveCheckpoint: async (checkpoint) => {
+      const own = bucket()
+      if (checkpoint.position > (own.checkpoint?.position ?? 0)) own.checkpoint = checkpoint
+    },
+  }
+}
+
+function endOf({ entries, floor }: Bucket): Position {
+  return floor + entries.length
+}
+
+function expired(after: Position, floor: Position): BlobsError {
+  return new BlobsError('CursorExpired', `the log was trimmed up to position ${floor}: ${after} is behind that`)
+}
+
 function waitFor(bucket: Bucket, after: number, signal: AbortSignal): Promise<void> {
-  if (bucket.entries.length > after || signal.aborted) return Promise.resolve()
+  if (endOf(bucket) > after || signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const done = (): void => {
       bucket.waiting.delete(done)

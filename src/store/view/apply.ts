@@ -5,7 +5,8 @@ import type { Expectation } from '../contract/types.ts'
 import { keyOf, type Entry, type EntryChange } from '../entry.ts'
 import { holds, NEVER_WAS, type Standing } from '../expectation.ts'
 import type { Position } from '../ports.ts'
-import { APPLIED, readState, REPEATED, VOID, type State } from './schema.ts'
+import { wantEntries } from './gaps.ts'
+import { APPLIED, readState, REPEATED, VOID } from './schema.ts'
 
 /** How far back, in positions, an entry may be based, and its id is looked for. Part of the format. */
 const REACH = 100_000
@@ -44,10 +45,12 @@ export function applyEntries(db: Database, entries: readonly PlacedEntry[]): voi
   const fresh = entries.filter(({ position }) => position > state.position)
   const last = fresh.at(-1)
   if (last === undefined) return
-  const tally = startTally(db, state)
+  const { blobs, bytes, options, created, epoch, serial } = state
+  const tally: Tally = { blobs, bytes, options, created, epoch, serial }
+  if (state.root !== '') wantFor(db, fresh)
   for (const placed of fresh) applyOne(db, tally, placed)
   db.run(
-    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?`,
+    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?, serial = ?`,
     tally.epoch,
     last.position,
     last.entry.id,
@@ -55,13 +58,18 @@ export function applyEntries(db: Database, entries: readonly PlacedEntry[]): voi
     tally.options,
     tally.blobs,
     tally.bytes,
+    tally.serial,
   )
 }
 
-function startTally(db: Database, state: State): Tally {
-  const { blobs, bytes, options, created, epoch } = state
-  const newest = db.get<{ serial: number | null }>('SELECT max(serial) AS serial FROM versions')
-  return { blobs, bytes, options, created, epoch, serial: (newest?.serial ?? 0) + 1 }
+/** All that the entries touch, at once: a page at a time would be a round trip each. */
+function wantFor(db: Database, entries: readonly PlacedEntry[]): void {
+  const ids = entries.map(({ entry }) => entry.id)
+  wantEntries(
+    db,
+    ids,
+    entries.flatMap(({ entry }) => entry.changes.map(keyOf)),
+  )
 }
 
 function applyOne(db: Database, tally: Tally, { position, entry }: PlacedEntry): void {
@@ -143,7 +151,10 @@ const NOTHING = new Uint8Array(0)
 /** Points the key at its new version; gives the key's number. */
 function place(db: Database, key: string, found: Found | null, serial: number, deleted: boolean): number {
   const flag = deleted ? 1 : 0
-  if (found === null) return db.run('INSERT INTO keys (key, head, deleted) VALUES (?, ?, ?)', key, serial, flag).rowid
+  if (found === null) {
+    db.run('INSERT INTO keys (number, key, head, deleted) VALUES (?, ?, ?, ?)', serial, key, serial, flag)
+    return serial
+  }
   if (found.deleted === deleted) db.run('UPDATE keys SET head = ? WHERE number = ?', serial, found.number)
   else db.run('UPDATE keys SET head = ?, deleted = ? WHERE number = ?', serial, flag, found.number)
   return found.number

@@ -1,6 +1,8 @@
 import type { Database } from '../../platform/sqlite.ts'
 import { compareKeys } from '../contract/keys.ts'
 import type { ListOptions } from '../contract/types.ts'
+import { boundOf, prefixEnd, textOf } from './bounds.ts'
+import { firstGap, PagesWanted } from './gaps.ts'
 import { INFO_COLUMNS, type InfoRow } from './rows.ts'
 
 const MAX_HISTORY = 100
@@ -75,7 +77,9 @@ function* names(db: Database, query: Query): Generator<Name, void> {
   while (bound !== null) {
     const from: Bound = bound
     bound = null
+    const unread = unreadFrom(db, query, from)
     for (const row of candidates(db, query, from)) {
+      if (unread !== null && compareKeys(row.key, unread.key) >= 0) throw unread.wanted
       if (!row.key.startsWith(prefix)) return
       const folder = folderOf(row.key, prefix, delimiter)
       const below = row.key === from.key ? from.below : undefined
@@ -86,7 +90,22 @@ function* names(db: Database, query: Query): Generator<Name, void> {
         break
       }
     }
+    if (bound === null && unread !== null) throw unread.wanted
   }
+}
+
+/** The first key from a bound on that the view may lack; null if it has all that start with the prefix. */
+function unreadFrom(
+  db: Database,
+  { prefix, delimiter }: Query,
+  { key }: Bound,
+): { readonly key: string; readonly wanted: PagesWanted } | null {
+  const range = { tree: 'keys', low: boundOf([key, 0]), high: prefixEnd(prefix) } as const
+  const gap = firstGap(db, range)
+  if (gap === null) return null
+  // Where folders are passed over, the next page is rarely the one that is needed next.
+  const scan = delimiter === undefined ? 'growing' : 'one by one'
+  return { key: textOf(gap.low), wanted: new PagesWanted([{ ...range, scan }]) }
 }
 
 function startOf({ prefix, delimiter, after: start }: Query): Bound | null {

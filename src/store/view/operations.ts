@@ -1,5 +1,7 @@
 import type { Database } from '../../platform/sqlite.ts'
 import type { Position } from '../ports.ts'
+import { END, numberBound, numberOf } from './bounds.ts'
+import { firstGap, lastGap, openWants } from './gaps.ts'
 import { APPLIED } from './schema.ts'
 
 /** Entries that are looked at in one go: longer looks would keep others waiting. */
@@ -18,7 +20,11 @@ export function findOperation(db: Database, start: string, before: Position): Se
     before,
     SCANNED,
   )
-  const from = oldest?.position ?? 0
+  // What a checkpoint brings is looked at page by page.
+  const gap = lastGap(db, { tree: 'entries', high: numberBound(before - 1) })
+  const filled = gap === null ? 0 : numberOf(gap.high)
+  if (filled >= before) wantEntry(db, before - 1)
+  const from = Math.max(oldest?.position ?? 0, filled)
   const found = db.get<{ operation: string }>(
     `SELECT operation FROM entries WHERE position >= ? AND position < ? AND outcome = ${APPLIED} AND made > 0
        AND substr(operation, 1, ?) = ? ORDER BY position DESC LIMIT 1`,
@@ -44,7 +50,10 @@ interface MadePage {
 export function madeBy(db: Database, operation: string, after: Position): MadePage {
   const sql = 'SELECT position FROM entries WHERE position > ? ORDER BY position LIMIT 1 OFFSET ?'
   const next = db.get<{ position: number }>(sql, after, SCANNED)
-  const last = next?.position ?? Number.MAX_SAFE_INTEGER
+  const gap = firstGap(db, { tree: 'entries', low: numberBound(after + 1), high: END })
+  const unread = gap === null ? Number.MAX_SAFE_INTEGER : numberOf(gap.low)
+  if (unread <= after + 1) wantEntry(db, after + 1)
+  const last = Math.min(next?.position ?? Number.MAX_SAFE_INTEGER, unread - 1)
   const entries = db.all<Made>(
     `SELECT first, made FROM entries WHERE position > ? AND position <= ? AND outcome = ${APPLIED} AND made > 0
        AND operation = ? ORDER BY position`,
@@ -52,5 +61,11 @@ export function madeBy(db: Database, operation: string, after: Position): MadePa
     last,
     operation,
   )
-  return { entries, after: next?.position ?? null }
+  return { entries, after: next === undefined && gap === null ? null : last }
+}
+
+function wantEntry(db: Database, position: Position): void {
+  const wants = openWants(db)
+  wants.entry(position)
+  wants.settle()
 }

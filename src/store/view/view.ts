@@ -3,34 +3,42 @@ import type { Body } from '../../content/body.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
 import { patiently, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
 import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
-import type { BlobInfo, Conflict, Cursor, Outcome, Page } from '../contract/types.ts'
+import type { BlobInfo, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
-import { NEVER_WAS, type Standing } from '../expectation.ts'
+import type { Standing } from '../expectation.ts'
 import type { Position } from '../ports.ts'
-import { applyEntries, type PlacedEntry, type Refusal } from './apply.ts'
+import { applyEntries, type PlacedEntry } from './apply.ts'
+import type { SortKey, Tree } from './bounds.ts'
+import { gapsIn, type Gap, type Range } from './gaps.ts'
 import { listPage, type Query } from './list.ts'
+import {
+  bodyOf,
+  findMark,
+  findOutcomes,
+  findRows,
+  findStandings,
+  readHistory,
+  versionsOf,
+  type HistoryPage,
+  type Mark,
+  type ToInfo,
+  type Which,
+} from './lookup.ts'
 import { findOperation, madeBy } from './operations.ts'
-import { INFO_COLUMNS, toBody, toInfo, type InfoRow } from './rows.ts'
-import { APPLIED, isCurrent, readState, REPEATED, reset, type State } from './schema.ts'
+import { fillGap, sliceOf, type PageRow, type Until } from './pages.ts'
+import { toInfo } from './rows.ts'
+import { isCurrent, readState, reset, type State } from './schema.ts'
+import { startFrom, type Start } from './start.ts'
 
 export interface BlobVersion {
   readonly info: BlobInfo
   readonly body: Body
 }
-/** Where a reader of the history stands: what it was told last, and the first serial that it was not told. */
-export interface Mark {
-  readonly generation: string
-  readonly told: Place | null
-  readonly serial: number
-}
-interface HistoryPage {
-  readonly items: readonly BlobInfo[]
-  readonly mark: Mark
-  /** The head, when nothing follows the items. */
-  readonly head: Cursor | null
-}
 
-/** What a log's entries up to a position amount to. Reads are synchronous, each from one state; several processes may share one. */
+/**
+ * What a log's entries up to a position amount to. Reads are synchronous, each from one state; several processes may share one. Of one that
+ * was started from a checkpoint pages may be missing: reads, and `apply`, that touch one throw `PagesWanted`.
+ */
 export interface View {
   state(): State
   /** The cursor of the last entry that was read. */
@@ -38,7 +46,9 @@ export interface View {
   find(key: string, version?: number): BlobInfo | null
   /** Null also for a tombstone. */
   findBlob(key: string, version?: number): BlobVersion | null
-  standing(key: string): Standing
+  /** As `findBlob`, in the order asked. */
+  findBlobs(which: readonly Which[]): readonly (BlobVersion | null)[]
+  standings(keys: readonly string[]): ReadonlyMap<string, Standing>
   list(query: Query): Page
   /** What happened to each entry; null for one that was not read. */
   outcomes(ids: readonly string[]): readonly (Outcome | null)[]
@@ -56,6 +66,18 @@ export interface View {
   apply(entries: readonly PlacedEntry[]): Promise<void>
   /** Forgets everything. */
   reset(): Promise<void>
+  /** Begins where a checkpoint ends, all of whose pages are missing at first. A view that has read anything is left as it is. */
+  start(start: Start): Promise<void>
+  /** The first `most` gaps of a range, in order. */
+  gaps(range: Range, most: number): readonly Gap[]
+  /** Puts what a page says in the place of its gap. */
+  fill(gap: Gap, rows: readonly PageRow[]): Promise<void>
+  /** See `sliceOf`. */
+  slice(tree: Tree, after: SortKey | null, until: Until, limit: number): readonly PageRow[] | null
+  /** Position of the first entry up to `through` with a time from `from` to `to`; null if there is none. Of a complete view. */
+  firstBetween(from: number, to: number, through: Position): Position | null
+  /** From now on the history behind a position counts as gone. */
+  raiseFloor(floor: Position): Promise<void>
   /** May be called again. */
   close(): void
 }
@@ -121,8 +143,6 @@ function openChecked(disk: StoreDisk, path: string): Database {
   }
 }
 
-type ToInfo = (row: InfoRow) => BlobInfo
-
 function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
   let open = true
   const atOnce = <T>(read: (info: ToInfo, state: State) => T): T => {
@@ -134,20 +154,23 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
       db.exec('COMMIT')
     }
   }
+  const findBlobs: View['findBlobs'] = (which) =>
+    atOnce((info, state) =>
+      findRows(db, which, state).map((row) =>
+        row === undefined || row.deleted === 1 ? null : { info: info(row), body: bodyOf(db, row) },
+      ),
+    )
   return {
     state: () => readState(db),
     head: () => formatCursor(readState(db)),
     find: (key, version) =>
-      atOnce((info) => {
-        const row = findRow(db, key, version)
+      atOnce((info, state) => {
+        const [row] = findRows(db, [{ key, version }], state)
         return row === undefined ? null : info(row)
       }),
-    findBlob: (key, version) =>
-      atOnce((info) => {
-        const row = findRow(db, key, version)
-        return row === undefined || row.deleted === 1 ? null : { info: info(row), body: bodyOf(db, row) }
-      }),
-    standing: (key) => findStanding(db, key),
+    findBlob: (key, version) => findBlobs([{ key, version }])[0] ?? null,
+    findBlobs,
+    standings: (keys) => atOnce((_, state) => findStandings(db, keys, state)),
     list: (query) =>
       atOnce((info, state) => {
         const { items, prefixes, next } = listPage(db, query)
@@ -155,101 +178,30 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
         const rest = next === null ? { complete: true } : { complete: false, next }
         return { items: listed, prefixes, ...rest, cursor: formatCursor(state) }
       }),
-    outcomes: (ids) => atOnce((info, state) => ids.map((id) => findOutcome(db, id, info, state))),
+    outcomes: (ids) => atOnce((info, state) => findOutcomes(db, ids, info, state)),
     mark: (place) => atOnce((_, state) => findMark(db, place, state)),
     history: (mark, limit) => atOnce((info, state) => readHistory(db, { mark, limit }, info, state)),
     operation: (start, before) => atOnce(() => findOperation(db, start, before)),
     operationItems: (operation, position) =>
-      atOnce((info) => {
+      atOnce((info, state) => {
         const { entries, after } = madeBy(db, operation, position)
-        return { items: entries.flatMap(({ first, made }) => versionsFrom(db, first, first + made).map(info)), after }
+        const parts = entries.map(({ first, made }) => ({ first, end: first + made }))
+        return { items: versionsOf(db, parts, state).map(info), after }
       }),
     apply: (entries) => transact(db, clock, () => applyEntries(db, entries)),
     reset: () => transact(db, clock, () => reset(db, ids.next())),
+    start: (start) => transact(db, clock, () => startFrom(db, start)),
+    gaps: (range, most) => gapsIn(db, range, most),
+    fill: (gap, rows) => transact(db, clock, () => fillGap(db, gap, rows)),
+    slice: (tree, after, until, limit) => atOnce(() => sliceOf(db, tree, after, until, limit)),
+    firstBetween: (from, to, through) => {
+      const sql = 'SELECT min(position) AS first FROM entries WHERE time BETWEEN ? AND ? AND position <= ?'
+      return db.get<{ first: number | null }>(sql, from, to, through)?.first ?? null
+    },
+    raiseFloor: (floor) => transact(db, clock, () => void db.run('UPDATE state SET floor = max(floor, ?)', floor)),
     close: () => {
       if (open) db.close()
       open = false
     },
-  }
-}
-
-function findStanding(db: Database, key: string): Standing {
-  const row = findRow(db, key)
-  if (row === undefined) return NEVER_WAS
-  const deleted = row.deleted === 1
-  return { version: row.version, deleted, stamp: deleted ? row.entry : row.hash }
-}
-
-function findRow(db: Database, key: string, version?: number): InfoRow | undefined {
-  const rows = `SELECT ${INFO_COLUMNS} FROM keys k CROSS JOIN versions v CROSS JOIN entries e ON e.position = v.position WHERE k.key = ?`
-  if (version === undefined) return db.get<InfoRow>(`${rows} AND v.serial = k.head`, key)
-  return db.get<InfoRow>(`${rows} AND v.number = k.number AND v.version = ?`, key, version)
-}
-
-function bodyOf(db: Database, { serial, hash }: InfoRow): Body {
-  const found = db.get<{ depth: number; refs: Uint8Array }>('SELECT depth, refs FROM versions WHERE serial = ?', serial)
-  if (found === undefined) throw new Error(`the view lost version ${serial}`)
-  return toBody(hash, found.depth, found.refs)
-}
-
-const VERSIONS_BY_SERIAL = `SELECT ${INFO_COLUMNS} FROM versions v
-  CROSS JOIN keys k ON k.number = v.number CROSS JOIN entries e ON e.position = v.position
-  WHERE v.serial >= ? AND v.serial < ? ORDER BY v.serial`
-
-interface EntryRow {
-  readonly position: number
-  readonly outcome: number
-  readonly first: number
-  readonly made: number
-  readonly conflicts: string | null
-}
-
-function findOutcome(db: Database, id: string, info: ToInfo, state: State): Outcome | null {
-  const entry = db.get<EntryRow>(
-    `SELECT position, outcome, first, made, conflicts FROM entries WHERE id = ? AND outcome <> ${REPEATED} ORDER BY position DESC`,
-    id,
-  )
-  if (entry === undefined) return null
-  if (entry.outcome === APPLIED) {
-    const blobs = versionsFrom(db, entry.first, entry.first + entry.made).map(info)
-    return { id, ok: true, cursor: formatCursor({ epoch: state.epoch, position: entry.position, entry: id }), blobs }
-  }
-  const refusals = JSON.parse(entry.conflicts ?? '[]') as readonly Refusal[]
-  const conflicts = refusals.map(({ key, expected, version }): Conflict => {
-    const row = findRow(db, key, version)
-    return { key, expected, current: row === undefined ? null : info(row) }
-  })
-  return { id, ok: false, conflicts }
-}
-
-/** Versions by serial, `end` not included; `LIMIT` would take several times as long for few rows. */
-function versionsFrom(db: Database, first: number, end: number): InfoRow[] {
-  return db.all<InfoRow>(VERSIONS_BY_SERIAL, first, end)
-}
-
-function findMark(db: Database, place: Place | null, { epoch, generation }: State): Mark | null {
-  if (place === null) return { generation, told: null, serial: 1 }
-  if (place.epoch !== epoch) return null
-  const sql = 'SELECT first + made AS serial FROM entries WHERE position = ? AND id = ?'
-  const found = db.get<{ serial: number }>(sql, place.position, place.entry)
-  return found === undefined ? null : { generation, told: place, serial: found.serial }
-}
-
-interface HistoryQuery {
-  readonly mark: Mark
-  readonly limit: number
-}
-
-function readHistory(db: Database, { mark, limit }: HistoryQuery, info: ToInfo, state: State): HistoryPage | null {
-  const { generation, epoch } = state
-  // A view made anew from the same log has the same serials; from another log it lacks the place.
-  if (generation !== mark.generation && findMark(db, mark.told, state) === null) return null
-  const rows = versionsFrom(db, mark.serial, mark.serial + limit)
-  const last = rows.at(-1)
-  const told = last === undefined ? mark.told : { epoch, position: last.position, entry: last.entry }
-  return {
-    items: rows.map(info),
-    mark: { generation, told, serial: last === undefined ? mark.serial : last.serial + 1 },
-    head: rows.length < limit ? formatCursor(state) : null,
   }
 }

@@ -1,0 +1,108 @@
+import type { Clock } from '../../platform/ports.ts'
+import { BlobsError } from '../contract/errors.ts'
+import type { Follower } from '../follow.ts'
+import type { BucketPorts, Checkpoint, Position } from '../ports.ts'
+import type { PageSizes } from './tree.ts'
+import { writeCheckpoint } from './write.ts'
+
+/** Entries since the last checkpoint that make another one worth while: so many, or a part of the blobs, whichever is more. */
+const ENTRIES = 1000
+const PART = 0.1
+/** Milliseconds that closing waits for a checkpoint that is being written. */
+const PATIENCE = 5000
+const DAY = 86_400_000
+
+/** What a trimmed log keeps: whichever of both is more. */
+export interface Keep {
+  readonly positions: number
+  /** Milliseconds. */
+  readonly time: number
+}
+/** An entry that is based further back than so many positions is void, so who has been away longer has to look anew in any case. */
+const KEEP: Keep = { positions: 100_000, time: 30 * DAY }
+
+/** Writes checkpoints of one bucket, one at a time, and trims its log. */
+export interface Keeper {
+  /** To be called when entries were appended: begins a checkpoint if it is time for one. It may fail: another will be begun. */
+  grew(): void
+  /** Writes one of what the view has read so far. */
+  write(): Promise<Checkpoint>
+  /** Forgets entries that a checkpoint covers, which is written if need be; gives the log's floor. */
+  trim(keep?: Keep): Promise<Position>
+  /** What is being written may still be finished, or is given up. */
+  close(): Promise<void>
+}
+
+export interface KeeperOptions {
+  readonly ports: BucketPorts
+  readonly follower: Follower
+  readonly clock: Clock
+  /** Position of the newest checkpoint that is known. */
+  readonly last: Position
+  readonly pageSizes?: PageSizes | undefined
+}
+
+export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOptions): Keeper {
+  const { trimming } = ports.log
+  const closing = new AbortController()
+  let running: Promise<Checkpoint> | null = null
+  let counted = last
+  const write = (): Promise<Checkpoint> => {
+    running ??= writeCheckpoint({ ports, follower, clock, pageSizes, signal: closing.signal }).finally(() => {
+      running = null
+    })
+    return running
+  }
+  const isDue = async (): Promise<boolean> => {
+    const { position, blobs } = await follower.peek((view) => view.state())
+    return position - counted >= Math.max(ENTRIES, PART * blobs)
+  }
+  let looking = false
+  const look = async (): Promise<void> => {
+    if (!(await isDue())) return
+    // Another writer may have been faster.
+    counted = Math.max(counted, (await trimming?.checkpoint())?.position ?? 0)
+    if (!(await isDue()) || closing.signal.aborted) return
+    counted = (await follower.peek((view) => view.state())).position
+    await write()
+  }
+  return {
+    grew: () => {
+      if (trimming === undefined || looking || running !== null || closing.signal.aborted) return
+      looking = true
+      // A checkpoint only saves time: without one the log is read from farther back.
+      look()
+        .catch(() => undefined)
+        .finally(() => {
+          looking = false
+        })
+    },
+    write,
+    trim: async (keep = KEEP) => {
+      if (trimming === undefined) throw new BlobsError('NotSupported', 'the log of this place is never trimmed')
+      await follower.complete()
+      const now = clock.now()
+      const wanted = await follower.read((view) => {
+        const through = Math.max(0, view.state().position - keep.positions)
+        return (view.firstBetween(now - keep.time, now, through) ?? through + 1) - 1
+      })
+      const newest = await trimming.checkpoint()
+      const { position } = newest === null || newest.position < wanted ? await write() : newest
+      await trimming.trim({ through: Math.min(wanted, position) })
+      const floor = await trimming.floor()
+      await follower.raiseFloor(floor)
+      return floor
+    },
+    close: async () => {
+      const patience = new AbortController()
+      const ended = running?.then(
+        () => undefined,
+        () => undefined,
+      )
+      if (ended !== undefined) await Promise.race([ended, clock.sleep(PATIENCE, patience.signal)])
+      patience.abort()
+      closing.abort()
+      await ended
+    },
+  }
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../../platform/ports.ts'
+import { BlobsError } from '../contract/errors.ts'
+import type { Follower } from '../follow.ts'
+import type { BucketPorts, Checkpoint, Content } from '../ports.ts'
+import type { SortKey, Tree } from '../view/bounds.ts'
+import { sortKeyOf, type Until } from '../view/pages.ts'
+import type { Top } from '../view/start.ts'
+import { encodeRoot, type Chunk } from './page.ts'
+import { treeBuilder, type PageSizes } from './tree.ts'
+
+/** Rows that are read from the view without a pause. */
+const SLICE = 500
+/** Pages that are put at once. */
+const PAGES = 32
+
+export interface WriteOptions {
+  readonly ports: BucketPorts
+  readonly follower: Follower
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly pageSizes?: PageSizes | undefined
+}
+
+/** Writes down what the view has read so far. Pages that are there already are left alone. Throws `NotSupported` where the log does not trim. */
+export async function writeCheckpoint(options: WriteOptions): Promise<Checkpoint> {
+  const { ports, follower } = options
+  const { trimming } = ports.log
+  if (trimming === undefined) throw new BlobsError('NotSupported', 'this place takes no checkpoints')
+  await follower.complete()
+  const state = await follower.peek((view) => view.state())
+  const tree = (name: Tree): Promise<Top | null> => writeTree(options, name, state)
+  const trees = {
+    keys: await tree('keys'),
+    serials: await tree('serials'),
+    entries: await tree('entries'),
+    ids: await tree('ids'),
+  }
+  const { epoch, position, entry, created, options: settings, blobs, bytes, serial } = state
+  const root = encodeRoot({ epoch, position, entry, created, options: settings, blobs, bytes, serial, trees })
+  await ports.content.put([root])
+  const checkpoint = { position, root: root.hash }
+  await trimming.saveCheckpoint(checkpoint)
+  return checkpoint
+}
+
+async function writeTree(
+  { ports, follower, clock, signal, pageSizes }: WriteOptions,
+  tree: Tree,
+  until: Until,
+): Promise<Top | null> {
+  const builder = treeBuilder(pageSizes)
+  let finished: Chunk[] = []
+  for (let after: SortKey | null = null; ;) {
+    signal.throwIfAborted()
+    const from: SortKey | null = after
+    const rows = await follower.peek((view) => view.slice(tree, from, until, SLICE))
+    if (rows === null) throw new BlobsError('Unavailable', 'the view was made anew while it was written down')
+    for (const row of rows) {
+      after = sortKeyOf(tree, row)
+      finished.push(...builder.add(after, JSON.stringify(row)))
+    }
+    if (rows.length < SLICE) break
+    if (finished.length >= PAGES) finished = await putMissing(ports.content, finished)
+    await clock.sleep(0)
+  }
+  const { pages, top } = builder.finish()
+  await putMissing(ports.content, [...finished, ...pages])
+  return top
+}
+
+async function putMissing(content: Content, pages: readonly Chunk[]): Promise<Chunk[]> {
+  const missing = new Set(await content.missing(pages.map(({ hash }) => hash)))
+  await content.put(pages.filter(({ hash }) => missing.has(hash)))
+  return []
+}
