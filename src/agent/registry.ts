@@ -15,6 +15,7 @@ export interface KeptFolder {
   readonly tokenFile?: string
   /** Absolute. */
   readonly caCert?: string
+  readonly singleWriter?: boolean
   readonly exclude?: readonly string[]
   readonly maxDelete?: MaxDelete
   /** Bytes a second. */

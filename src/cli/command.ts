@@ -21,6 +21,7 @@ export interface Access {
   /** Reads the token from stdin; each call gives the same. */
   readonly tokenFromStdin?: () => Promise<string>
   readonly caCert?: string
+  readonly singleWriter?: boolean
   /** Bytes a second. */
   readonly limitRate?: number
   readonly onRetry: (error: Error, pause: number) => void
@@ -57,6 +58,10 @@ export abstract class BlobsCommand extends Command {
       description: 'PEM file of a certificate authority to trust',
       helpGroup: 'GLOBAL',
       helpValue: 'FILE',
+    }),
+    'single-writer': Flags.boolean({
+      description: 'no other program writes there: use a place that cannot keep writers apart',
+      helpGroup: 'GLOBAL',
     }),
     json: Flags.boolean({ description: 'results and errors as JSON on stdout', helpGroup: 'GLOBAL' }),
     quiet: Flags.boolean({ char: 'q', description: 'no progress and no messages', helpGroup: 'GLOBAL' }),
@@ -107,6 +112,7 @@ export abstract class BlobsCommand extends Command {
     'token-file'?: string | undefined
     'token-stdin'?: boolean
     'ca-cert'?: string | undefined
+    'single-writer'?: boolean
     'limit-rate'?: number | undefined
   }): Access {
     let token: Promise<string> | null = null
@@ -123,6 +129,7 @@ export abstract class BlobsCommand extends Command {
       ...(flags['token-file'] === undefined ? {} : { tokenFile: flags['token-file'] }),
       ...(flags['token-stdin'] ? { tokenFromStdin: () => (token ??= readAll(process.stdin)) } : {}),
       ...(flags['ca-cert'] === undefined ? {} : { caCert: flags['ca-cert'] }),
+      ...(flags['single-writer'] === true ? { singleWriter: true } : {}),
     }
   }
 

@@ -30,7 +30,7 @@ export interface PlacesOptions {
   readonly onRetry?: (error: BlobsError, pause: number) => void
   /** Told what a place cannot promise. */
   readonly onWarning?: (message: string) => void
-  /** Nobody else writes to places that cannot keep several writers apart. */
+  /** Nobody else writes to places that cannot keep several writers apart; as `BLOBS_SINGLE_WRITER` says unless given. */
   readonly singleWriter?: boolean
   readonly clock: Clock
   readonly ids: Ids
@@ -279,10 +279,15 @@ async function openOne(
 }
 
 function placeOptions(
-  { env, singleWriter = false, onWarning = () => undefined }: PlacesOptions,
+  { env, singleWriter = saysSingleWriter(env), onWarning = () => undefined }: PlacesOptions,
   { cache: cacheDirectory, state: stateDirectory }: Directories,
 ): PlaceOptions {
   return { env, cacheDirectory, stateDirectory, singleWriter, warn: onWarning }
+}
+
+/** What `BLOBS_SINGLE_WRITER` says. */
+export function saysSingleWriter({ BLOBS_SINGLE_WRITER: value = '' }: PlacesOptions['env']): boolean {
+  return !/^(|0|false|no|off)$/i.test(value)
 }
 
 function credentialsOptions(

@@ -25,7 +25,7 @@ export interface Service {
 const UNIT = 'blobs-agent.service'
 const LABEL = 'blobs.agent'
 const TASK = 'blobs-agent'
-/** Variables that say where this program keeps its things. */
+/** Variables that say where things are; none is a secret. */
 const KEPT = [
   'XDG_CONFIG_HOME',
   'XDG_DATA_HOME',
@@ -36,6 +36,13 @@ const KEPT = [
   'NODE_EXTRA_CA_CERTS',
   'HTTPS_PROXY',
   'NO_PROXY',
+  'AWS_PROFILE',
+  'AWS_REGION',
+  'AWS_DEFAULT_REGION',
+  'AWS_ENDPOINT_URL',
+  'AWS_ENDPOINT_URL_S3',
+  'AWS_CONFIG_FILE',
+  'AWS_SHARED_CREDENTIALS_FILE',
 ]
 
 type Environment = Readonly<Record<string, string | undefined>>

@@ -123,7 +123,7 @@ function missing(env: Env, profile: string, config: Settings): BlobsError {
     ? 'only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set'
     : `there are no credentials for S3 (looked in the environment and in profile ${profile})`
   return new BlobsError('Unauthenticated', what, {
-    hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into ~/.aws/credentials (aws configure) and name the profile by AWS_PROFILE or ?profile=NAME',
+    hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials: AWS_PROFILE, ?profile=NAME',
   })
 }
 

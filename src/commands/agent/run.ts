@@ -88,6 +88,7 @@ export default class AgentRun extends FolderCommand {
       ...(kept.profile === undefined ? {} : { profile: kept.profile }),
       ...(kept.tokenFile === undefined ? {} : { tokenFile: kept.tokenFile }),
       ...(kept.caCert === undefined ? {} : { caCert: kept.caCert }),
+      ...(kept.singleWriter === undefined ? {} : { singleWriter: kept.singleWriter }),
       ...(kept.limitRate === undefined ? {} : { limitRate: kept.limitRate }),
       onRetry: (error, pause) => log.write('retry', { folder, message: error.message, pause }),
       onWarning: (message) => log.write('warning', { folder, message }),

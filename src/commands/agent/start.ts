@@ -9,7 +9,8 @@ import { exclude, limitRate, maxDelete } from '../../cli/flags.ts'
 import { count, plain } from '../../cli/format.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from '../../cli/sync/folder-command.ts'
 import { parseMaxDelete } from '../../cli/sync/max-delete.ts'
-import { openPlaces } from '../../locations/places.ts'
+import { openPlaces, saysSingleWriter } from '../../locations/places.ts'
+import { isServer } from '../../locations/target.ts'
 import { directories, type Directories } from '../../platform/directories.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { readPairing } from '../../sync/agent.ts'
@@ -21,6 +22,7 @@ type StartFlags = {
   readonly profile?: string | undefined
   readonly 'token-file'?: string | undefined
   readonly 'ca-cert'?: string | undefined
+  readonly 'single-writer'?: boolean
   readonly exclude?: string[] | undefined
   readonly 'max-delete'?: string | undefined
   readonly 'limit-rate'?: number | undefined
@@ -100,7 +102,7 @@ It knows a server by the token that this machine keeps for it, or by --token-fil
       await places.open(pairing)
     } catch (error) {
       if (isBlobsError(error, 'Unavailable')) return
-      if (!isBlobsError(error, 'Unauthenticated')) throw error
+      if (!isBlobsError(error, 'Unauthenticated') || !isServer(pairing.location)) throw error
       throw new BlobsError('Unauthenticated', `the background agent has no good token for ${showPairing(pairing)}`, {
         cause: error,
         hint: `sign in: blobs login ${pairing.location} · or name the file that holds it: blobs agent start ${shown} --token-file FILE`,
@@ -137,12 +139,14 @@ function keptOf(folder: string, flags: StartFlags): KeptFolder {
   const { profile, exclude, 'token-file': given, 'ca-cert': caCert, 'max-delete': maxDelete } = flags
   const tokenFile = given ?? (process.env['BLOBS_TOKEN_FILE'] || undefined)
   const limit = flags['limit-rate']
+  const alone = flags['single-writer'] === true || saysSingleWriter(process.env)
   const ofProfile = profile ?? (process.env['BLOBS_PROFILE'] || undefined)
   return {
     folder,
     ...(ofProfile === undefined ? {} : { profile: ofProfile }),
     ...(tokenFile === undefined ? {} : { tokenFile: resolve(tokenFile) }),
     ...(caCert === undefined ? {} : { caCert: resolve(caCert) }),
+    ...(alone ? { singleWriter: true } : {}),
     ...(exclude === undefined ? {} : { exclude }),
     ...(maxDelete === undefined ? {} : { maxDelete: parseMaxDelete(maxDelete) }),
     ...(limit === undefined ? {} : { limitRate: limit }),
