@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { openObjectBackend } from '../../store/objects/backend.ts'
-import type { BackendContext, BackendPromises, Driver, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
+import type { BackendContext, BackendDriver, BackendPromises, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
 import { openS3Client, type S3Client } from './client.ts'
 import { openGate } from './gate.ts'
 import { AT_ONCE, openS3Objects } from './objects.ts'
@@ -25,7 +25,7 @@ const MORE = ['poll', 'single-writer'] as const
 const SKEW = 60_000
 
 /** A bucket of any S3 service that knows conditional writes: `s3://BUCKET/name/key?endpoint=URL`, `s3://BUCKET/prefix//name/key`. */
-export const s3: Driver = {
+export const s3: BackendDriver = {
   promises: PROMISES,
   open: async (address, context) => {
     const looks = pollOf(address)
