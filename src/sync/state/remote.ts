@@ -108,7 +108,7 @@ export function setBase(db: Database, path: Path, base: (Content & { readonly ve
 
 /** Begins a complete listing, or begins it anew. */
 export function beginListing(db: Database): void {
-  db.exec('DELETE FROM incoming')
+  db.run('DELETE FROM incoming')
 }
 
 export interface ListedItem extends RemoteLive {
@@ -145,21 +145,22 @@ export function addListed(db: Database, items: readonly ListedItem[], ignores: (
  * as deleted because of the listing. Inside a transaction.
  */
 export function finishListing(db: Database): void {
-  db.exec(
-    `UPDATE paths SET r_kind = NULL, r_hash = NULL, r_size = NULL, r_exec = NULL, r_version = NULL, r_entry = NULL, r_mtime = NULL, r_extra = NULL`,
+  db.run(
+    `UPDATE paths SET r_kind = NULL, r_hash = NULL, r_size = NULL, r_exec = NULL, r_version = NULL, r_entry = NULL, r_mtime = NULL, r_extra = NULL
+    WHERE r_kind IS NOT NULL`,
   )
-  db.exec(`INSERT INTO paths (parent, name, r_kind, r_hash, r_size, r_exec, r_version, r_entry, r_mtime, r_extra, h_local, h_version, h_old, ignored)
+  db.run(`INSERT INTO paths (parent, name, r_kind, r_hash, r_size, r_exec, r_version, r_entry, r_mtime, r_extra, h_local, h_version, h_old, ignored)
     SELECT parent, name, kind, hash, size, exec, version, entry, mtime, extra, h_local, version, h_old, ignored FROM incoming WHERE true
     ON CONFLICT DO UPDATE SET r_kind = excluded.r_kind, r_hash = excluded.r_hash, r_size = excluded.r_size, r_exec = excluded.r_exec,
     r_version = excluded.r_version, r_entry = excluded.r_entry, r_mtime = excluded.r_mtime, r_extra = excluded.r_extra,
     h_local = excluded.h_local, h_version = excluded.h_version, h_old = excluded.h_old`)
-  db.exec(`UPDATE paths SET b_kind = r_kind, b_hash = r_hash, b_size = r_size, b_exec = r_exec, b_version = r_version
+  db.run(`UPDATE paths SET b_kind = r_kind, b_hash = r_hash, b_size = r_size, b_exec = r_exec, b_version = r_version
     WHERE (parent, name, r_entry) IN (SELECT parent, name, entry FROM intents)`)
-  db.exec('DELETE FROM intents')
+  db.run('DELETE FROM intents')
   forgetUnread(db)
-  db.exec(`UPDATE paths SET b_kind = NULL, b_hash = NULL, b_size = NULL, b_exec = NULL, b_version = NULL
+  db.run(`UPDATE paths SET b_kind = NULL, b_hash = NULL, b_size = NULL, b_exec = NULL, b_version = NULL
     WHERE b_kind IS NOT NULL AND NOT (b_kind IS r_kind AND b_hash IS r_hash AND b_version IS r_version)`)
-  db.exec('DELETE FROM paths WHERE b_kind IS NULL AND l_kind IS NULL AND r_kind IS NULL')
+  db.run('DELETE FROM paths WHERE b_kind IS NULL AND l_kind IS NULL AND r_kind IS NULL')
   unparkAll(db)
   beginListing(db)
 }
