@@ -4,6 +4,7 @@ import type { Driver } from '../store/ports.ts'
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
   folder: async () => (await import('../backends/folder/driver.ts')).folder,
   s3: async () => (await import('../backends/s3/driver.ts')).s3,
+  's3+mps3': async () => (await import('../backends/s3/mps3/driver.ts')).mps3,
   'socketio+http': async () => (await import('../backends/socketio/driver.ts')).socketio,
   'socketio+https': async () => (await import('../backends/socketio/driver.ts')).socketio,
   nats: async () => (await import('../backends/nats/driver.ts')).nats,

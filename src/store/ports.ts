@@ -115,6 +115,8 @@ type Ability = (typeof ABILITIES)[number]
 export const ABILITIES = [
   /** Several writers at once: nothing that one wrote is overwritten by another who did not see it. */
   'several writers',
+  /** Of several who replace the same version at the same time one does; the others are told. */
+  'compare and swap',
   /** The changes of one entry happen together for everybody, also for those who use the place by other programs. */
   'batches',
   /** Older versions can be read. */

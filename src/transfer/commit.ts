@@ -36,11 +36,7 @@ export async function commitEntries(
   )
 }
 
-/** The same for entries that have their ids already. */
-export async function commitSome(
-  context: TransferContext,
-  entries: readonly EntryInput[],
-): Promise<readonly Committed[]> {
+async function commitSome(context: TransferContext, entries: readonly EntryInput[]): Promise<readonly Committed[]> {
   if (entries.length === 0) return []
   try {
     const outcomes = await context.store.commit(entries)
