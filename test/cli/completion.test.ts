@@ -35,7 +35,7 @@ const COMMANDS: Completable[] = [
 const offers = (...words: string[]): string[] => wanted(words, COMMANDS).candidates.map(({ value }) => value)
 
 test.each([
-  [[''], ['bucket', 'conflicts', 'put', 'rm', 'completion']],
+  [[''], ['bucket', 'conflicts', 'put', 'rm', 'import', 'completion']],
   [['co'], ['conflicts', 'completion']],
   [['bucket', ''], ['rm']],
   [['nonsense', ''], []],
@@ -48,7 +48,7 @@ test.each([
   [['rm', '--', '-'], []],
   [['put', '--meta', 'a=b', '--'], ['--meta']],
   [['completion', 'z'], ['zsh']],
-  [[], ['bucket', 'conflicts', 'put', 'rm', 'completion']],
+  [[], ['bucket', 'conflicts', 'put', 'rm', 'import', 'completion']],
 ])('%j offers %j', (words, values) => {
   expect(offers(...words)).toEqual(values)
 })
