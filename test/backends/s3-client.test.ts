@@ -1,7 +1,10 @@
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { makeCertificate } from '../../src/access/certificate.ts'
 import { openS3Client, type S3Client } from '../../src/backends/s3/client.ts'
 import { parseIni } from '../../src/backends/s3/ini.ts'
 import { readSettings } from '../../src/backends/s3/settings.ts'
@@ -19,14 +22,19 @@ async function double(lies: Partial<S3Lies> = {}): Promise<S3Double> {
   return server
 }
 
-async function client(url: string, bucket = 'bucket', env: Record<string, string> = {}): Promise<S3Client> {
+async function client(
+  url: string,
+  bucket = 'bucket',
+  env: Record<string, string> = {},
+  way: { readonly ca?: string; readonly proxyFor?: () => string } = {},
+): Promise<S3Client> {
   const settings = readSettings(bucket, new Map([['endpoint', url]]), { HOME: '/nowhere', ...KEYS, ...env })
   // Timers of the connection are real; pauses between two tries are not waited for.
   const clock = {
     ...systemClock,
     sleep: async (ms: number, signal?: AbortSignal) => (signal ? systemClock.sleep(ms, signal) : undefined),
   }
-  const one = await openS3Client({ settings, clock, chance: () => 0, waits: { silence: 300 } })
+  const one = await openS3Client({ settings, clock, chance: () => 0, waits: { silence: 300 }, ...way })
   open.push(one)
   return one
 }
@@ -129,6 +137,45 @@ describe('a client of S3', () => {
       message: expect.stringContaining('SignatureDoesNotMatch') as string,
     })
     expect(JSON.stringify(error)).not.toContain('not-the-secret')
+  })
+
+  it('trusts an authority that is named, and says so of one that is not', async () => {
+    const tls = makeCertificate(['localhost'])
+    const server = await startS3Double({}, tls)
+    open.push({ close: () => server.stop() })
+    const url = server.url.replace('127.0.0.1', 'localhost')
+    const s3 = await client(url, 'bucket', {}, { ca: tls.cert })
+    expect(await s3.put('k', bytes('x'))).toMatchObject({ made: true })
+    const stranger = await client(url)
+    await expect(stranger.get('k')).rejects.toMatchObject({
+      code: 'Refused',
+      message: expect.stringContaining('not trusted') as string,
+    })
+    const plain = await client((await double()).url.replace('http:', 'https:'))
+    await expect(plain.get('k')).rejects.toMatchObject({
+      message: expect.stringContaining('does not speak TLS') as string,
+    })
+  })
+
+  it('goes by a proxy', async () => {
+    const server = await double()
+    const asked: string[] = []
+    const proxy = createServer((incoming, outgoing) => {
+      asked.push(incoming.url ?? '')
+      const { method = 'GET', headers, url = '' } = incoming
+      incoming.pipe(
+        request(url, { method, headers }, (answer) =>
+          answer.pipe(outgoing.writeHead(answer.statusCode ?? 500, answer.headers)),
+        ),
+      )
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    open.push({ close: () => (proxy.closeAllConnections(), proxy.close()) })
+    const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+    const s3 = await client(server.url, 'bucket', {}, { proxyFor: () => address })
+    await s3.put('k', bytes('by the proxy'))
+    expect((await s3.get('k'))?.bytes.toString()).toBe('by the proxy')
+    expect(asked).toEqual([`${server.url}/bucket/k`, `${server.url}/bucket/k`])
   })
 
   it('says that nothing listens there', async () => {

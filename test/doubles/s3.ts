@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /** What an S3 service may do that S3 does not; numbers of requests are counted down. */
@@ -97,7 +98,10 @@ interface State {
 }
 
 /** An S3 service in memory with the buckets `bucket` and `other`; honest, and checks signatures, until it is told to lie. */
-export async function startS3Double(lies: Partial<S3Lies> = {}): Promise<S3Double> {
+export async function startS3Double(
+  lies: Partial<S3Lies> = {},
+  tls?: { readonly cert: string; readonly key: string },
+): Promise<S3Double> {
   const state: State = {
     lies: { ...HONEST, ...lies },
     buckets: new Map([
@@ -107,13 +111,14 @@ export async function startS3Double(lies: Partial<S3Lies> = {}): Promise<S3Doubl
     written: new WeakMap(),
   }
   const requests: string[] = []
-  const server = createServer((request, response) => {
+  const listen = (request: IncomingMessage, response: ServerResponse): void => {
     requests.push(`${request.method} ${request.url}`)
     void serve(state, request, response)
-  })
+  }
+  const server = tls === undefined ? createServer(listen) : createTlsServer(tls, listen)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     lies: state.lies,
     buckets: state.buckets,
     requests,

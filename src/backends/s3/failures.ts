@@ -113,7 +113,7 @@ const REASONS: Readonly<Record<string, string>> = {
 /** An error of the network; only one of trust cannot pass. */
 export function unreachable(cause: unknown, origin: string, proxy: string | null): BlobsError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
+  const reason = reasonOf(code, cause)
   if (CERTIFICATE.test(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${reason}`, {
       cause,
@@ -128,6 +128,15 @@ export function unreachable(cause: unknown, origin: string, proxy: string | null
   }
   return new BlobsError('Unavailable', `cannot reach ${origin}: ${reason}`, {
     cause,
-    hint: code === 'ENOTFOUND' || code === 'ECONNREFUSED' ? 'is the endpoint right?' : 'it may work again in a moment',
+    hint: ELSEWHERE.test(code) ? 'is the endpoint right?' : 'it may work again in a moment',
   })
+}
+
+/** Errors of those who ask at the wrong place. */
+const ELSEWHERE = /^(ENOTFOUND|ECONNREFUSED|EPROTO|HPE_)/
+
+function reasonOf(code: string, cause: unknown): string {
+  if (code.startsWith('HPE_')) return 'what answers there does not speak HTTP'
+  if (code === 'EPROTO') return 'what answers there does not speak TLS (https:)'
+  return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
 }
