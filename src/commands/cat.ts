@@ -2,9 +2,12 @@ import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { limitRate } from '../cli/flags.ts'
+import { openAddressed } from '../cli/transfer/addressed.ts'
 import { parseRange } from '../cli/values.ts'
+import { pacer } from '../locations/doctor.ts'
 import { openPlaces } from '../locations/places.ts'
 import { showTarget } from '../locations/target.ts'
+import { BlobsError } from '../store/contract/errors.ts'
 import { openTransfer } from '../transfer/context.ts'
 import { readBlob } from '../transfer/get.ts'
 import { requireBlob } from '../transfer/listing.ts'
@@ -23,7 +26,7 @@ export default class Cat extends BlobsCommand {
     { description: 'Show the last 200 bytes', command: '<%= config.bin %> cat logs/today.log --range -200' },
   ]
   static override args = {
-    source: Args.string({ description: 'bucket/key', required: true, ignoreStdin: true }),
+    source: Args.string({ description: 'bucket/key, or sha256:HEX', required: true, ignoreStdin: true }),
   }
   static override flags = {
     version: Flags.integer({ description: 'this version instead of the current one', min: 1, helpValue: 'N' }),
@@ -35,6 +38,14 @@ export default class Cat extends BlobsCommand {
     const { args, flags } = await this.parse(Cat)
     const range = flags.range === undefined ? undefined : parseRange(flags.range)
     await using places = openPlaces(this.access(flags))
+    if (places.addressed(args.source) !== null) {
+      if (flags.version !== undefined || range !== undefined)
+        throw new BlobsError('InvalidRequest', 'at an address there are no versions and no parts')
+      const options = { signal: this.signal, pace: pacer(this.clock, flags['limit-rate']) }
+      const { stream } = await openAddressed(places, args.source, options)
+      for await (const bytes of stream) await this.output.bytes(bytes)
+      return
+    }
     const target = requireTarget(places.target(args.source))
     const store = await places.open(target)
     const context = openTransfer({

@@ -1,13 +1,17 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
+import { openAddressed } from '../cli/transfer/addressed.ts'
 import { limitRate } from '../cli/flags.ts'
 import { count, duration, plain, size } from '../cli/format.ts'
 import { parseRange } from '../cli/values.ts'
-import { openPlaces } from '../locations/places.ts'
+import { pacer } from '../locations/doctor.ts'
+import { openPlaces, type Places } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
+import { showAddress } from '../store/contract/addresses.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo } from '../store/contract/types.ts'
+import { landAddressed } from '../transfer/addressed.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
 import { getFile, getFolder, getItems, measureFolder, readBlob, type GetItem, type Range } from '../transfer/get.ts'
 import { lookUp, requireBlob } from '../transfer/listing.ts'
@@ -17,11 +21,14 @@ export default class Get extends BlobsCommand {
   static override summary = 'Get blobs or folders out of a bucket.'
   static override description = `With one argument it goes into the current folder; with two or more the last one is the local DEST. A DEST that is a folder or ends with / means "into"; otherwise it is the file's name, replaced at once when all of it is there. DEST - is stdout.
 
-With -r a folder of the bucket comes with everything in it. Nothing is ever written outside DEST or through a symbolic link in it; what cannot be a file here is named and the rest still comes.`
+With -r a folder of the bucket comes with everything in it. Nothing is ever written outside DEST or through a symbolic link in it; what cannot be a file here is named and the rest still comes.
+
+sha256:HEX is bytes by their address, in the place that BLOBS_SERVER or the profile names; in a URL it comes last.`
   static override usage = [
     'get SOURCE [DEST] [--version N] [--range A-B]',
     'get SOURCE SOURCE... DEST',
     'get -r SOURCE... [DEST]',
+    'get sha256:HEX... [DEST]',
   ]
   static override examples = [
     { description: 'Get a blob into the current folder', command: '<%= config.bin %> get team/report.pdf' },
@@ -78,8 +85,13 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
     }
     this.range = flags.range === undefined ? undefined : parseRange(flags.range)
     await using places = openPlaces(this.access(flags))
+    const plan = planGet(destination, names.length > 1)
+    if (names.some((name) => places.addressed(name) !== null)) {
+      if (version !== undefined || flags.range !== undefined || flags.recursive) throw notByAddress()
+      await this.getByAddress(places, names, plan, flags['limit-rate'])
+      return this.finish((this.clock.elapsed() - started) / 1000, plan)
+    }
     const sources = names.map((name) => requireTarget(places.target(name)))
-    const plan = planGet(destination, sources.length > 1)
     if (plan.kind === 'stdout' && flags.recursive) {
       throw new BlobsError('InvalidRequest', 'a folder cannot go to stdout', { hint: 'name a folder as DEST' })
     }
@@ -104,6 +116,36 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
       else await this.getBlobs(sources, open, plan, version)
     }
     this.finish((this.clock.elapsed() - started) / 1000, plan)
+  }
+
+  private async getByAddress(
+    places: Places,
+    names: readonly string[],
+    plan: Destination,
+    rate: number | undefined,
+  ): Promise<void> {
+    await using progress = this.progress(`get ${plain(count(names.length, 'source'))}`)
+    const options = { progress, signal: this.signal, pace: pacer(this.clock, rate), ids: this.ids }
+    if (plan.kind === 'into' && plan.make) makeFolder(plan.folder)
+    for (const name of names) {
+      try {
+        const { info, location, stream } = await openAddressed(places, name, options)
+        if (plan.kind === 'stdout') for await (const bytes of stream) await this.output.bytes(bytes)
+        else {
+          const path = plan.kind === 'into' ? pathWithin(plan.folder, info.hash) : plan.path
+          if (plan.kind === 'device') await writeInto(path, stream)
+          else await landAddressed(options, path, stream)
+          this.lines += 1
+          const address = showAddress(info.hash)
+          const text = `${address} → ${plain(path)}  ${size(info.size)}`
+          this.output.item('get', { address, hash: info.hash, size: info.size, location, path }, text)
+        }
+        this.blobs += 1
+        this.bytes += info.size
+      } catch (error) {
+        this.fail(name, error)
+      }
+    }
   }
 
   private finish(seconds: number, plan: Destination): void {
@@ -196,4 +238,10 @@ With -r a folder of the bucket comes with everything in it. Nothing is ever writ
     const text = `${plain(`${info.bucket}/${info.key}`)} → ${plain(path)}  v${info.version}  ${size(bytes)}`
     this.output.item('get', { ...info, path }, tell ? text : undefined)
   }
+}
+
+function notByAddress(): BlobsError {
+  return new BlobsError('InvalidRequest', 'at an address there are no versions, no folders and no parts', {
+    hint: 'leave out -r, --version and --range',
+  })
 }

@@ -1,8 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
+import { noBytes } from '../cli/transfer/addressed.ts'
 import { localTime, plain, size, table } from '../cli/format.ts'
+import type { AddressTarget } from '../locations/addressed.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
+import { showAddress } from '../store/contract/addresses.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { BlobInfo, BucketInfo } from '../store/contract/types.ts'
 import { listPages } from '../store/contract/pages.ts'
@@ -27,7 +30,10 @@ Names are shown relative to the folder; --json has whole keys.`
     },
   ]
   static override args = {
-    target: Args.string({ description: 'bucket, bucket/folder or bucket/key', ignoreStdin: true }),
+    target: Args.string({
+      description: 'bucket, bucket/folder or bucket/key; or a place of addresses',
+      ignoreStdin: true,
+    }),
   }
   static override flags = {
     long: Flags.boolean({ char: 'l', description: 'with version, size and time' }),
@@ -45,6 +51,8 @@ Names are shown relative to the folder; --json has whole keys.`
     const { args, flags } = await this.parse(Ls)
     this.long = flags.long || flags.versions
     await using places = openPlaces(this.access(flags))
+    const addressed = places.addressed(args.target)
+    if (addressed !== null) return await this.listAddresses(places, addressed)
     const target = args.target === undefined ? null : places.target(args.target)
     if (target === null || target.bucket === '') {
       await this.listBuckets(places, target?.location ?? places.here)
@@ -71,6 +79,24 @@ Names are shown relative to the folder; --json has whole keys.`
     for (const [index, info] of buckets.entries()) this.output.item('bucket', info, lines[index])
     if (buckets.length === 0) this.output.message('there are no buckets yet; make one: blobs bucket create NAME')
     this.output.summary({ buckets: buckets.length })
+  }
+
+  private async listAddresses(places: Places, { location, hash }: AddressTarget): Promise<void> {
+    const store = await places.addresses(location)
+    const found = hash === null ? null : await store.find(hash)
+    if (hash !== null && found === null) throw noBytes(location, hash)
+    for await (const batch of found === null ? store.list() : [[found]]) {
+      this.signal.throwIfAborted()
+      const rows = batch.map((info) => [size(info.size), localTime(info.modified), showAddress(info.hash)])
+      const lines = this.long ? table(rows, ['right', 'left']) : rows.map((row) => row.at(-1) ?? '')
+      for (const [index, info] of batch.entries()) {
+        const modified = new Date(info.modified).toISOString()
+        this.output.item('address', { address: showAddress(info.hash), ...info, modified }, lines[index])
+        this.blobs += 1
+        this.bytes += info.size
+      }
+    }
+    this.output.summary({ blobs: this.blobs, bytes: this.bytes, complete: true })
   }
 
   private async listTarget(

@@ -1,13 +1,17 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
+import { requireAddressPlace } from '../cli/transfer/addressed.ts'
 import { count, duration, plain, size } from '../cli/format.ts'
 import { limitRate } from '../cli/flags.ts'
 import { parseMeta } from '../cli/values.ts'
-import { openPlaces } from '../locations/places.ts'
+import { pacer } from '../locations/doctor.ts'
+import { openPlaces, type Places } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
 import type { BlobInfo, Expectation } from '../store/contract/types.ts'
+import { showAddress } from '../store/contract/addresses.ts'
 import { BlobsError } from '../store/contract/errors.ts'
+import { putAddressed } from '../transfer/addressed.ts'
 import { openTransfer, type TransferContext } from '../transfer/context.ts'
 import { planPut, type PutGroup } from '../transfer/operands.ts'
 import { measureItems, putItems, type PutItem, type PutOptions } from '../transfer/put.ts'
@@ -19,8 +23,13 @@ export default class Put extends BlobsCommand {
 
 TARGET that is a bucket or ends with / means "into", under the file's own name; otherwise it is the exact key. With -r a folder goes with everything in it: "put -r dir b/x" makes b/x/…, "put -r dir b/x/" makes b/x/dir/…. Symbolic links inside a folder are not followed; they are listed.
 
-FILE - is stdin, of any length; it needs an exact key.`
-  static override usage = 'put FILE... TARGET [-r] [--if-version N | --if-absent] [--meta NAME=VALUE]...'
+FILE - is stdin, of any length; it needs an exact key.
+
+With --address the bytes go to a place that knows them by their SHA-256 alone, a directory or a NATS object bucket (docs/backends.md), and their address is printed: blobs get brings them back by it.`
+  static override usage = [
+    'put FILE... TARGET [-r] [--if-version N | --if-absent] [--meta NAME=VALUE]...',
+    'put --address FILE... LOCATION',
+  ]
   static override examples = [
     { description: 'Put a file into a folder of the bucket team', command: '<%= config.bin %> put report.pdf team/' },
     {
@@ -31,6 +40,10 @@ FILE - is stdin, of any length; it needs an exact key.`
     {
       description: 'Put what another program writes',
       command: '$ pg_dump shop | <%= config.bin %> put - backups/shop.sql',
+    },
+    {
+      description: 'Put bytes where they are known by their address, which is printed',
+      command: '<%= config.bin %> put --address photo.jpg folder+cas:///srv/media',
     },
     {
       description: 'Put to a server',
@@ -62,6 +75,10 @@ FILE - is stdin, of any length; it needs an exact key.`
       multiple: true,
       multipleNonGreedy: true,
     }),
+    address: Flags.boolean({
+      description: 'keep bytes by their SHA-256, without a name, and print their address',
+      exclusive: ['recursive', 'if-version', 'if-absent', 'content-type', 'meta'],
+    }),
     'limit-rate': limitRate(),
   }
   static override stream = true
@@ -75,6 +92,7 @@ FILE - is stdin, of any length; it needs an exact key.`
     const { args, flags } = await this.parse(Put)
     const started = this.clock.elapsed()
     await using places = openPlaces(this.access(flags))
+    if (flags.address) return await this.putByAddress(places, args.file, args.target, flags['limit-rate'])
     const target = places.target(args.target)
     const ifVersion = flags['if-version']
     if (ifVersion !== undefined && args.file.length > 1) {
@@ -110,6 +128,34 @@ FILE - is stdin, of any length; it needs an exact key.`
     const text =
       this.lines > 1 ? `${count(this.blobs, 'blob')}, ${size(this.bytes)}, in ${duration(seconds)}` : undefined
     this.settle(this.blobs, summary, text)
+  }
+
+  private async putByAddress(
+    places: Places,
+    files: readonly string[],
+    place: string,
+    rate: number | undefined,
+  ): Promise<void> {
+    const started = this.clock.elapsed()
+    const { location } = requireAddressPlace(places, place)
+    const store = await places.addresses(location)
+    {
+      await using progress = this.progress(`put ${plain(place)}`)
+      const options = { store, progress, signal: this.signal, pace: pacer(this.clock, rate), stdin: process.stdin }
+      for (const file of files) {
+        try {
+          const put = await putAddressed(options, file)
+          this.blobs += 1
+          this.bytes += put.size
+          const address = showAddress(put.hash)
+          this.output.item('put', { path: file, address, hash: put.hash, size: put.size, location }, address)
+        } catch (error) {
+          this.fail(file, error)
+        }
+      }
+    }
+    const seconds = (this.clock.elapsed() - started) / 1000
+    this.settle(this.blobs, { blobs: this.blobs, bytes: this.bytes, seconds: Number(seconds.toFixed(3)) })
   }
 
   private async putGroup(

@@ -1,9 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
+import { findAddressed } from '../cli/transfer/addressed.ts'
 import { localTime, plain, relativeTime, size } from '../cli/format.ts'
 import { openPlaces } from '../locations/places.ts'
 import { showTarget } from '../locations/target.ts'
+import { showAddress } from '../store/contract/addresses.ts'
 import type { BlobInfo, BucketInfo } from '../store/contract/types.ts'
 import { requireBlob } from '../transfer/listing.ts'
 
@@ -18,7 +20,7 @@ export default class Stat extends BlobsCommand {
     { description: 'Show a bucket', command: '<%= config.bin %> stat team' },
   ]
   static override args = {
-    target: Args.string({ description: 'bucket/key, or a bucket', required: true, ignoreStdin: true }),
+    target: Args.string({ description: 'bucket/key, a bucket, or sha256:HEX', required: true, ignoreStdin: true }),
   }
   static override flags = {
     version: Flags.integer({ description: 'this version instead of the current one', min: 1, helpValue: 'N' }),
@@ -27,9 +29,20 @@ export default class Stat extends BlobsCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Stat)
     await using places = openPlaces(this.access(flags))
+    const now = this.clock.now()
+    if (places.addressed(args.target) !== null) {
+      const { info, location } = await findAddressed(places, args.target)
+      const address = showAddress(info.hash)
+      const modified = new Date(info.modified).toISOString()
+      const rows = [
+        ['size', exactSize(info.size)] as const,
+        ['written', moment(modified, now)] as const,
+        ['in', location] as const,
+      ]
+      return this.output.document({ address, ...info, modified, location }, block(address, rows))
+    }
     const target = requireTarget(places.target(args.target))
     const store = await places.open(target)
-    const now = this.clock.now()
     if (target.key === '') {
       const info = await store.info()
       this.output.document(info, bucketBlock(info, now))

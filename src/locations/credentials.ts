@@ -2,7 +2,7 @@ import type { FileSystem, Ids } from '../platform/ports.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Profile } from './profile.ts'
 import { forgetServer, joinedPlace, keepServer, knownServer, type KnownServer } from './servers.ts'
-import type { Location } from './target.ts'
+import { isServer, type Location } from './target.ts'
 import { givenToken, type GivenBy, readTokenFile, type TokenSources } from './token.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -78,8 +78,8 @@ export async function wayTo(
 ): Promise<Omit<Credentials, 'token' | 'from'>> {
   const authority = caCert ?? (location === profile.server ? profile.caCert : undefined)
   const certificate = knownServer(stateDirectory, location)?.certificate
-  const { proxyFor } = await import('./proxy.ts')
-  const proxy = proxyFor(location, sources.env)
+  // A place that a driver opens has ways of its own, and may have several hosts.
+  const proxy = isServer(location) ? (await import('./proxy.ts')).proxyFor(location, sources.env) : null
   return {
     ...(certificate === undefined ? {} : { certificate }),
     ...(authority === undefined ? {} : { ca: (await import('./tls.ts')).readAuthority(authority) }),
@@ -95,7 +95,7 @@ async function inKeychain(place: string, env: Environment): Promise<string> {
     'Unauthenticated',
     `the keychain gives no token for ${place}: it is locked, or it was removed there`,
     {
-      hint: `unlock it, or sign in again: blobs login ${new URL(place).origin} · ${WAYS_OUT}`,
+      hint: `unlock it, or sign in again: blobs login ${isServer(place) ? new URL(place).origin : place} · ${WAYS_OUT}`,
     },
   )
 }

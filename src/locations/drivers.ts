@@ -1,4 +1,4 @@
-import type { Driver } from '../store/ports.ts'
+import type { AddressDriver, Driver } from '../store/ports.ts'
 
 /** One line for each scheme; a driver is loaded when a place of its scheme is opened. */
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
@@ -16,4 +16,17 @@ export const SCHEMES: ReadonlySet<string> = new Set(Object.keys(DRIVERS))
 /** Null if no driver opens it. */
 export async function loadDriver(scheme: string): Promise<Driver | null> {
   return (await DRIVERS[scheme]?.()) ?? null
+}
+
+/** The same for places that hold bytes by their address, and no buckets. */
+const ADDRESS_DRIVERS: Readonly<Record<string, () => Promise<AddressDriver>>> = {
+  'folder+cas': async () => (await import('../backends/folder/addresses.ts')).folderAddresses,
+  'nats+obj': async () => (await import('../backends/nats/addresses.ts')).natsAddresses,
+}
+
+export const ADDRESS_SCHEMES: ReadonlySet<string> = new Set(Object.keys(ADDRESS_DRIVERS))
+
+/** Null if no driver opens it. */
+export async function loadAddressDriver(scheme: string): Promise<AddressDriver | null> {
+  return (await ADDRESS_DRIVERS[scheme]?.()) ?? null
 }

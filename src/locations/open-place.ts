@@ -13,10 +13,10 @@ import type {
   PlaceFinding,
   PlacePromises,
 } from '../store/ports.ts'
-import { loadDriver } from './drivers.ts'
+import { ADDRESS_SCHEMES, loadDriver } from './drivers.ts'
 import { type Patience, withPatience } from './patience.ts'
 import { proxyFor } from './proxy.ts'
-import { showTarget, splitPlace, type Location } from './target.ts'
+import { noBuckets, showTarget, splitPlace, type Location } from './target.ts'
 
 /** What a driver may need of this machine and its user. */
 export interface PlaceOptions {
@@ -32,7 +32,7 @@ export interface PlaceOptions {
 
 const SINGLE_WRITER = 'single-writer'
 
-interface OpenPlaceOptions extends Patience {
+export interface OpenPlaceOptions extends Patience {
   readonly clock: Clock
   readonly ids: Ids
   readonly token?: string
@@ -99,18 +99,28 @@ async function* nothing(): AsyncGenerator<PlaceFinding> {}
 /** The driver of a place, and what it is given. */
 async function driverOf(
   location: Location,
-  { clock, ids, token, ca, place }: OpenPlaceOptions,
+  options: OpenPlaceOptions,
 ): Promise<{ readonly driver: Driver; readonly address: PlaceAddress; readonly context: BackendContext }> {
-  const { place: plain, singleWriter } = takeSingleWriter(location)
-  const address = splitPlace(plain)
+  const address = splitPlace(takeSingleWriter(location).place)
   const driver = await loadDriver(address.scheme)
+  const { place } = options
+  if (ADDRESS_SCHEMES.has(address.scheme)) throw noBuckets(location)
   if (driver === null || place === undefined) {
     throw new BlobsError('NotSupported', `${location} cannot be opened here`, {
       hint: 'name a bucket of a server, or of this machine',
     })
   }
+  return { driver, address, context: contextOf(location, { ...options, place }) }
+}
+
+/** What the driver of a place is given. */
+export function contextOf(
+  location: Location,
+  { clock, ids, token, ca, place }: OpenPlaceOptions & { readonly place: PlaceOptions },
+): BackendContext {
+  const { place: plain, singleWriter } = takeSingleWriter(location)
   const name = createHash('sha256').update(plain).digest('hex').slice(0, 32)
-  const context: BackendContext = {
+  return {
     clock,
     ids,
     env: place.env,
@@ -122,7 +132,6 @@ async function driverOf(
     singleWriter: place.singleWriter || singleWriter,
     warn: place.warn,
   }
-  return { driver, address, context }
 }
 
 /** The option `single-writer`, which every place takes, and the place without it: who writes there makes no other place of it. */

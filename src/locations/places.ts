@@ -3,11 +3,13 @@ import { resolve } from 'node:path'
 import { openDevice, shortName, type Device } from '../platform/device.ts'
 import { directories, type Directories } from '../platform/directories.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
+import type { AddressStore } from '../store/contract/addresses.ts'
 import type { Buckets, BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Probe } from '../store/http/probe.ts'
 import { lazily } from '../store/lazy.ts'
 import { type Credentials, type CredentialsOptions, findCredentials, wayTo } from './credentials.ts'
+import { parseAddressed, placeOf, type AddressTarget } from './addressed.ts'
 import { openBuckets } from './open.ts'
 import type { Examined, PlaceOptions } from './open-place.ts'
 import { readProfile, type Profile } from './profile.ts'
@@ -44,6 +46,13 @@ export interface Places extends AsyncDisposable {
   /** Reads an argument. Throws `InvalidRequest` when a token that was given by hand would go to a second server. */
   target(text: string): Target
   buckets(location: Location): Promise<Buckets>
+  /**
+   * Reads an argument that names bytes by their address, or a place of such; no argument: the place where bare names are, if it is one. Null for
+   * what is in a bucket. Throws as `target`.
+   */
+  addressed(text: string | undefined): AddressTarget | null
+  /** Bytes by their address. Throws `NotSupported` for a place that holds buckets. */
+  addresses(location: Location): Promise<AddressStore>
   /**
    * Where tokens are made: a server, or a data directory. Unless one is given it is `here`; with `TOKEN_SECRET` set, which signs them,
    * the embedded store, which is made only where that is wished. A server is asked with `token`, if given, instead of the one that is kept
@@ -84,6 +93,7 @@ export function openPlaces(options: PlacesOptions): Places {
   const servers = new Set<Location>()
   const stores = new Map<string, Promise<BlobStore>>()
   const offices: TokenOffice[] = []
+  const shelves = new Map<Location, Promise<AddressStore>>()
 
   const check = (location: Location): void => checkOneServer(location, servers, tokenSources(options))
   const pool = openPool(where.state, (location, bucket) => {
@@ -103,6 +113,16 @@ export function openPlaces(options: PlacesOptions): Places {
       return target
     },
     buckets: pool.of,
+    addressed: (text) => {
+      const target = text === undefined ? placeOf(here) : parseAddressed(text, here)
+      if (target !== null) check(target.location)
+      return target
+    },
+    addresses: (location) => {
+      const opening = shelves.get(location) ?? openShelf(location, options, profile, where)
+      shelves.set(location, opening)
+      return opening
+    },
     open: (target) => {
       const name = `${target.location} ${target.bucket}`
       const opening = stores.get(name) ?? pool.for(target).then((place) => place.open(target.bucket))
@@ -119,7 +139,7 @@ export function openPlaces(options: PlacesOptions): Places {
     ...askServers({ options, profile, where, here, offices, check }),
     device: () => deviceOf(where.state, ids),
     [Symbol.asyncDispose]: async () => {
-      const open = [...stores.values(), ...pool.opened()]
+      const open = [...stores.values(), ...pool.opened(), ...shelves.values()]
       for (const office of offices) await office.close()
       for (const one of await Promise.allSettled(open)) if (one.status === 'fulfilled') await one.value.close()
     },
@@ -276,6 +296,19 @@ async function openOne(
     place: placeOptions(options, where),
     ...(await findCredentials(location, credentialsOptions(options, profile, where), bucket)),
   })
+}
+
+async function openShelf(
+  location: Location,
+  options: PlacesOptions,
+  profile: Profile,
+  where: Directories,
+): Promise<AddressStore> {
+  const { clock, ids } = options
+  const { openAddresses } = await import('./addressed-store.ts')
+  const isOne = placeOf(location) !== null
+  const found = isOne ? await findCredentials(location, credentialsOptions(options, profile, where)) : {}
+  return openAddresses(location, { clock, ids, place: placeOptions(options, where), ...found })
 }
 
 function placeOptions(

@@ -1,4 +1,4 @@
-import { SCHEMES } from './drivers.ts'
+import { ADDRESS_SCHEMES, SCHEMES } from './drivers.ts'
 import type { PlaceAddress } from '../store/ports.ts'
 import { checkBucketName, keyProblem } from '../store/contract/keys.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -28,17 +28,23 @@ const SUPPORTED =
  * `InvalidKey` for what can never name anything.
  */
 export function parseTarget(text: string, here: Location): Target {
-  const scheme = SCHEME.exec(text)?.[1]
-  return scheme === undefined ? named(text, here, text) : fromUrl(text, scheme.toLowerCase())
+  const scheme = schemeOf(text)
+  if (ADDRESS_SCHEMES.has(scheme || schemeOf(here)) || text.startsWith('sha256:'))
+    throw noBuckets(scheme === '' && !text.startsWith('sha256:') ? here : text)
+  return scheme === '' ? named(text, here, text) : fromUrl(text, scheme)
 }
 
 /** The place that a URL without a bucket names, as in `BLOBS_SERVER`; `source` says where it was written. Throws as `parseTarget`. */
 export function parseLocation(text: string, source: string): Location {
-  const scheme = SCHEME.exec(text)?.[1]
-  if (scheme === undefined) {
+  const scheme = schemeOf(text)
+  if (scheme === '') {
     throw usage(`${source} is ${JSON.stringify(text)}, which is not a URL`, `write it as http://host:7420`)
   }
-  const target = fromUrl(text, scheme.toLowerCase())
+  if (ADDRESS_SCHEMES.has(scheme)) {
+    placeParts(text)
+    return text.replace(/\/+(?=\?|$)/, '')
+  }
+  const target = fromUrl(text, scheme)
   if (target.bucket === '') return target.location
   throw usage(`${source} names a bucket, ${target.bucket}, but should name a server`, `write it as ${target.location}`)
 }
@@ -64,12 +70,25 @@ export function takesToken(location: Location): boolean {
   return /^([a-z0-9]+\+)?https?:/.test(location)
 }
 
+/** In small letters; '' for what is no URL. */
+export function schemeOf(text: string): string {
+  return SCHEME.exec(text)?.[1]?.toLowerCase() ?? ''
+}
+
+/** What a command says that needs buckets. */
+export function noBuckets(location: Location): BlobsError {
+  const place = location === '' || location.startsWith('sha256:') ? 'LOCATION' : location.replace(/\/sha256:.*$/s, '')
+  const what = place === 'LOCATION' ? `${location} is an address` : `${place} holds bytes by their address`
+  return new BlobsError('NotSupported', `${what}, with no names, versions and buckets`, {
+    hint: `what works with it: blobs put --address FILE ${place} · blobs get, cat and stat sha256:HEX · blobs ls ${place}`,
+  })
+}
+
 /** The parts of a location that a driver opens. */
 export function splitPlace(location: Location): PlaceAddress {
   const [, authority = '', path = '', query = ''] = PLACE_PARTS.exec(location) ?? []
-  const scheme = SCHEME.exec(location)?.[1] ?? ''
   return {
-    scheme,
+    scheme: schemeOf(location),
     authority,
     path: decode(path, location),
     options: new Map(new URLSearchParams(query)),
@@ -104,18 +123,9 @@ function fromUrl(text: string, scheme: string): Target {
  * `folder:///mnt/share//bucket/key`. Of what has no authority, a path without them is the place.
  */
 function fromPlaceUrl(text: string, scheme: string): Target {
-  const parts = PLACE_PARTS.exec(text)
   if (!SCHEMES.has(scheme))
     throw usage(`${withoutSecrets(text)}: there is no kind of place called ${scheme}:`, SUPPORTED)
-  const [, authority = '', path = '', query = '', extra] = parts ?? []
-  if (extra !== undefined)
-    throw usage(`${withoutSecrets(text)} has a part that starts with #`, 'in a key, write # as %23')
-  if (authority.includes('@')) {
-    throw usage(
-      `${withoutSecrets(text)}: a user name or password in a URL is not used`,
-      'see the page of this kind of place for where its credentials go: docs/backends.md',
-    )
-  }
+  const { authority, path, query } = rawParts(text)
   const end = path.indexOf('//')
   const [base, name] =
     end >= 0 ? [path.slice(0, end), path.slice(end + 2)] : authority === '' ? [path, ''] : ['', path.slice(1)]
@@ -125,6 +135,29 @@ function fromPlaceUrl(text: string, scheme: string): Target {
   const folders = decode(base, text).replace(/\/+$/, '').split('/').map(encodeURIComponent).join('/')
   const location = `${scheme}://${authority.toLowerCase()}${folders}${options.size === 0 ? '' : `?${options}`}`
   return named(decode(name, text), location, text)
+}
+
+/** What a URL of a place is made of; the path is percent-decoded. Throws `InvalidRequest` for what does not belong there. */
+export function placeParts(text: string): {
+  readonly authority: string
+  readonly path: string
+  readonly query: string
+} {
+  const { authority, path, query } = rawParts(text)
+  return { authority, path: decode(path, text), query }
+}
+
+function rawParts(text: string): { readonly authority: string; readonly path: string; readonly query: string } {
+  const [, authority = '', path = '', query = '', extra] = PLACE_PARTS.exec(text) ?? []
+  if (extra !== undefined)
+    throw usage(`${withoutSecrets(text)} has a part that starts with #`, 'in a key, write # as %23')
+  if (authority.includes('@')) {
+    throw usage(
+      `${withoutSecrets(text)}: a user name or password in a URL is not used`,
+      'see the page of this kind of place for where its credentials go: docs/backends.md',
+    )
+  }
+  return { authority, path, query }
 }
 
 function named(name: string, location: Location, text: string): Target {

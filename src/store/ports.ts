@@ -1,6 +1,7 @@
 import type { Hash } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { Foreign, ForeignPromises } from './mirror/foreign.ts'
+import type { AddressStore } from './contract/addresses.ts'
 
 /** An entry's place in its log: a safe integer, 1 for the first; later is larger, gaps may occur. */
 export type Position = number
@@ -190,4 +191,10 @@ export interface PlaceFinding {
   readonly message: string
   /** '' for a fact. */
   readonly remedy: string
+}
+
+/** How the places of one scheme are opened that hold bytes by their address, and no buckets. */
+export interface AddressDriver {
+  /** As `Driver.open`. */
+  open(address: PlaceAddress, context: BackendContext): Promise<AddressStore>
 }

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
-import type { BackendContext, BackendPromises, Driver } from '../../store/ports.ts'
+import type { BackendContext, BackendPromises, BackendDriver } from '../../store/ports.ts'
 import { examine } from './examine.ts'
 import { openNatsBackend } from './backend.ts'
 import { openJetStream } from './jetstream.ts'
 import { namesOf } from './names.ts'
-import { readOptions } from './options.ts'
+import { placeIn, readOptions } from './options.ts'
 import { openRegistry } from './registry.ts'
 import { openWire } from './wire.ts'
 
@@ -23,16 +23,15 @@ const PROMISES: BackendPromises = {
 }
 
 /** JetStream, on one server or a cluster: `nats://host:4222,host:4222/bucket/key?replicas=3`. */
-export const nats: Driver = {
+export const nats: BackendDriver = {
   promises: PROMISES,
   open: async (address, context) => {
-    const options = readOptions(address)
+    const [options, names] = [readOptions(address), namesOf(placeIn(address))]
     const { clock, ids } = context
     const wire = await openWire(options, context)
     try {
       const js = openJetStream(wire, { options, clock, ids })
       await js.check()
-      const names = namesOf(options.place)
       const replicas = options.replicas ?? (wire.cluster === null ? 1 : REPLICAS)
       return openNatsBackend({
         wire,

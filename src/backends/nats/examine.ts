@@ -1,13 +1,13 @@
 import type { BackendContext, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
 import { openJetStream, type JetStream } from './jetstream.ts'
 import { namesOf, type BucketRecord, type PlaceNames } from './names.ts'
-import { readOptions } from './options.ts'
+import { placeIn, readOptions } from './options.ts'
 import { openRegistry } from './registry.ts'
 import { openWire, type Wire } from './wire.ts'
 
 /** What `blobs doctor` tells: the server, the cluster, and of each bucket on how many servers it is and who leads it. */
 export async function* examine(address: PlaceAddress, context: BackendContext): AsyncGenerator<PlaceFinding> {
-  const options = readOptions(address)
+  const [options, names] = [readOptions(address), namesOf(placeIn(address))]
   const { clock, ids } = context
   const wire = await openWire(options, context)
   try {
@@ -15,7 +15,6 @@ export async function* examine(address: PlaceAddress, context: BackendContext): 
     const js = openJetStream(wire, { options, clock, ids })
     await js.check()
     yield fact('jetstream', `JetStream is on; the largest message is ${Math.floor(wire.maxPayload / 1024)} KiB`)
-    const names = namesOf(options.place)
     const registry = openRegistry(js, names, ids)
     for (const bucket of await registry.names()) {
       const record = await registry.find(bucket)

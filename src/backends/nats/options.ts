@@ -8,8 +8,6 @@ const MOST_REPLICAS = 5
 export interface NatsOptions {
   /** `host:port` of each. */
   readonly servers: readonly string[]
-  /** Sets of buckets of one account that know nothing of each other; `main` unless the URL has a path. */
-  readonly place: string
   /** Null: what suits the servers. */
   readonly replicas: number | null
   /** Path of a credentials file; null for none. */
@@ -24,26 +22,34 @@ export interface NatsOptions {
 const KNOWN = ['replicas', 'creds', 'tls', 'domain'] as const
 
 /** Throws `InvalidRequest` for what is unknown or wrong. */
-export function readOptions(address: PlaceAddress): NatsOptions {
-  const { text, options, authority, path } = address
+export function readOptions({ text, options, authority }: PlaceAddress): NatsOptions {
   for (const name of options.keys()) {
     if (!(KNOWN as readonly string[]).includes(name)) {
       throw wrong(`${text}: there is no option ${name}`, `there are ${KNOWN.join(', ')}`)
     }
   }
-  const place = path === '' ? 'main' : path.slice(1)
-  if (!/^[a-z0-9][a-z0-9-]{0,31}$/i.test(place)) {
-    throw wrong(`${text}: ${place} cannot be a place`, 'up to 32 letters, digits and -: nats://HOST/PLACE//BUCKET')
-  }
   return {
     servers: serversOf(authority, text),
-    place,
     replicas: replicasOf(options.get('replicas'), text),
     creds: options.get('creds') ?? null,
     tls: tlsOf(options.get('tls'), text),
     domain: domainOf(options.get('domain'), text),
     text,
   }
+}
+
+/** Sets of buckets of one account that know nothing of each other; `main` unless the URL has a path. */
+export function placeIn({ path, text }: PlaceAddress): string {
+  const place = path === '' ? 'main' : path.slice(1)
+  if (/^[a-z0-9][a-z0-9-]{0,31}$/i.test(place)) return place
+  throw wrong(`${text}: ${place} cannot be a place`, 'up to 32 letters, digits and -: nats://HOST/PLACE//BUCKET')
+}
+
+/** The Object Store bucket that a URL names. */
+export function objectBucketIn({ path, text }: PlaceAddress): string {
+  const bucket = path.slice(1)
+  if (/^[\w-]{1,128}$/.test(bucket)) return bucket
+  throw wrong(`${text} names no object bucket`, 'letters, digits, - and _: nats+obj://HOST:4222/BUCKET')
 }
 
 function serversOf(authority: string, text: string): readonly string[] {
