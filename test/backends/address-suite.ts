@@ -142,6 +142,7 @@ async function listed(store: AddressStore): Promise<readonly (readonly [string, 
   return all.sort()
 }
 
-async function* unreadable(): AsyncGenerator<Uint8Array> {
-  throw new Error('this was not to be read')
+function unreadable(): AsyncIterable<Uint8Array> {
+  const next = (): Promise<never> => Promise.reject(new Error('this was not to be read'))
+  return { [Symbol.asyncIterator]: () => ({ next }) }
 }

@@ -8,7 +8,7 @@ export interface AddressedInfo {
   /** Milliseconds since 1970 by the place's clock. */
   readonly modified: number
 }
-export interface Addressed {
+interface Addressed {
   readonly info: AddressedInfo
   /** The last piece comes only when the hash of all is right; else `Corrupt` is thrown. A piece is to be used before the next is asked for. */
   readonly stream: AsyncIterable<Uint8Array>
