@@ -2,6 +2,8 @@ import type { AddressDriver, Driver } from '../store/ports.ts'
 
 /** One line for each scheme; a driver is loaded when a place of its scheme is opened. */
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
+  'changelog+http': async () => (await import('../backends/changelog/driver.ts')).changelog,
+  'changelog+https': async () => (await import('../backends/changelog/driver.ts')).changelog,
   folder: async () => (await import('../backends/folder/driver.ts')).folder,
   s3: async () => (await import('../backends/s3/driver.ts')).s3,
   's3+mps3': async () => (await import('../backends/s3/mps3/driver.ts')).mps3,
