@@ -48,7 +48,10 @@ export class End extends Duplex {
   }
 
   cut(): void {
-    if (!this.#isDead()) this.destroy(systemError('ECONNRESET', 'read', ''))
+    if (this.#isDead()) return
+    // A real reset does not come while a client hands its connection back, when nobody listens.
+    this.once('error', () => undefined)
+    this.destroy(systemError('ECONNRESET', 'read', ''))
   }
 
   setTimeout(milliseconds: number, act?: () => void): this {
