@@ -3,7 +3,7 @@ import type { Content, Path, Reason } from '../core/types.ts'
 import type { NoWay, Place } from './confine.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf } from './failure.ts'
-import { identityOf, isExecutable, isFresh, lookAtFile } from './look.ts'
+import { identityOf, isExecutable, isFresh, lookAtFile, statOf } from './look.ts'
 import type { Identity, Observation } from './observed.ts'
 import { rescue } from './siblings.ts'
 import { withExecutable, type Staged } from './staging.ts'
@@ -177,8 +177,9 @@ async function replaceByRenames(context: DiskContext, work: Replacement): Promis
 type Came = 'seen' | 'other' | 'unreadable'
 
 async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Promise<Came> {
-  const stat = fs.lstat(at)
-  if (!stat || stat.kind !== 'file') return 'other'
+  const stat = statOf(fs, at)
+  if (stat === undefined) return 'unreadable'
+  if (stat?.kind !== 'file') return 'other'
   // Renaming has changed ctime, so a write in the last instant shows only in mtime, if that is not too new to tell.
   if (sameButForCtime(stat, seen.stat) && !isFresh(stat, clock.now())) return 'seen'
   const look = await lookAtFile(fs, clock, at, { takeBusy: true })

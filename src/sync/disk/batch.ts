@@ -40,7 +40,9 @@ export async function applyBatch(
   if (placing.length > 0) options.onPlacing?.(placing.map(({ path, op }) => ({ path, op })))
   for (const task of inOrder(open(tasks))) {
     if (options.signal?.aborted) break
-    await attempt(task, () => act(context, task, touched))
+    await attempt(task, () => act(context, task))
+    // An error from here on is none of this step's, which was done: it ends the batch, and `placed` finds out what became of it.
+    afterwards(context, task, touched)
   }
   await finish(context, tasks, touched, options)
   const results = tasks.map(resultOf)
@@ -148,19 +150,34 @@ function inOrder(tasks: readonly Task[]): Task[] {
   return [...going, ...tasks.filter((task) => !goes(task)).sort(byPath)]
 }
 
-async function act(context: DiskContext, task: Task, touched: Set<string>): Promise<void> {
-  const content = contentOf(task)
-  if ((content ?? replacedBy(task))?.kind === 'folder') return actOnFolder(context, task, touched)
-  const ended = await actOnFile(context, task, content)
-  task.ended = ended
-  const place = context.confine.place(task.path)
+async function act(context: DiskContext, task: Task): Promise<void> {
+  task.ended = isOfFolder(task) ? actOnFolder(context, task) : await actOnFile(context, task, contentOf(task))
+}
+
+function isOfFolder(task: Task): boolean {
+  return (contentOf(task) ?? replacedBy(task))?.kind === 'folder'
+}
+
+/** What there is now, and which folders have to be made durable for it. */
+function afterwards(context: DiskContext, task: Task, touched: Set<string>): void {
+  const { ended, path } = task
+  const { confine } = context
+  if (ended === null || ended.type === 'failed') return
+  if (isOfFolder(task)) {
+    for (const folder of [bare(path), parentOf(bare(path))]) {
+      const place = confine.folder(folder)
+      if (!('blocked' in place)) touched.add(place.shown)
+    }
+    return
+  }
+  const place = confine.place(path)
   if (!('blocked' in place)) touched.add(place.shown)
-  if (ended.type === 'failed') return
   if (ended.kept) task.now.push(ended.kept)
   if (ended.type === 'dropped') return
+  const content = contentOf(task)
   const put = task.staged?.stat ?? task.seen?.stat
-  if (content === null || !put) task.now.push({ path: task.path, node: { kind: 'absent' } })
-  else task.now.push(observe(context, task.path, content, put, place))
+  if (content === null || !put) task.now.push({ path, node: { kind: 'absent' } })
+  else task.now.push(observe(context, path, content, put, place))
 }
 
 async function actOnFile(context: DiskContext, task: Task, content: Content | null): Promise<Ended> {
@@ -187,16 +204,13 @@ function createHere(context: DiskContext, path: Path, staged: Staged): Ended {
   return ended.type === 'dropped' && removeEmptyTree(context, path) ? create(context, path, staged) : ended
 }
 
-async function actOnFolder(context: DiskContext, task: Task, touched: Set<string>): Promise<void> {
+function actOnFolder(context: DiskContext, task: Task): Ended {
   const folder = bare(task.path)
   if (contentOf(task)) {
     const made = context.confine.folder(folder, true)
-    if ('blocked' in made) return void (task.ended = noWay(made))
-    touched.add(made.shown)
+    if ('blocked' in made) return noWay(made)
   } else removeFolder(context, folder)
-  const parent = context.confine.folder(parentOf(folder))
-  if (!('blocked' in parent)) touched.add(parent.shown)
-  task.ended = { type: 'done', kept: null }
+  return { type: 'done', kept: null }
 }
 
 /** Folders that became empty go, folders that were empty are no more, and all of it is made durable. */

@@ -49,6 +49,16 @@ export function isFresh(stat: FileStat, now: number): boolean {
   return isRacy({ ...stat, ctimeNs: stat.mtimeNs }, now)
 }
 
+/** As `lstat`, but undefined when the disk does not say. */
+export function statOf(fs: FileSystem, path: string): FileStat | null | undefined {
+  try {
+    return fs.lstat(path)
+  } catch (error) {
+    if (codeOf(error) === null) throw error
+    return undefined
+  }
+}
+
 /** Reads a file between two looks at it. Never throws for what the disk says. */
 export async function lookAtFile(
   fs: FileSystem,

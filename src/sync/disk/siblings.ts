@@ -5,7 +5,7 @@ import type { Content, Path } from '../core/types.ts'
 import type { NoWay, Place } from './confine.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf } from './failure.ts'
-import { lookAtFile, settledIdentity } from './look.ts'
+import { lookAtFile, settledIdentity, statOf } from './look.ts'
 import type { Observation } from './observed.ts'
 import { discard, PART } from './staging.ts'
 
@@ -59,7 +59,10 @@ export async function rescue(context: DiskContext, from: string, path: Path, op:
   return { path: sibling, node: { kind: 'unknown', reason: 'changing' } }
 }
 
-/** A file that was put at a name, as it is there now; without an identity when it is not the one that was put, untouched. */
+/**
+ * A file that was put at a name, as it is there now; without an identity when it is not the one that was put, untouched, or the disk does
+ * not say.
+ */
 export function observe(
   context: DiskContext,
   path: Path,
@@ -68,9 +71,9 @@ export function observe(
   place: Place | NoWay = context.confine.place(path),
 ): Observation {
   const { fs, clock } = context
-  const stat = 'blocked' in place ? null : fs.lstat(place.at)
-  const same = stat?.ino === put.ino && stat.size === put.size && stat.mtimeNs === put.mtimeNs
-  const identity = stat && same ? settledIdentity(stat, clock.now()) : ''
+  const stat = 'blocked' in place ? null : statOf(fs, place.at)
+  const same = stat && stat.ino === put.ino && stat.size === put.size && stat.mtimeNs === put.mtimeNs
+  const identity = same ? settledIdentity(stat, clock.now()) : ''
   const { hash, size, executable } = content
   return { path, node: { kind: 'file', hash, size, executable, identity, mtimeNs: put.mtimeNs } }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { sha256 } from '../../../src/content/hash.ts'
 import type { FileSystem } from '../../../src/platform/ports.ts'
-import type { DiskWork } from '../../../src/sync/disk/transition.ts'
+import type { DiskResult, DiskWork } from '../../../src/sync/disk/transition.ts'
 import { faultyDisk, type Fault } from './faulty-disk.ts'
 import { disk, testFolder, type TestFolder } from './folder.ts'
 import { conflict, download, file, openTestDisk, removal, split } from './steps.ts'
@@ -196,6 +196,28 @@ test('D4 a conflict that died and was done again has one sibling, not two', asyn
     if (faulty.failed() === null) break
   }
 })
+
+test.each(SCENES.filter(({ work }) => work().length === 1))(
+  'whatever call of $name fails: what is said to have failed was not done, and what is said to be done was',
+  async (scene) => {
+    const wanted = Object.entries(scene.after).map(([path, [text]]) => [path, text])
+    for (let index = 0, failed = true; failed; index++) {
+      const folder = await testFolder(undefined, quick)
+      for (const [path, text] of Object.entries(scene.before)) folder.write(path, text)
+      const faulty = faultyDisk(index, 'EIO', scene.base?.(folder, () => undefined) ?? disk)
+      const apply = async (): Promise<readonly DiskResult[]> => openTestDisk(folder, faulty).apply(scene.work())
+      const [result] = await apply().catch(() => [])
+      const { files } = split(folder)
+      const there = Object.fromEntries(wanted.map(([path]) => [path, files[path ?? '']]))
+      if (result?.type === 'failed') expect(files, `at call ${index}`).toMatchObject(scene.before)
+      if (result?.type === 'failed' && Object.keys(scene.before).length === 0)
+        expect(files[wanted[0]?.[0] ?? '']).toBeUndefined()
+      if (result?.type === 'done') expect(there, `at call ${index}`).toEqual(Object.fromEntries(wanted))
+      failed = faulty.failed() !== null
+      folder.remove()
+    }
+  },
+)
 
 describe('recovery', () => {
   test('without a journal keeps what the server does not know under a name that says so', async () => {
