@@ -82,6 +82,7 @@ function completable({ id, summary, args, flags, description }: Command.Loadable
         char: flag.char ?? null,
         summary: flag.summary ?? flag.description ?? '',
         takesValue: flag.type === 'option',
+        options: flag.type === 'option' ? (flag.options ?? []) : [],
         multiple: flag.type === 'option' && flag.multiple === true,
       })),
   }

@@ -36,7 +36,11 @@ export async function commitEntries(
   )
 }
 
-async function commitSome(context: TransferContext, entries: readonly EntryInput[]): Promise<readonly Committed[]> {
+/** The same for entries that have their ids already. */
+export async function commitSome(
+  context: TransferContext,
+  entries: readonly EntryInput[],
+): Promise<readonly Committed[]> {
   if (entries.length === 0) return []
   try {
     const outcomes = await context.store.commit(entries)

@@ -7,11 +7,13 @@ const flag = (
   char: string | null,
   takesValue = false,
   multiple = false,
+  options: readonly string[] = [],
 ): Completable['flags'][number] => ({
   name,
   char,
   summary: '',
   takesValue,
+  options,
   multiple,
 })
 const arg = (name: string, multiple = false, options: string[] = []): Completable['args'][number] => ({
@@ -29,6 +31,12 @@ const COMMANDS: Completable[] = [
     summary: '',
     args: [arg('target', true)],
     flags: [flag('recursive', 'r'), flag('profile', null, true)],
+  },
+  {
+    words: 'import',
+    summary: '',
+    args: [arg('path')],
+    flags: [flag('from', null, true, false, ['changelog', 'addresses'])],
   },
   { words: 'completion', summary: '', args: [arg('shell', false, ['bash', 'zsh'])], flags: [] },
 ]
@@ -71,4 +79,10 @@ test.each([
   ['blobs cat "a b', ['blobs', 'cat', 'a b']],
 ])('%j is typed as %j', (line, words) => {
   expect(wordsToCursor(line)).toEqual(words)
+})
+
+test('a flag that takes one of some values offers those', () => {
+  expect(offers('import', '--from', '')).toEqual(['changelog', 'addresses'])
+  expect(offers('import', '--from', 'a')).toEqual(['addresses'])
+  expect(wanted(['import', '--from', 'changelog', ''], COMMANDS)).toMatchObject({ files: true, candidates: [] })
 })

@@ -11,6 +11,8 @@ export interface Completable {
     readonly summary: string
     readonly takesValue: boolean
     readonly multiple: boolean
+    /** All the values there are; none when it takes others. */
+    readonly options: readonly string[]
   }[]
 }
 export interface Candidate {
@@ -60,7 +62,7 @@ export function wanted(words: readonly string[], commands: readonly Completable[
   if (command === null) return { ...NOTHING, candidates: matching(nextWords(before, commands), typed) }
   const given = before.slice(command.words.split(' ').length)
   const { positionals, open, ended } = read(given, command)
-  if (open !== null) return valueOf(open)
+  if (open !== null) return valueOf(open, typed)
   if (typed.startsWith('-') && !ended) return { ...NOTHING, candidates: matching(flagsOf(command, given), typed) }
   const more = positionals === 0 ? nextWords(before, commands) : []
   const argument = argumentOf(command, positionals)
@@ -111,7 +113,16 @@ function read(given: readonly string[], { flags }: Completable): Read {
   return { positionals, open, ended }
 }
 
-function valueOf({ name }: Completable['flags'][number]): Wanted {
+function valueOf({ name, options }: Completable['flags'][number], typed: string): Wanted {
+  if (options.length > 0) {
+    return {
+      ...NOTHING,
+      candidates: matching(
+        options.map((value) => ({ value })),
+        typed,
+      ),
+    }
+  }
   if (name === 'profile') return { ...NOTHING, profiles: true }
   return FILE_FLAGS.has(name) ? FILES : NOTHING
 }

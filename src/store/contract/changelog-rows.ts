@@ -9,6 +9,9 @@ export const INDEX_META = 'changelog-index'
 export const VALUE_META = 'changelog-value'
 /** Metadata of a version that is no row: it is there so that the one after it can be a deletion. */
 export const VOID_META = 'changelog-void'
+/** Metadata of the folder marker `STORE/`: which form its table has, `1` or `2`. */
+export const FORM_META = 'changelog-form'
+
 /** Key of a record. Throws nothing: what cannot be a key is found out by who uses it. */
 export function rowKey(store: string, key: string | null): string {
   return `${storePrefix(store)}${escaped(key, 'keep slashes')}`
@@ -49,5 +52,29 @@ function plain(text: string): string | null | undefined {
     return decodeURIComponent(text)
   } catch {
     return undefined
+  }
+}
+
+/** Number of a row that came from a table, as its version says by what device it was made. */
+export interface RowLabel {
+  readonly id: number
+  /** Of a row that deletes: its column `index_values`, when it is not an empty text. */
+  readonly index?: string | null
+}
+
+const LABEL = /^changelog row (\d{1,15})(?: (.*))?$/s
+
+export function rowLabel({ id, index = '' }: RowLabel): string {
+  return `changelog row ${id}${index === '' ? '' : ` ${JSON.stringify(index)}`}`
+}
+
+/** Null for a version that came from no table. */
+export function parseRowLabel(device: string): Required<RowLabel> | null {
+  const [, id, index] = LABEL.exec(device) ?? []
+  if (id === undefined) return null
+  try {
+    return { id: Number(id), index: index === undefined ? '' : (JSON.parse(index) as string | null) }
+  } catch {
+    return null
   }
 }
