@@ -4,6 +4,8 @@ import type { AddressDriver, Driver } from '../store/ports.ts'
 const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
   'changelog+http': async () => (await import('../backends/changelog/driver.ts')).changelog,
   'changelog+https': async () => (await import('../backends/changelog/driver.ts')).changelog,
+  'containers+http': async () => (await import('../backends/containers/driver.ts')).containers,
+  'containers+https': async () => (await import('../backends/containers/driver.ts')).containers,
   folder: async () => (await import('../backends/folder/driver.ts')).folder,
   s3: async () => (await import('../backends/s3/driver.ts')).s3,
   's3+mps3': async () => (await import('../backends/s3/mps3/driver.ts')).mps3,

@@ -140,9 +140,9 @@ function takeSingleWriter(location: Location): { readonly place: Location; reado
   const options = new URLSearchParams(query)
   const given = options.get(SINGLE_WRITER)
   if (given === null) return { place: location, singleWriter: false }
-  if (given !== '') {
-    throw new BlobsError('InvalidRequest', `${location}: the option ${SINGLE_WRITER} takes no value`, {
-      hint: `write ?${SINGLE_WRITER}, or leave it out`,
+  if (given !== '' && given !== 'yes') {
+    throw new BlobsError('InvalidRequest', `${location}: the option ${SINGLE_WRITER} is yes, or left out`, {
+      hint: `write ?${SINGLE_WRITER}=yes`,
     })
   }
   options.delete(SINGLE_WRITER)

@@ -5,12 +5,16 @@ import { describe, expect, it } from 'vitest'
 import { loadDriver } from '../../src/locations/drivers.ts'
 import { splitPlace } from '../../src/locations/target.ts'
 import { ABILITIES } from '../../src/store/ports.ts'
-import { put } from '../store/acts.ts'
+import { put, textOf } from '../store/acts.ts'
 import { blobStoreConformance, type Deviations } from '../store/conformance.ts'
 import { killedWriter } from './driver/killed-writer.ts'
 import { bucketsAt } from './driver/open.ts'
+import { addOften } from './driver/racing-writers.ts'
 import { startService, type Service } from './driver/service.ts'
 import { twoMachines } from './driver/two-machines.ts'
+
+const WRITERS = 4
+const INCREMENTS = 5
 
 interface ForeignOptions {
   /** Why it cannot be tested on this machine, else null: in CI that is a failure. */
@@ -52,6 +56,7 @@ export function foreignSuite(scheme: string, start: () => Promise<Service>, opti
     )
     promisesTold(scheme, singleWriter)
     if (singleWriter) refusesMany(plain)
+    oneMachine(service)
     twoMachines(service, 'bucket')
     killedWriter(service, 'bucket')
   })
@@ -82,6 +87,25 @@ function refusesMany(service: () => Service): void {
     expect((await store.head('k'))?.size).toBe(4)
     await buckets.close()
   })
+}
+
+function oneMachine(service: () => Service): void {
+  it(`${WRITERS} of one machine that each add ${INCREMENTS} to one number, by compare and swap, lose none`, async () => {
+    const url = await service().place()
+    const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
+    const openers = await Promise.all(Array.from({ length: WRITERS }, () => bucketsAt(url, service(), home)))
+    try {
+      await openers[0]?.create('race')
+      const stores = await Promise.all(openers.map((buckets) => buckets.open('race')))
+      await Promise.all(stores.map((store) => addOften(store, INCREMENTS)))
+      for (const store of stores) {
+        expect(await textOf(store, 'k')).toBe(String(WRITERS * INCREMENTS))
+        expect((await store.head('k'))?.version).toBe(WRITERS * INCREMENTS)
+      }
+    } finally {
+      for (const buckets of openers) await buckets.close()
+    }
+  }, 120_000)
 }
 
 function asOnlyWriter(url: string): string {

@@ -43,7 +43,7 @@ export interface ForeignBucket {
   /** Throws `InvalidKey` or `TooLarge` for what could never be written. */
   check(key: string, size: number): void
   /**
-   * Writes the changes of one entry, in this order; gives the tags of what stands there now, null for what was deleted. Called by one at a time of
+   * Writes the changes of one entry, all puts before the first delete; gives the tags of what stands there now, null for what was deleted. Called by one at a time of
    * those who have this bucket, after `list`. Throws `VersionConflict` where the place compares and a tag was not the expected one. After
    * any error some of them may have happened, unless the place promises batches.
    */
@@ -68,7 +68,7 @@ export interface ForeignChange {
   /** Null: a delete. */
   readonly put: ForeignPut | null
 }
-interface ForeignPut {
+export interface ForeignPut {
   readonly hash: Hash
   readonly size: number
   /** The bytes, as often as they are asked for. */

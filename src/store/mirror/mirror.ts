@@ -194,7 +194,7 @@ function refusalOf({ foreign: { promises }, show, singleWriter }: MirrorOptions)
   const reason = promises.cannot['several writers']
   if (reason === undefined || singleWriter) return null
   return new BlobsError('Refused', `${show('')} is not written to: it cannot keep several writers apart (${reason})`, {
-    hint: 'if nobody else writes there while you do, say so: --single-writer, or ?single-writer in the URL',
+    hint: 'if nobody else writes there while you do, say so: --single-writer, or ?single-writer=yes in the URL',
   })
 }
 

@@ -30,7 +30,8 @@ export function racingWriters(service: () => Service, increments: number, bucket
   }, 300_000)
 }
 
-async function addOften(store: BlobStore, times: number): Promise<void> {
+/** Adds one so many times, each time to what is there then. */
+export async function addOften(store: BlobStore, times: number): Promise<void> {
   for (let [done, lost] = [0, 0]; done < times;) {
     const current = await store.head('k')
     const value = current === null ? 0 : Number(await textOf(store, 'k', { version: current.version }))
