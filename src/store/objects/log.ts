@@ -55,7 +55,7 @@ function openTurns(
     losses = won ? 0 : losses + 1
     if (won) return true
     const chance = Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
-    await clock.sleep(chance * Math.min(LONGEST_TURN, (clock.elapsed() - started) * 2 ** losses), signal)
+    await clock.sleep(chance * Math.min(LONGEST_TURN, (clock.elapsed() - started) * 4 ** losses), signal)
     return false
   }
 }
