@@ -82,7 +82,7 @@ export async function openFortress(): Promise<Fortress> {
   const eve = { username: secret(), email: secret(), password: secret() }
   secrets.other.push(...Object.values(eve))
   const user = await signIn(at, ANN, ['box', 'spare'])
-  await signIn(at, eve, ['box', secret()])
+  await signIn(at, eve, ['box', 'hers'])
   await plant('u2.box', 'docs', secrets.other)
   const tokens = {
     confined: await at.token({ prefixes: ['docs'] }),

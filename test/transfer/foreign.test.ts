@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { BlobsError } from '../../src/store/contract/errors.ts'
 import { exportTo, type ForeignForm, importFrom } from '../../src/transfer/foreign.ts'
 import { collect, openPlace, type Place } from './place.ts'
 
@@ -413,6 +414,43 @@ describe('a folder of content by its address', () => {
     expect(kinds(await give(place, 'addresses', place.path('out')))).toEqual({ done: 1, failed: 1, skipped: 1 })
     expect(Object.keys(census(place.path('out')))).toEqual([sha('')])
   })
+})
+
+it('an import that was cut short anywhere goes on where it was', async () => {
+  await using place = await openPlace()
+  const db = new DatabaseSync(place.path('app.db'))
+  db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, type TEXT, value TEXT)')
+  const add = db.prepare('INSERT INTO t (key, type, value) VALUES (?, ?, ?)')
+  db.exec('BEGIN')
+  for (let index = 0; index < 1300; index++) {
+    add.run(`k${index % 7}`, index % 3 === 0 ? 'DELETE' : 'ADD', index % 3 === 0 ? null : String(index))
+  }
+  db.exec('COMMIT')
+  const rows = db.prepare('SELECT * FROM t ORDER BY id').all()
+  db.close()
+  let left = 0
+  const store = {
+    ...place.store,
+    commit: async (entries: Parameters<typeof place.store.commit>[0]) => {
+      // Cut in the middle of what is committed together.
+      const some = entries.slice(0, left)
+      left -= some.length
+      const outcomes = await place.store.commit(some)
+      if (some.length < entries.length) throw new BlobsError('Unavailable', 'cut')
+      return outcomes
+    },
+  }
+  const options = { form: 'changelog', path: place.path('app.db'), prefix: '', dryRun: false, again: false } as const
+  for (let cut = 0; ; cut++) {
+    left = 1 + ((cut * 137) % 400)
+    const done = await collect(importFrom(place.context({ store }), options)).catch(() => null)
+    if (done !== null) break
+    expect(cut).toBeLessThan(100)
+  }
+  await give(place, 'changelog', place.path('out.db'))
+  const out = new DatabaseSync(place.path('out.db'), { readOnly: true })
+  expect(out.prepare('SELECT * FROM t ORDER BY id').all()).toEqual(rows)
+  out.close()
 })
 
 it('a dry run changes nothing', async () => {

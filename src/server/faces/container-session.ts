@@ -15,6 +15,8 @@ import type { FaceContext } from './faces.ts'
 /** Milliseconds that a token lasts. */
 const LASTS = 30 * 60_000
 const MINUTE = 60_000
+/** Milliseconds within which every server knows what was revoked. */
+const KNOWN = 1000
 /** Sign-ups in a minute, from one address and from all. */
 const SIGN_UPS = 10
 const ALL_SIGN_UPS = 60
@@ -111,8 +113,10 @@ export function openSessions({ context, own, users, signUp }: SessionsOptions): 
       ask.reply.header('cache-control', 'no-store')
       return sendJson(ask.reply, { status: 'success', token })
     },
-    logOut: async (ask, { grant }) => {
+    logOut: async (ask, { grant, lease }) => {
       await desk.revoke({ ids: [grant.id] }, grant.id)
+      // It is told when the gate knows.
+      await clock.sleep(KNOWN, lease.signal)
       return sendJson(ask.reply, { status: 'success' })
     },
     enter: async (ask, act) => {

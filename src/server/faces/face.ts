@@ -12,7 +12,7 @@ import type { Seen } from '../v1.ts'
 
 /** Which protocols of other servers are spoken, and for what. */
 export type FaceOptions =
-  /** `spool`: a directory for parts of uploads, made when it is needed and emptied at the start. */
+  /** `spool`: a directory for parts of uploads, made when it is needed; nothing in it has a name for longer than a moment. */
   | { readonly name: 'containers'; readonly signUp: 'this machine' | 'anybody'; readonly spool: string }
   /** `store`: the one that requests mean which name none. */
   | { readonly name: 'changelog'; readonly bucket: string; readonly store: string }

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SYSTEM_BUCKET } from '../../../src/store/contract/keys.ts'
 import { bucketOf } from '../../../src/server/faces/container-records.ts'
-import { type Asked, ask, type Overrides, type Reply, running, type Running, SECRETS } from '../running.ts'
+import { type Asked, ask, type Overrides, raw, type Reply, running, type Running, SECRETS } from '../running.ts'
 import { askJson } from './seed.ts'
 
 const MiB = 1024 * 1024
@@ -151,6 +151,29 @@ describe('users of containers (seed 001)', () => {
       { action: 'login', who: 'ann', result: 'ok' },
       { action: 'login', who: '', result: 'Unauthenticated' },
     ])
+  })
+
+  it('are in the audit log with what they do', async () => {
+    const audit: string[] = []
+    await using at = await open({ audit: (line) => audit.push(line) })
+    const ann = await signedIn(at, 'ann')
+    await ann.json('POST', '/create_container', { container_name: 'box' })
+    await ann.upload('box', 'f', Buffer.from('x'))
+    await ann.json('GET', '/download?container=box&blob=f')
+    await ann.json('DELETE', '/delete-blob?container=box&blob=f')
+    await ann.json('GET', '/get_data?container=box&blob=f')
+    const lines = audit.slice(2).map((line) => JSON.parse(line) as Record<string, unknown>)
+    const of = { who: 'ann', bucket: 'u1.box' }
+    expect(lines).toMatchObject([
+      { ...of, action: 'bucket.create', result: 'ok' },
+      { ...of, action: 'upload.begin', key: 'f', result: 'ok' },
+      { ...of, action: 'put', key: 'f', result: 'ok' },
+      { ...of, action: 'get', key: 'f', result: 'ok' },
+      { ...of, action: 'delete', key: 'f', result: 'ok' },
+      { ...of, action: 'get', key: 'f', result: 'NotFound' },
+    ])
+    const { text } = await ask(at.url, '/metrics')
+    expect(text).toMatch(/duration_seconds_count\{method="POST",route="\/upload-part",status="200"\} 1/)
   })
 
   it('sign up on this machine only, unless anybody may; and not too many in a minute', async () => {
@@ -504,6 +527,33 @@ describe('blobs of a container', () => {
     }
     await post('/complete-upload', { blob_id }, ...auth)
     expect(await curl(...auth, `${at.url}/download?container=box&blob=f`)).toBe('hello')
+  })
+
+  it('do not keep a server from stopping, and leave nothing behind', async () => {
+    const at = await open({ bounds: { stop: 300 } })
+    const ann = await signedIn(at, 'ann')
+    await ann.json('POST', '/create_container', { container_name: 'box' })
+    const file = { container_name: 'box', file_name: 'g', file_size: 2, chunk_size: 1 }
+    const { blob_id } = (await ann.json('POST', '/initiate-upload', file)).json
+    await ask(at.url, '/upload-part', form({ ...partFields(blob_id, '0'), file: Buffer.from('x') }))
+    const { socket, all } = await raw(at.url)
+    const head = [
+      'POST /put_data HTTP/1.1',
+      'Host: localhost',
+      `Authorization: Bearer ${ann.token}`,
+      'Content-Length: 99999',
+    ]
+    socket.write(`${[...head, 'Content-Type: multipart/form-data; boundary=b'].join('\r\n')}\r\n\r\n--b\r\nContent-`)
+    await new Promise((resolve) => void setTimeout(resolve, 200))
+    const started = performance.now()
+    await at[Symbol.asyncDispose]()
+    expect(performance.now() - started).toBeLessThan(5000)
+    await all
+    expect(await readdir(spool)).toEqual([])
+    const files = await Promise.all(
+      (await readdir('/proc/self/fd').catch(() => [])).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+    )
+    expect(files.filter((path) => path.startsWith(spool))).toEqual([])
   })
 
   it('go on after a restart, uploads do not', async () => {
