@@ -34,7 +34,7 @@ Other keys are listed and left out. Files that are there just so are left alone.
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Export)
-    const dryRun = flags['dry-run']
+    const dryRun = flags['dry-run'] === true
     const form: ForeignForm = flags.to
     await this.move({
       target: args.target,

@@ -38,7 +38,8 @@ Importing again makes no new versions: what was imported before is left as it is
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Import)
-    const { again, 'dry-run': dryRun } = flags
+    const again = flags.again === true
+    const dryRun = flags['dry-run'] === true
     const form: ForeignForm = flags.from
     await this.move({
       target: args.target,

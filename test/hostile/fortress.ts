@@ -24,6 +24,8 @@ export interface Fortress extends AsyncDisposable {
   readonly ids: readonly string[]
   /** A cursor of the bucket `other`. */
   readonly foreignCursor: string
+  /** Of an upload of another user. */
+  readonly foreignUpload: string
   /** Throws when an answer to this token shows what it may not, or is not what the protocol says. */
   check(answer: WireAnswer | null, token: TokenName, asked: string): void
   /** The server lives, tells the truth in its log, and what was out of reach is as it was. */
@@ -82,7 +84,12 @@ export async function openFortress(): Promise<Fortress> {
   const eve = { username: secret(), email: secret(), password: secret() }
   secrets.other.push(...Object.values(eve))
   const user = await signIn(at, ANN, ['box', 'spare'])
-  await signIn(at, eve, ['box', 'hers'])
+  const her = await signIn(at, eve, ['box', 'hers'])
+  const upload = await ask(at.url, '/initiate-upload', {
+    method: 'POST',
+    token: her,
+    body: JSON.stringify({ container_name: 'hers', file_name: secret(), file_size: 3 }),
+  })
   await plant('u2.box', 'docs', secrets.other)
   const tokens = {
     confined: await at.token({ prefixes: ['docs'] }),
@@ -98,7 +105,7 @@ export async function openFortress(): Promise<Fortress> {
   const record = await ask(at.url, '/v1/tokens', { method: 'POST', token: root, body: JSON.stringify(request) })
   secrets.other.push(request.name, ...request.prefixes)
   ids.push(record.json.id)
-  const before = await outOfReach(at, root)
+  const before = await outOfReach(at, root, her)
   const check: Fortress['check'] = (answer, token, asked) => {
     if (answer === null) return
     expect(fault(answer), asked).toBeNull()
@@ -125,11 +132,12 @@ export async function openFortress(): Promise<Fortress> {
     named: named.json,
     ids: [...ids, known.json.entry, known.json.hash, sha('x')],
     foreignCursor: foreign.json.head,
+    foreignUpload: upload.json.blob_id,
     check,
     checkAll: async () => {
       expect((await ask(at.url, '/live')).status).toBe(200)
       expect((await ask(at.url, '/ready')).status).toBe(200)
-      expect(await outOfReach(at, root)).toEqual(before)
+      expect(await outOfReach(at, root, her)).toEqual(before)
       await readAll(at, tokens.confined, (answer, asked) =>
         expect(String(answer.bytes).includes(CANARY), asked).toBe(false),
       )
@@ -170,7 +178,9 @@ async function readAll(at: Running, token: string, check: (answer: Reply, asked:
 }
 
 /** Everything that no attacker may change. */
-async function outOfReach(at: Running, root: string): Promise<unknown> {
+async function outOfReach(at: Running, root: string, her: string): Promise<unknown> {
+  const hers = ['/list_containers', '/list_blobs?container=box', '/list_blobs?container=hers']
+  const seen = await Promise.all(hers.map(async (path) => (await ask(at.url, path, { token: her })).json as unknown))
   const list = async (bucket: string, prefix: string): Promise<unknown> => {
     const query = `prefix=${prefix}&deleted&versions&digests`
     const { json } = await ask(at.url, `/v1/buckets/${bucket}/blobs?${query}`, { token: root })
@@ -185,5 +195,5 @@ async function outOfReach(at: Running, root: string): Promise<unknown> {
     ['team', 'docs2/'],
     ['u2.box', ''],
   ] as const
-  return [other.json, records, ...(await Promise.all(lists.map((one) => list(one[0], one[1]))))]
+  return [seen, other.json, records, ...(await Promise.all(lists.map((one) => list(one[0], one[1]))))]
 }

@@ -254,3 +254,51 @@ export function cunning(
     },
   )
 }
+
+/** What a user of containers may ask without a fault, of what is another user's. */
+export function cunningUser({
+  foreignUpload,
+}: Pick<Fortress, 'foreignUpload'>): fc.Arbitrary<
+  Pick<Request, 'method' | 'target' | 'headers'> & { readonly body: string }
+> {
+  const container = fc.constantFrom(
+    'box',
+    'hers',
+    'u2.box',
+    'u2.hers',
+    '2/box',
+    '../u2.box',
+    '_system',
+    '*',
+    'box\u0000',
+  )
+  const blob = fc.constantFrom('docs', 'docs/named', '../docs', 'u2.box/docs', '%', '*')
+  const place = fc.record({ container, blob }).map((of) => new URLSearchParams(of).toString())
+  const ask = (method: string, target: string, value: Json = '', headers: Headers = JSON_TYPE) => ({
+    method,
+    target,
+    headers,
+    body: typeof value === 'string' ? value : JSON.stringify(value),
+  })
+  const part = `${field('file', 'abc')}${field('upload_id', foreignUpload)}${field('part_number', '0')}--b--\r\n`
+  const whole = (into: string): string =>
+    `${field('container_name', into)}${field('blob_name', 'docs')}${field('chunk_0', 'ab')}--b--\r\n`
+  return fc.oneof(
+    fc
+      .tuple(fc.constantFrom('/get_data', '/download', '/list_blobs'), place)
+      .map(([path, query]) => ask('GET', `${path}?${query}`)),
+    fc
+      .tuple(fc.constantFrom('/delete-blob', '/delete_data'), place)
+      .map(([path, query]) => ask('DELETE', `${path}?${query}`)),
+    fc
+      .constantFrom('hers', 'u2.box', '2/box')
+      .map((name) => ask('DELETE', `/delete_container?${new URLSearchParams({ container_name: name })}`)),
+    container.map((name) => ask('POST', '/initiate-upload', { container_name: name, file_name: 'docs', file_size: 1 })),
+    fc.constantFrom(
+      ask('POST', '/complete-upload', { blob_id: foreignUpload }),
+      ask('POST', '/upload-part', part, FORM_TYPE),
+    ),
+    container.map((name) => ask('POST', '/put_data', whole(name), FORM_TYPE)),
+    fc.constant(ask('POST', '/login', { username: 'ann', email: 'ann@example.org', password: "' OR 1=1 --" })),
+  )
+}

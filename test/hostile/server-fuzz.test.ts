@@ -7,7 +7,7 @@ import { SECRETS } from '../server/running.ts'
 import { type Fortress, openFortress, type TokenName } from './fortress.ts'
 import { frames } from './frames-cases.ts'
 import { headers, methods, mutated, target, textOf } from './generators.ts'
-import { cunning, rightRequests } from './requests.ts'
+import { cunning, cunningUser, rightRequests } from './requests.ts'
 import { requestBytes, send, type WireAnswer } from './wire.ts'
 
 /** How many requests each property sends: more by `BLOBS_FUZZ_RUNS=10000`. */
@@ -123,6 +123,16 @@ describe('whatever is sent, no answer shows what is out of reach, nothing out of
     await assert(request, async ({ token, method, target: path, json }) => {
       await fire(token, method, path, [], Buffer.from(json === null ? '' : JSON.stringify(json)))
     })
+  })
+
+  it("a user's requests without a fault that name what is another's", { timeout: LIMIT }, async () => {
+    await assert(
+      cunningUser(fortress),
+      async ({ method, target: path, headers: fields, body }) => {
+        await fire('user', method, path, fields, Buffer.from(body))
+      },
+      Math.ceil(RUNS / 2),
+    )
   })
 
   it('any frames', { timeout: LIMIT }, async () => {

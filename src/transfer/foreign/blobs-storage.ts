@@ -13,6 +13,7 @@ const SUFFIX = '.json'
 const BACKUP = '.backup'
 /** Metadata of a blob has 8 KiB. */
 const MAX_FORM = 4096
+const SPOILED = 'take it from another copy, or let the server there write it again'
 const FIELDS = ['version', 'created', 'updated', 'ip'] as const
 
 /** Whether a name is that of a blob there. */
@@ -84,12 +85,12 @@ function parseStored(file: Uint8Array, path: string): Stored {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file)
     value = JSON.parse(text)
   } catch (cause) {
-    throw new BlobsError('Corrupt', `${path} is not the JSON of a blob`, { cause })
+    throw new BlobsError('Corrupt', `${path} is not the JSON of a blob`, { cause, hint: SPOILED })
   }
   const fields = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>
   const { data } = fields
   if (typeof fields['version'] !== 'number' || (data !== undefined && typeof data !== 'string')) {
-    throw new BlobsError('Corrupt', `${path} is not the JSON of a blob`)
+    throw new BlobsError('Corrupt', `${path} is not the JSON of a blob`, { hint: SPOILED })
   }
   const bytes = Buffer.from(data ?? '', 'base64')
   const meta: Record<string, string> = {}
@@ -98,7 +99,9 @@ function parseStored(file: Uint8Array, path: string): Stored {
     const form = formOf(text, data, bytes)
     meta[`${META}form`] = JSON.stringify(form)
     if (JSON.stringify(meta).length > MAX_FORM || writeStored(bytes, meta) !== text) {
-      throw new BlobsError('Corrupt', `${path} is not written as that server does, and could not be given back`)
+      throw new BlobsError('Corrupt', `${path} is not written as that server does, and could not be given back`, {
+        hint: SPOILED,
+      })
     }
   }
   return { bytes, meta }

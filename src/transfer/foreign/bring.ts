@@ -182,7 +182,10 @@ async function prepare(
   try {
     const staged = await staging.add(source())
     if (staged.hash !== item.hash) {
-      const error = new BlobsError('Corrupt', `${item.name} does not hold the bytes that its name says`, { key })
+      const error = new BlobsError('Corrupt', `${item.name} does not hold the bytes that its name says`, {
+        key,
+        hint: 'it was spoiled where it lies: take it from another copy',
+      })
       return { error }
     }
     return { ...entry, changes: [{ type: 'put', key, expect, contentType, meta, ...staged }] }
