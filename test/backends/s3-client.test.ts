@@ -157,25 +157,51 @@ describe('a client of S3', () => {
     })
   })
 
-  it('goes by a proxy', async () => {
+  it('goes by a proxy, to a bucket that is a part of the host as well', async () => {
     const server = await double()
     const asked: string[] = []
     const proxy = createServer((incoming, outgoing) => {
       asked.push(incoming.url ?? '')
       const { method = 'GET', headers, url = '' } = incoming
-      incoming.pipe(
-        request(url, { method, headers }, (answer) =>
-          answer.pipe(outgoing.writeHead(answer.statusCode ?? 500, answer.headers)),
-        ),
+      const { pathname, search } = new URL(url)
+      const onward = request(server.url + pathname + search, { method, headers }, (answer) =>
+        answer.pipe(outgoing.writeHead(answer.statusCode ?? 500, answer.headers)),
       )
+      incoming.pipe(onward)
     })
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
     open.push({ close: () => (proxy.closeAllConnections(), proxy.close()) })
-    const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
-    const s3 = await client(server.url, 'bucket', {}, { proxyFor: () => address })
-    await s3.put('k', bytes('by the proxy'))
-    expect((await s3.get('k'))?.bytes.toString()).toBe('by the proxy')
-    expect(asked).toEqual([`${server.url}/bucket/k`, `${server.url}/bucket/k`])
+    const way = { proxyFor: () => `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` }
+    const byPath = await client(server.url, 'bucket', {}, way)
+    await byPath.put('a/k', bytes('by the proxy'))
+    const settings = { ...byPath.settings, endpoint: 'http://s3.test', style: 'virtual' } as const
+    const byHost = await openS3Client({ settings, clock: systemClock, chance: () => 0, ...way })
+    open.push(byHost)
+    expect((await byHost.get('a/k'))?.bytes.toString()).toBe('by the proxy')
+    expect((await byHost.page({ prefix: 'a/' })).objects).toHaveLength(1)
+    expect(asked.slice(0, 2)).toEqual([`${server.url}/bucket/a/k`, 'http://bucket.s3.test/a/k'])
+    expect(asked[2]).toMatch(/^http:\/\/bucket\.s3\.test\/\?list-type=2&/)
+  })
+
+  it.each([
+    [{ status: 403, code: 'AccessDenied' }, 'Forbidden', /need to list, get, put and delete/],
+    [{ status: 403, code: 'QuotaExceeded' }, 'QuotaExceeded', /make room/],
+    [{ status: 403, code: 'ExpiredToken' }, 'Unauthenticated', /get new ones/],
+    [{ status: 301, code: 'PermanentRedirect', region: 'eu-west-3' }, 'InvalidRequest', /\?region=eu-west-3/],
+    [
+      { status: 400, code: 'AuthorizationHeaderMalformed', region: 'eu-west-3' },
+      'InvalidRequest',
+      /\?region=eu-west-3/,
+    ],
+    [{ status: 405, code: 'MethodNotAllowed' }, 'NotSupported', /$/],
+    [{ status: 413, code: 'EntityTooLarge' }, 'TooLarge', /$/],
+    [{ status: 400, code: 'InvalidArgument' }, 'InvalidRequest', /$/],
+    [{ status: 404, code: 'NoSuchBucket' }, 'NotFound', /aws s3 mb s3:\/\/bucket/],
+  ])('tells %j as %s, with what to do', async (refuses, code, hint) => {
+    const s3 = await client((await double({ refuses })).url)
+    const error: unknown = await s3.put('k', bytes('x')).catch((error: unknown) => error)
+    expect(error).toMatchObject({ code })
+    expect((error as { hint?: string }).hint ?? '').toMatch(hint)
   })
 
   it('says that nothing listens there', async () => {

@@ -37,6 +37,8 @@ export interface S3Lies {
   lostAnswers: number
   /** So many requests get no answer at all. */
   silent: number
+  /** Every request is refused so, but for the signature; `region` is where it says that the bucket is. */
+  refuses: { readonly status: number; readonly code: string; readonly region?: string } | null
   /** Most names on a page. */
   pageSize: number
 }
@@ -71,6 +73,7 @@ const HONEST: S3Lies = {
   cutAnswers: 0,
   lostAnswers: 0,
   silent: 0,
+  refuses: null,
   pageSize: 1000,
 }
 
@@ -97,7 +100,7 @@ interface State {
   readonly written: WeakMap<Uint8Array, Written>
 }
 
-/** An S3 service in memory with the buckets `bucket` and `other`; honest, and checks signatures, until it is told to lie. */
+/** An S3 service in memory with the buckets `bucket` and `other`, called `s3.test` by those who reach it by a proxy; honest, and checks signatures, until it is told to lie. */
 export async function startS3Double(
   lies: Partial<S3Lies> = {},
   tls?: { readonly cert: string; readonly key: string },
@@ -139,7 +142,11 @@ async function serve(state: State, request: IncomingMessage, response: ServerRes
     return
   }
   const url = new URL(request.url ?? '/', 'http://localhost')
-  const [, bucket = '', key = ''] = /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(url.pathname)) ?? []
+  const path = decodeURIComponent(url.pathname)
+  // A name before that of the service is the bucket's.
+  const virtual = /^([^.]+)\.s3\.test(:|$)/.exec(request.headers.host ?? '')?.[1]
+  const [, bucket = '', key = ''] =
+    virtual === undefined ? (/^\/([^/]*)\/?(.*)$/s.exec(path) ?? []) : ['', virtual, path.slice(1)]
   const call = { request, url, bucket, key, body: Buffer.concat(parts) }
   await pause(lies.slowBy)
   const writes = request.method === 'PUT'
@@ -167,6 +174,13 @@ async function answer(state: State, call: Call): Promise<Reply> {
   if (lies.busy > 0) {
     lies.busy -= 1
     return failure(503, 'SlowDown')
+  }
+  if (lies.refuses !== null) {
+    const { status, code, region } = lies.refuses
+    const refusal = failure(status, code)
+    return region === undefined
+      ? refusal
+      : { ...refusal, headers: { ...refusal.headers, 'x-amz-bucket-region': region } }
   }
   const objects = buckets.get(bucket)
   if (objects === undefined) return failure(404, 'NoSuchBucket')

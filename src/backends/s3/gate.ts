@@ -23,25 +23,31 @@ export interface GateOptions {
   readonly context: BackendContext
 }
 
+/** Milliseconds after which a service that failed is put to the test again, if somebody still wants to write. */
+const AGAIN = 60_000
+
 /** The first who enters puts the service to the test, unless this machine did so of late. */
 export function openGate(options: GateOptions): Gate {
   const { client, prefix, context } = options
   const holder = openHolder(client, `${prefix}lease`, context)
   let judged: Promise<Verdict> | null = null
+  let judgedAt = 0
   let warned = false
-  const judge = (): Promise<Verdict> => {
-    judged ??= judgeOnce(options)
-    judged.catch(() => (judged = null))
+  const judge = async (): Promise<Verdict> => {
+    const now = context.clock.elapsed()
+    if (judged !== null && now - judgedAt > AGAIN && !(await judged).ok) judged = null
+    if (judged === null) {
+      judgedAt = now
+      judged = judgeOnce(options)
+      judged.catch(() => (judged = null))
+    }
     return judged
   }
   return {
     enter: async () => {
       const verdict = await judge()
       if (verdict.ok) return 'together'
-      if (!context.singleWriter) {
-        judged = null
-        throw await refused(client, verdict.saw)
-      }
+      if (!context.singleWriter) throw await refused(client, verdict.saw)
       await holder.hold()
       if (!warned) context.warn(risk(client, verdict.saw))
       warned = true

@@ -25,14 +25,17 @@ export interface S3ObjectsOptions {
 export function openS3Objects({ client, prefix, gate, clock }: S3ObjectsOptions): Objects {
   const keyOf = (name: string): string => prefix + name
   const recent = openRecent(clock)
+  const oneByOne = openTurns()
   return {
     create: async (name, bytes) => {
       const key = keyOf(name)
       if ((await gate.enter()) === 'alone') {
-        if ((await client.head(key)) !== null) return false
-        await client.put(key, bytes)
-        recent.saw(name, bytes)
-        return true
+        return oneByOne(async () => {
+          if ((await client.head(key)) !== null) return false
+          await client.put(key, bytes)
+          recent.saw(name, bytes)
+          return true
+        })
       }
       const { made, doubtful } = await client.put(key, bytes, { ifAbsent: true })
       if (made) recent.saw(name, bytes)
@@ -75,6 +78,16 @@ export function openS3Objects({ client, prefix, gate, clock }: S3ObjectsOptions)
       await gate.close()
       client.close()
     },
+  }
+}
+
+/** Between a look and the write that follows, nothing else of this program may be written. */
+function openTurns(): <T>(act: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (act) => {
+    const turn = last.then(act, act)
+    last = turn
+    return turn
   }
 }
 
