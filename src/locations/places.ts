@@ -14,7 +14,15 @@ import { openBuckets } from './open.ts'
 import type { Examined, PlaceOptions } from './open-place.ts'
 import { readProfile, type Profile } from './profile.ts'
 import { joinedPlace, knownServer } from './servers.ts'
-import { isServer, parseLocation, parseTarget, takesToken, type Location, type Target } from './target.ts'
+import {
+  isServer,
+  parseLocation,
+  parseTarget,
+  takesPassword,
+  takesToken,
+  type Location,
+  type Target,
+} from './target.ts'
 import type { OwnToken, TokenOffice } from './tokens.ts'
 import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
 
@@ -270,10 +278,12 @@ function tokenSources(options: PlacesOptions): TokenSources {
 }
 
 function checkOneServer(location: Location, servers: Set<Location>, sources: TokenSources): void {
-  if (!takesToken(location) || !tokenIsGiven(sources)) return
-  servers.add(location)
+  const password = takesPassword(location) && Boolean(sources.env['BLOBS_PASSWORD'])
+  if (!takesToken(location) || !(tokenIsGiven(sources) || password)) return
+  servers.add(location.replace(/\?.*$/s, ''))
   if (servers.size < 2) return
-  throw new BlobsError('InvalidRequest', `one token cannot be sent to two servers: ${[...servers].join(', ')}`, {
+  const secret = tokenIsGiven(sources) ? 'token' : 'password'
+  throw new BlobsError('InvalidRequest', `one ${secret} cannot be sent to two servers: ${[...servers].join(', ')}`, {
     hint: 'run one command for each server',
   })
 }

@@ -70,6 +70,11 @@ export function takesToken(location: Location): boolean {
   return /^([a-z0-9]+\+)?https?:/.test(location)
 }
 
+/** True for what `BLOBS_USER` and `BLOBS_PASSWORD` are sent to, where no token is given. */
+export function takesPassword(location: Location): boolean {
+  return location.startsWith('containers+')
+}
+
 /** In small letters; '' for what is no URL. */
 export function schemeOf(text: string): string {
   return SCHEME.exec(text)?.[1]?.toLowerCase() ?? ''

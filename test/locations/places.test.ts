@@ -91,6 +91,14 @@ describe('one token, one server', () => {
     expect(places.target('http://one:1/other').bucket).toBe('other')
   })
 
+  test('a password is for one server as well, whichever way it is written', () => {
+    const places = open({ BLOBS_USER: 'ann', BLOBS_PASSWORD: 'abc' })
+    places.target('containers+http://one:1/team/x')
+    places.target('containers+http://one:1/team/x?single-writer=yes')
+    places.target('http://two:2/team/x')
+    expect(() => places.target('containers+http://two:2/team/x')).toThrow(/one password.*two servers/)
+  })
+
   test('without a token by hand there may be two', () => {
     const places = open()
     places.target('http://one:1/team/x')
