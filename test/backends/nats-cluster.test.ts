@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { hasher } from '../../src/content/hash.ts'
 import type { Backend, BucketPorts, Position, RawEntry } from '../../src/store/ports.ts'
+import { addressesAt } from './address-suite.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
 import { openPlaceOf } from './driver/open.ts'
 import { lacksNats, leaderOf, startCluster, type NatsServer } from './nats-server.ts'
@@ -61,6 +64,7 @@ describe.skipIf(lacks !== null)(`three servers of NATS (${lacks ?? 'R3'})`, () =
     const killed = performance.now()
     while (told.size < before + 100 && performance.now() - killed < 25_000) await sleep(20)
     const gap = performance.now() - killed
+    await leader.restart()
     const chunk = someChunk(300_000)
     await present(ports[0]).content.put([chunk])
     const waiting = present(ports[1]).log.wait({ after: Math.max(...told.keys()) + 50, signal: stop.signal })
@@ -75,6 +79,32 @@ describe.skipIf(lacks !== null)(`three servers of NATS (${lacks ?? 'R3'})`, () =
     expect(new Set(found.map(({ id }) => id)).size).toBe(found.length)
     expect((await present(ports[1]).content.get([chunk.hash]))[0]?.length).toBe(300_000)
     expect(gap).toBeLessThan(25_000)
+  }, 60_000)
+
+  it('an object that is on its way when the leader is killed arrives whole, its pieces in order', async () => {
+    const store = await addressesAt(`nats+obj://${servers.map(({ address }) => address).join(',')}/MEDIA?replicas=3`)
+    const hash = hasher()
+    let size = 0
+    const source = async function* (): AsyncGenerator<Uint8Array> {
+      const kill = 12
+      for (let piece = 0; piece < 40; piece++) {
+        const bytes = randomBytes(1_000_000)
+        hash.update(bytes)
+        size += bytes.length
+        if (piece === kill) void (await leaderOf(servers, (name) => name === 'OBJ_MEDIA')).kill()
+        yield bytes
+      }
+    }
+    try {
+      const put = await store.put(source())
+      expect(put).toEqual({ hash: hash.digest('hex'), size })
+      let read = 0
+      // The last piece comes only when all were right.
+      for await (const piece of present(await store.get(put.hash)).stream) read += piece.length
+      expect(read).toBe(size)
+    } finally {
+      await store.close()
+    }
   }, 60_000)
 })
 

@@ -2,6 +2,7 @@ import { hasher, isHash, type Hash } from '../../content/hash.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
 import { checkAddress, verified, type AddressedInfo, type AddressStore } from '../../store/contract/addresses.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
+import { eachOf } from '../../store/objects/each.ts'
 import type { AddressDriver } from '../../store/ports.ts'
 import { API, apiCodeOf } from './failures.ts'
 import { openJetStream, type JetStream, type StreamConfig } from './jetstream.ts'
@@ -12,6 +13,8 @@ import { openWire } from './wire.ts'
 const PIECE = 128 * 1024
 /** Messages that are under way at the same time. */
 const AT_ONCE = 32
+/** Pieces that are asked for at the same time. */
+const MOST = 16
 const REPLICAS = 3
 const BATCH = 1000
 const DIGEST = 'SHA-256='
@@ -103,16 +106,14 @@ function openObjects(objects: Objects): Omit<AddressStore, 'close'> {
     },
     list: async function* () {
       if ((await js.stream(names.stream)) === null) throw noBucket(objects)
-      let batch: AddressedInfo[] = []
-      for await (const { data } of js.scan(names.stream, names.anyMeta)) {
-        const meta = parseMeta(data)
-        if (!isHash(meta.name) || meta.deleted === true) continue
-        batch.push(infoOf(meta))
-        if (batch.length < BATCH) continue
-        yield batch
-        batch = []
+      for await (const subjects of js.subjects(names.stream, names.anyMeta)) {
+        const hashes = subjects.map(nameIn).filter(isHash)
+        for (let at = 0; at < hashes.length; at += BATCH) {
+          const found = await eachOf(hashes.slice(at, at + BATCH), AT_ONCE, (hash) => findMeta(objects, hash))
+          const batch = found.flatMap(({ meta }) => (meta === null ? [] : [infoOf(meta)]))
+          if (batch.length > 0) yield batch
+        }
       }
-      if (batch.length > 0) yield batch
     },
   }
 }
@@ -143,6 +144,11 @@ function objectNames(bucket: string, replicas: number): ObjectNames {
 function base64url(bytes: Buffer): string {
   const text = bytes.toString('base64url')
   return text.padEnd(Math.ceil(text.length / 4) * 4, '=')
+}
+
+/** The object's name in the subject of what is known of it. */
+function nameIn(subject: string): string {
+  return Buffer.from(subject.split('.').at(-1) ?? '', 'base64url').toString('utf8')
 }
 
 async function makeBucket({ js, names }: Objects): Promise<void> {
@@ -282,9 +288,28 @@ async function* cut(source: AsyncIterable<Uint8Array>, length: number): AsyncGen
   if (filled > 0) yield piece.subarray(0, filled)
 }
 
-async function* readPieces({ js, names }: Objects, meta: Meta): AsyncGenerator<Uint8Array> {
-  if (meta.size === 0) return
-  for await (const { data } of js.scan(names.stream, names.pieces(meta.nuid))) yield data
+/**
+ * The pieces of an object in order. Mostly each comes right behind the one before: so the next some sequences are asked for together, each for
+ * the first piece from there on. Where other objects lie in between, several get the same answer; then it is fewer.
+ */
+async function* readPieces({ js, names }: Objects, { nuid, chunks }: Meta): AsyncGenerator<Uint8Array> {
+  const next_by_subj = names.pieces(nuid)
+  let [from, left, count] = [1, chunks, 1]
+  while (left > 0) {
+    const asked = Array.from({ length: Math.min(count, left) }, (_, index) => from + index)
+    const found = await Promise.all(asked.map((seq) => js.get(names.stream, { seq, next_by_subj })))
+    let fresh = 0
+    for (const message of found) {
+      // None is left: the hash will tell whether one is missing.
+      if (message === null) return
+      if (message.sequence < from) continue
+      fresh += 1
+      from = message.sequence + 1
+      yield message.data
+    }
+    left -= fresh
+    count = fresh === asked.length ? Math.min(MOST, count * 2) : Math.max(1, count >> 1)
+  }
 }
 
 function parseMeta(data: Uint8Array): Meta {

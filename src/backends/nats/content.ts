@@ -38,7 +38,7 @@ export function natsContent(options: NatsContentOptions): Content {
     sweeping: {
       chunks: async function* () {
         let batch: { readonly hash: Hash; readonly size: number; readonly modified: number }[] = []
-        for await (const message of js.scan(names.chunks, names.anyChunk, { headersOnly: true })) {
+        for await (const message of js.scan(names.chunks, names.anyChunk)) {
           batch.push(storedChunk(message))
           if (batch.length < BATCH) continue
           yield batch

@@ -11,6 +11,8 @@ import type { Wire } from './wire.ts'
 const PERSISTENCE = 25_000
 const FIRST_PAUSE = 25
 const LONGEST_PAUSE = 1000
+/** Milliseconds for a consumer to be made: a cluster may choose a server for it that is not there, and another one the next time. */
+const SCAN_START = 3000
 /** No sequence is ever that high: what expects it is refused, and told the one there is. */
 const NEVER = String(Number.MAX_SAFE_INTEGER)
 
@@ -67,12 +69,18 @@ export interface JetStream {
   deleteMessage(stream: string, sequence: number): Promise<void>
   /** Removes the messages before `sequence`, or those of a subject. */
   purge(stream: string, what: { readonly seq: number } | { readonly filter: string }): Promise<void>
-  /** Every message of a subject with wildcards that is there, in order. */
-  scan(stream: string, subject: string, options?: { readonly headersOnly?: boolean }): AsyncGenerator<JsMsg>
+  /** The subjects that have messages, of those that a filter with wildcards lets pass, in batches. */
+  subjects(stream: string, filter: string): AsyncGenerator<readonly string[]>
+  /** The headers of every message of a subject with wildcards that is there, in order. */
+  scan(stream: string, subject: string): AsyncGenerator<JsMsg>
   /** Throws `NotSupported` where there is no JetStream. */
   check(): Promise<void>
 }
-type Which = { readonly seq: number } | { readonly last_by_subj: string }
+/** A sequence; the last of a subject; or the first of a subject from a sequence on. */
+type Which =
+  | { readonly seq: number }
+  | { readonly last_by_subj: string }
+  | { readonly seq: number; readonly next_by_subj: string }
 type Answer = { readonly error?: ApiError } & Readonly<Record<string, unknown>>
 
 interface Parts {
@@ -88,7 +96,13 @@ export function openJetStream(
   { options, clock, ids }: { readonly options: NatsOptions; readonly clock: Clock; readonly ids: Ids },
 ): JetStream {
   const domain = options.domain === null ? {} : { domain: options.domain }
-  const parts: Parts = { wire, options, clock, ids, client: jetstream(wire.connection, { ...domain, timeout: 10_000 }) }
+  const parts: Parts = {
+    wire,
+    options,
+    clock,
+    ids,
+    client: jetstream(wire.connection, { ...domain, timeout: SCAN_START }),
+  }
   const call = (name: string, body: object): Promise<Answer> => insist(parts, () => callOnce(parts, name, body))
   const publish: JetStream['publish'] = (publication, present) =>
     insist(parts, () => publishOnce(parts, publication), present)
@@ -121,7 +135,17 @@ export function openJetStream(
     deleteMessage: async (stream, seq) =>
       void (await unless(API.noMessage, () => call(`STREAM.MSG.DELETE.${stream}`, { seq, no_erase: true }))),
     purge: async (stream, what) => void (await call(`STREAM.PURGE.${stream}`, what)),
-    scan: (stream, subject, { headersOnly = false } = {}) => scan(parts, stream, subject, headersOnly),
+    subjects: async function* (stream, subjects_filter) {
+      for (let offset = 0; ;) {
+        const answer = await call(`STREAM.INFO.${stream}`, { subjects_filter, offset })
+        const { subjects = {} } = answer['state'] as { readonly subjects?: Readonly<Record<string, number>> }
+        const found = Object.keys(subjects)
+        if (found.length > 0) yield found
+        offset += found.length
+        if (found.length === 0 || offset >= Number(answer['total'] ?? 0)) return
+      }
+    },
+    scan: (stream, subject) => scan(parts, stream, subject),
     check: () => checkJetStream(parts),
   }
 }
@@ -225,17 +249,17 @@ function streamInfo(answer: Answer): StreamState & { readonly config: StreamConf
   return { first, last: state.last_seq, config: answer['config'] as StreamConfig, leader: cluster?.leader ?? null }
 }
 
-async function* scan(parts: Parts, stream: string, subject: string, headersOnly: boolean): AsyncGenerator<JsMsg> {
+async function* scan(parts: Parts, stream: string, subject: string): AsyncGenerator<JsMsg> {
   const consumer = await insist(parts, async () => {
     try {
-      return await parts.client.consumers.get(stream, { filter_subjects: subject, headers_only: headersOnly })
+      return await parts.client.consumers.get(stream, { filter_subjects: subject, headers_only: true })
     } catch (cause) {
       throw new BlobsError('Unavailable', `${stream} cannot be read now`, { cause, hint: 'it is tried again' })
     }
   })
   if ((await consumer.info(true)).num_pending === 0) return
   const messages: ConsumerMessages = await consumer.consume({
-    ...(headersOnly ? { max_messages: 1000 } : { max_bytes: 8 * 1024 * 1024 }),
+    max_messages: 1000,
     idle_heartbeat: 5000,
     abort_on_missing_resource: true,
   })

@@ -1,8 +1,12 @@
 import type { Ids } from '../../platform/ports.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
+import { eachOf } from '../../store/objects/each.ts'
 import { API, apiCodeOf } from './failures.ts'
 import type { JetStream } from './jetstream.ts'
 import { bucketIn, type BucketRecord, type PlaceNames } from './names.ts'
+
+/** Questions that are under way at the same time. */
+const AT_ONCE = 64
 
 /** What decides which buckets there are: the last message of a bucket's subject, replaced only by who has seen it. */
 export interface Registry {
@@ -56,9 +60,10 @@ export function openRegistry(js: JetStream, names: PlaceNames, ids: Ids): Regist
     names: async () => {
       if ((await js.stream(names.registry)) === null) return []
       const found: string[] = []
-      for await (const { subject, data } of js.scan(names.registry, names.bucketSubject('*'))) {
-        const bucket = bucketIn(subject)
-        if (recordOf(bucket, data) !== null) found.push(bucket)
+      for await (const subjects of js.subjects(names.registry, names.bucketSubject('*'))) {
+        const buckets = subjects.map(bucketIn)
+        const records = await eachOf(buckets, AT_ONCE, find)
+        found.push(...buckets.filter((_, index) => records[index] !== null))
       }
       return found.sort()
     },

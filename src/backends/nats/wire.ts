@@ -107,10 +107,8 @@ function overConnection(connection: NatsConnection, { text }: NatsOptions, clock
         subscription.unsubscribe()
       }
     },
-    settled: () =>
-      connection.flush().catch((error: unknown) => {
-        throw told(text, error)
-      }),
+    // Where it breaks meanwhile, what is listened to is told to the server first when it is back.
+    settled: () => connection.flush().catch(() => undefined),
     close: async () => {
       closing.abort()
       requests.giveUpAll('it was closed')
