@@ -172,7 +172,7 @@ async function readPage(call: Call, { prefix, startAfter, delimiter, limit, next
   const query = {
     'list-type': '2',
     'encoding-type': 'url',
-    prefix,
+    ...(prefix === '' ? {} : { prefix }),
     ...(startAfter === undefined || startAfter === '' || next !== undefined ? {} : { 'start-after': startAfter }),
     ...(delimiter === undefined ? {} : { delimiter }),
     ...(limit === undefined ? {} : { 'max-keys': String(limit) }),

@@ -111,7 +111,8 @@ function urlOf(base: string, { key, query = {} }: S3Request): URL {
     throw new BlobsError('InvalidKey', `${JSON.stringify(key)} cannot be a name in S3: a part of it is . or ..`)
   }
   const path = key.split('/').map(strictly).join('/')
-  const search = Object.entries(query).map(([name, value]) => `${name}=${strictly(value)}`)
+  // A name alone asks for a part of the bucket: some services do not know it with a = behind it.
+  const search = Object.entries(query).map(([name, value]) => (value === '' ? name : `${name}=${strictly(value)}`))
   return new URL(`${base}/${path}${search.length === 0 ? '' : `?${search.join('&')}`}`)
 }
 
