@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
 import type { Backend, BucketPorts, Log, Placed, Position, RawEntry } from '../../src/store/ports.ts'
+import { sweepingConforms, trimmingConforms } from './trimming-laws.ts'
 
 /** A place to test, made anew for each test. */
 export interface Place {
@@ -46,6 +47,8 @@ export function backendConformance(name: string, makePlace: () => Promise<Place>
     logConforms(open, bucket)
     waitConforms(open, bucket)
     contentConforms(open, bucket)
+    trimmingConforms(open, bucket)
+    sweepingConforms(open, bucket)
     if (traits.forgets === undefined) durabilityConforms(open, bucket, onlyBucket ?? 'one')
     else
       test(`declares that closing forgets: ${traits.forgets}`, async () =>

@@ -1,3 +1,4 @@
+import type { Clock } from '../../platform/ports.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Placed, Position, RawEntry, Trimming } from '../ports.ts'
 import { decodeFrame, encodeFrame, FRAME_ENTRIES } from './frame.ts'
@@ -11,6 +12,8 @@ const READ_AHEAD = 16
 const REMEMBERED = 4096
 /** Looks at the end of a log in a row after which it is asked whether its bucket is still there, and where its floor is. */
 const LOOKS = 8
+/** Milliseconds after which that is asked in any case: who slept may find that the log was trimmed far beyond what it had read. */
+const DOUBT_EVERY = 10_000
 
 export interface FramesOptions {
   readonly objects: Objects
@@ -18,6 +21,7 @@ export interface FramesOptions {
   readonly root: string
   /** Throws `NotFound` once the bucket is removed. */
   readonly checkPresent: () => Promise<void>
+  readonly clock: Clock
 }
 
 /** The frames of a log, as far as this process has read them. */
@@ -34,15 +38,15 @@ export interface Frames {
   readonly trimming: Trimming
 }
 
-export function openFrames({ objects, root, checkPresent }: FramesOptions): Frames {
-  const shelf = openShelf({ objects, root, checkPresent })
+export function openFrames({ objects, root, checkPresent, clock }: FramesOptions): Frames {
+  const shelf = openShelf({ objects, root, checkPresent, clock })
   const { frameAt, nameAt, known, trimming, expired } = shelf
   const growth = openGrowth()
   /** The last position that is known to be taken; null before the first look. It may be behind, and ahead of a log that went back. */
   let end: Position | null = null
   const read = async function* (after: Position): AsyncGenerator<readonly Placed[]> {
     const start = await shelf.startBehind(after)
-    const first = start === null ? null : await frameAt(start)
+    const first = start === null ? null : await shelf.frameHeld(start)
     if (first === null || start === null) {
       if (start !== null) end = start - 1
       return await shelf.doubtEnd(after)
@@ -112,6 +116,8 @@ interface Shelf {
   expired(after: Position): Promise<void>
   /** Null if there is none. */
   frameAt(start: Position): Promise<readonly Placed[] | null>
+  /** As `frameAt`; a frame that was only just read to learn where it ends is not read again. */
+  frameHeld(start: Position): Promise<readonly Placed[] | null>
   /** Where the frame begins that holds the entry behind `after`, or will; null if nothing is known to be at `after`. */
   startBehind(after: Position): Promise<Position | null>
   /** Name of the frame that ends at a position, as a list; null if none does. */
@@ -120,11 +126,12 @@ interface Shelf {
   doubtEnd(after: Position): Promise<void>
 }
 
-function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
+function openShelf({ objects, root, checkPresent, clock }: FramesOptions): Shelf {
   const { trimming, expired } = openTrimming(objects, root)
   const known = openKnown()
   const nameAt = (start: Position): string => nameOf(`${root}log/`, start)
   let looks = 0
+  let doubted = Number.NEGATIVE_INFINITY
   const frameAt: Shelf['frameAt'] = async (start) => {
     const name = nameAt(start)
     const bytes = await objects.read(name)
@@ -133,6 +140,7 @@ function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
     known.add(start, entries.length)
     return entries
   }
+  let held: { readonly start: Position; readonly frame: readonly Placed[] | null } | null = null
   return {
     objects,
     root,
@@ -141,13 +149,18 @@ function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
     nameAt,
     expired,
     frameAt,
+    frameHeld: async (start) => {
+      const frame = held?.start === start ? held.frame : null
+      held = null
+      return frame ?? frameAt(start)
+    },
     startBehind: async (after) => {
       const start = after === 0 ? 1 : known.behind(after)
       if (start !== null) return start
       const last = await lastStart(objects, `${root}log/`, after)
       if (last === null) await expired(after)
       if (last === null || last === after + 1) return last
-      await frameAt(last)
+      held = { start: last, frame: await frameAt(last) }
       return known.behind(after)
     },
     endingAt: async (position) => {
@@ -159,7 +172,8 @@ function openShelf({ objects, root, checkPresent }: FramesOptions): Shelf {
     },
     doubtEnd: async (after) => {
       looks = (looks + 1) % LOOKS
-      if (looks !== 1) return
+      if (looks !== 1 && clock.elapsed() - doubted < DOUBT_EVERY) return
+      doubted = clock.elapsed()
       await checkPresent()
       await expired(after)
     },
