@@ -3,12 +3,14 @@ import { ContentDamaged, walk, type BodyRef } from '../content/body.ts'
 import type { Hash } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { patiently, sqliteProblem } from '../platform/sqlite.ts'
-import { epochOf } from './checkpoint/newest.ts'
+import { fillWhole } from './checkpoint/fill.ts'
+import { epochOf, lostCheckpoint, newestCheckpoint } from './checkpoint/newest.ts'
+import { PageLost } from './checkpoint/page.ts'
 import { isBlobsError } from './contract/errors.ts'
 import type { Finding, Inspection } from './contract/findings.ts'
 import type { BlobInfo } from './contract/types.ts'
 import { decodeBatch } from './follow.ts'
-import type { BucketPorts } from './ports.ts'
+import type { BucketPorts, Position } from './ports.ts'
 import { openComparison, type Comparison } from './view/compare.ts'
 import { openView, removeView, viewPath, type BlobVersion, type View } from './view/view.ts'
 
@@ -44,7 +46,7 @@ export interface LostVersion {
 }
 
 /**
- * Reads a bucket's log from its start: every entry can be read, the view that is kept says what the log says, and of every version
+ * Reads a bucket's log from its start, or where it was trimmed its checkpoint and the rest: every entry can be read, the view that is kept says what the log says, and of every version
  * each chunk is there. Reports what is not so. Throws `NotSupported` for entries of a newer program, `NotFound` if the bucket is removed
  * meanwhile.
  */
@@ -91,8 +93,14 @@ async function rebuild(options: BucketCheckOptions, fresh: View, path: string, r
   try {
     const epoch = await epochOf(ports)
     if (epoch !== null) comparison = await hold(options, viewPath(options.viewDirectory, epoch), path, report)
-    let open = comparison !== null
-    for await (const batch of ports.log.read({ after: 0 })) {
+    const start = await begin(ports, fresh)
+    // What a view said of a position that is trimmed away nobody can tell.
+    let open = comparison !== null && comparison.position >= start
+    if (open && comparison?.position === start) {
+      open = false
+      await compare(options, comparison, fresh, report)
+    }
+    for await (const batch of ports.log.read({ after: start })) {
       const until = open ? (comparison?.position ?? 0) : 0
       const decoded = await decodeBatch(batch, ports)
       await fresh.apply(decoded.filter(({ position }) => position <= until))
@@ -115,6 +123,21 @@ async function rebuild(options: BucketCheckOptions, fresh: View, path: string, r
     comparison?.close()
   }
   return entries
+}
+
+/** Where the log was trimmed the fresh view begins with all that its checkpoint says; gives the position. Throws `Corrupt` if that cannot be read. */
+async function begin(ports: BucketPorts, fresh: View): Promise<Position> {
+  const floor = (await ports.log.trimming?.floor()) ?? 0
+  if (floor === 0) return 0
+  const newest = await newestCheckpoint(ports)
+  if (newest === null) throw lostCheckpoint(null)
+  await fresh.start({ ...newest, floor })
+  try {
+    await fillWhole(fresh, ports.content)
+  } catch (error) {
+    throw error instanceof PageLost ? lostCheckpoint(error) : error
+  }
+  return newest.summary.position
 }
 
 async function hold(

@@ -28,7 +28,7 @@ export interface CommitterOptions {
   readonly writer: Writer
   readonly clock: Clock
   readonly ids: Ids
-  /** Called when something was appended; what it begins goes on by itself. */
+  /** Called when something was appended and read; what it begins goes on by itself. */
   readonly appended: () => void
 }
 
@@ -184,11 +184,11 @@ async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Prom
     )
     waiting.unshift(...next.slice(count))
     const appended = next.slice(0, count)
-    if (count > 0) options.appended()
     const outcomes = await follower.read((view) => view.outcomes(appended.map(({ draft }) => draft.id)))
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome !== null) appended[index]?.outcomes.set(outcome.id, outcome)
     }
+    if (count > 0) options.appended()
   }
 }
 

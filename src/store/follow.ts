@@ -94,7 +94,8 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   const position = async (): Promise<Position> => (await look((view) => view.state())).position
   const waiters = openWaiters(async (signal) => {
     const before = await position()
-    await ports.log.wait({ after: before, signal })
+    // A log that was trimmed beyond the view has grown.
+    await ports.log.wait({ after: before, signal }).catch(unlessExpired)
     if (signal.aborted) return
     await catchUp()
     if ((await position()) === before) await clock.sleep(PAUSE, signal)
@@ -118,6 +119,10 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
       kept.close()
     },
   }
+}
+
+function unlessExpired(error: unknown): void {
+  if (!isBlobsError(error, 'CursorExpired')) throw error
 }
 
 /** Where a view begins that has read nothing. */
@@ -168,7 +173,7 @@ async function trimmed(
     try {
       return await read(check && tries === 0)
     } catch (error) {
-      if (!isBlobsError(error, 'CursorExpired')) throw error
+      unlessExpired(error)
       // The entry where the view ended may be gone, and those behind it there.
       const { position } = view().state()
       if (tries >= TRIES) throw lostCheckpoint(error)

@@ -194,3 +194,24 @@ it('a view that starts from a checkpoint answers as one that read the whole log'
     { numRuns: Number(process.env['CHECKPOINT_RUNS'] ?? 20) },
   )
 }, 60_000)
+
+it('a writer writes a checkpoint by itself, now and then', async () => {
+  const backend = openMemory()
+  await backend.create('bucket')
+  const { log } = await openPorts(backend)
+  const checkpoint = async () => (await log.trimming?.checkpoint())?.position ?? null
+  const many = (count: number) =>
+    Array.from({ length: count }, (_, n) => entryOf([{ kind: 'put', key: `k${n % 50}`, expect: 'any' }], false))
+  let store = await openStore(await openPorts(backend))
+  await store.commit(many(900))
+  await store.close()
+  expect(await checkpoint()).toBeNull()
+  store = await openStore(await openPorts(backend))
+  await store.commit(many(1150))
+  await store.close()
+  expect(await checkpoint()).toBe(2051)
+  store = await openStore(await openPorts(backend))
+  await store.commit(many(999))
+  await store.close()
+  expect(await checkpoint()).toBe(2051)
+})

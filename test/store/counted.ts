@@ -4,7 +4,7 @@ import { systemClock as clock, systemIds as ids } from '../../src/platform/syste
 import type { Backend } from '../../src/store/ports.ts'
 
 /** What was asked of a place. */
-export interface Counts {
+interface Counts {
   /** Calls that read: of objects, of lists (one a thousand names), of what is missing. */
   reads: number
   /** Of the objects that were read. */
@@ -23,7 +23,10 @@ export function openCountedPlace(): CountedPlace {
   const objects = new Map<string, Uint8Array>()
   const counts: Counts = { reads: 0, bytes: 0 }
   let names: string[] | null = null
-  const sorted = (): readonly string[] => (names ??= [...objects.keys()].sort())
+  const sorted = (): readonly string[] => {
+    if (names?.length !== objects.size) names = null
+    return (names ??= [...objects.keys()].sort())
+  }
   const create = (name: string, bytes: Uint8Array): boolean => {
     if (objects.has(name)) return false
     objects.set(name, new Uint8Array(bytes))

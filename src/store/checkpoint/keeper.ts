@@ -8,8 +8,11 @@ import { writeCheckpoint } from './write.ts'
 /** Entries since the last checkpoint that make another one worth while: so many, or a part of the blobs, whichever is more. */
 const ENTRIES = 1000
 const PART = 0.1
-/** Milliseconds that closing waits for a checkpoint that is being written. */
-const PATIENCE = 5000
+/**
+ * Milliseconds that closing waits for a checkpoint that is being written; the second where it has been time for one for as long again: where
+ * only short-lived programs write, one of them has to stay.
+ */
+const PATIENCE = [200, 60_000] as const
 const DAY = 86_400_000
 
 /** What a trimmed log keeps: whichever of both is more. */
@@ -53,11 +56,14 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
     })
     return running
   }
+  let patience: number = PATIENCE[0]
   const isDue = async (): Promise<boolean> => {
     const { position, blobs } = await follower.peek((view) => view.state())
-    return position - counted >= Math.max(ENTRIES, PART * blobs)
+    const due = (position - counted) / Math.max(ENTRIES, PART * blobs)
+    patience = PATIENCE[due < 2 ? 0 : 1]
+    return due >= 1
   }
-  let looking = false
+  let looking: Promise<void> | null = null
   const look = async (): Promise<void> => {
     if (!(await isDue())) return
     // Another writer may have been faster.
@@ -68,21 +74,21 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
   }
   return {
     grew: () => {
-      if (trimming === undefined || looking || running !== null || closing.signal.aborted) return
-      looking = true
+      if (trimming === undefined || closing.signal.aborted) return
       // A checkpoint only saves time: without one the log is read from farther back.
-      look()
+      looking ??= look()
         .catch(() => undefined)
         .finally(() => {
-          looking = false
+          looking = null
         })
     },
     write,
     trim: async (keep = KEEP) => {
       if (trimming === undefined) throw new BlobsError('NotSupported', 'the log of this place is never trimmed')
+      await follower.read(() => undefined)
       await follower.complete()
       const now = clock.now()
-      const wanted = await follower.read((view) => {
+      const wanted = await follower.peek((view) => {
         const through = Math.max(0, view.state().position - keep.positions)
         return (view.firstBetween(now - keep.time, now, through) ?? through + 1) - 1
       })
@@ -94,13 +100,10 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
       return floor
     },
     close: async () => {
-      const patience = new AbortController()
-      const ended = running?.then(
-        () => undefined,
-        () => undefined,
-      )
-      if (ended !== undefined) await Promise.race([ended, clock.sleep(PATIENCE, patience.signal)])
-      patience.abort()
+      const waiting = new AbortController()
+      const ended = Promise.allSettled([looking, running])
+      if (looking !== null || running !== null) await Promise.race([ended, clock.sleep(patience, waiting.signal)])
+      waiting.abort()
       closing.abort()
       await ended
     },
