@@ -1,11 +1,15 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from '@nats-io/transport-node'
 import { afterEach, describe, expect, it } from 'vitest'
+import { namesOf } from '../../src/backends/nats/names.ts'
 import { splitPlace } from '../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
-import type { Backend, BucketPorts } from '../../src/store/ports.ts'
+import { openLogStore } from '../../src/store/log-store.ts'
+import type { Backend, BackendContext, BucketPorts } from '../../src/store/ports.ts'
+import { put, textOf } from '../store/acts.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
 import { backendDriver } from './driver/open.ts'
 import { lacksNats, startNats, type NatsServer } from './nats-server.ts'
@@ -22,26 +26,30 @@ async function serve(...more: readonly string[]): Promise<NatsServer> {
   return server
 }
 
-interface Opened {
-  readonly backend: Backend
-  readonly warnings: readonly string[]
-}
-async function open(url: string, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
+function contextOf(more: Partial<BackendContext>): BackendContext {
   const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
-  const warnings: string[] = []
-  const backend = await (
-    await backendDriver('nats')
-  ).open(splitPlace(url), {
+  return {
     clock,
     ids,
-    env,
+    env: {},
     token: async () => null,
     proxyFor: () => null,
     cacheDirectory: join(home, 'cache'),
     stateDirectory: join(home, 'state'),
     singleWriter: false,
-    warn: (message) => warnings.push(message),
-  })
+    warn: () => undefined,
+    ...more,
+  }
+}
+
+interface Opened {
+  readonly backend: Backend
+  readonly warnings: readonly string[]
+}
+async function open(url: string, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
+  const warnings: string[] = []
+  const driver = await backendDriver('nats')
+  const backend = await driver.open(splitPlace(url), contextOf({ env, warn: (message) => warnings.push(message) }))
   ends.push(() => backend.close())
   return { backend, warnings }
 }
@@ -206,12 +214,53 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
     expect(await log.append(entries(1))).toEqual([11])
   })
 
+  it('keeps a bucket whose log has forgotten its beginning: another machine opens it from the checkpoint, with all versions', async () => {
+    const { address } = await serve()
+    const { backend } = await bucketAt(`nats://${address}`)
+    const openStore = async (from: Backend): ReturnType<typeof openLogStore> => {
+      const ports = present(await from.open('one'))
+      const { promises } = from
+      return openLogStore({ name: 'one', ports, viewDirectory: null, promises, clock, ids })
+    }
+    const store = await openStore(backend)
+    for (let n = 0; n < 30; n++) await put(store, `k${n % 10}`, `text ${n}`)
+    const floor = await store.trim({ positions: 5, time: 0 })
+    expect(floor).toBeGreaterThan(20)
+    await put(store, 'k0', 'after')
+    const other = await openStore((await open(`nats://${address}`)).backend)
+    expect(await textOf(other, 'k0')).toBe('after')
+    expect(await textOf(other, 'k7', { version: 1 })).toBe('text 7')
+    expect((await other.head('k0'))?.version).toBe(4)
+    for (const one of [store, other]) await one.close()
+  })
+
   it('takes an entry as often as it is given', async () => {
     const { address } = await serve()
     const { log } = await bucketAt(`nats://${address}`)
     const [entry] = entries(1)
     expect(await log.append([present(entry), present(entry)])).toEqual([1, 2])
     expect(await log.append([present(entry)])).toEqual([3])
+  })
+
+  it('is examined: on how many servers buckets are, and which streams a crash left', async () => {
+    const { address } = await serve()
+    const url = `nats://${address}`
+    await bucketAt(url)
+    const left = namesOf('main').of({ bucket: 'two', id: 'f'.repeat(32), replicas: 1 })
+    const connection = await connect({ servers: address })
+    await connection.request(`$JS.API.STREAM.CREATE.${left.log}`, JSON.stringify(left.logConfig))
+    await connection.close()
+    const driver = await backendDriver('nats')
+    const found = async (ahead: number): Promise<readonly string[]> => {
+      const codes: string[] = []
+      const later = { ...clock, now: () => clock.now() + ahead }
+      for await (const { code, severity } of present(driver.examine)(splitPlace(url), contextOf({ clock: later })))
+        codes.push(`${severity} ${code}`)
+      return codes
+    }
+    const usual = ['fact server', 'fact jetstream', 'warning replicas', 'fact power']
+    expect(await found(0)).toEqual(usual)
+    expect(await found(7_200_000)).toEqual([...usual.slice(0, 3), 'warning leftover', 'fact power'])
   })
 
   it('has places that know nothing of each other', async () => {

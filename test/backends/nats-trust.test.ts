@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { nkeys } from '@nats-io/transport-node'
 import { afterEach, describe, expect, it } from 'vitest'
 import { makeCertificate } from '../../src/access/certificate.ts'
-import { loadDriver } from '../../src/locations/drivers.ts'
 import { splitPlace } from '../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
-import type { Backend, BackendContext, BackendDriver } from '../../src/store/ports.ts'
+import type { Backend, BackendContext } from '../../src/store/ports.ts'
+import { backendDriver } from './driver/open.ts'
 import { lacksNats, startNats } from './nats-server.ts'
 
 const lacks = lacksNats()
@@ -39,7 +39,7 @@ async function open(
 ): Promise<{ readonly backend: Backend; readonly warnings: readonly string[] }> {
   const home = folder()
   const warnings: string[] = []
-  const driver = (await loadDriver('nats')) as BackendDriver
+  const driver = await backendDriver('nats')
   const backend = await driver.open(splitPlace(url), {
     clock,
     ids,

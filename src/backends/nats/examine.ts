@@ -5,6 +5,9 @@ import { placeIn, readOptions } from './options.ts'
 import { openRegistry } from './registry.ts'
 import { openWire, type Wire } from './wire.ts'
 
+/** Milliseconds in which a bucket is made, or removed, however slowly. */
+const YOUNG = 3_600_000
+
 /** What `blobs doctor` tells: the server, the cluster, and of each bucket on how many servers it is and who leads it. */
 export async function* examine(address: PlaceAddress, context: BackendContext): AsyncGenerator<PlaceFinding> {
   const [options, names] = [readOptions(address), namesOf(placeIn(address))]
@@ -16,9 +19,17 @@ export async function* examine(address: PlaceAddress, context: BackendContext): 
     await js.check()
     yield fact('jetstream', `JetStream is on; the largest message is ${Math.floor(wire.maxPayload / 1024)} KiB`)
     const registry = openRegistry(js, names, ids)
+    const known = new Set([names.registry])
     for (const bucket of await registry.names()) {
       const record = await registry.find(bucket)
-      if (record !== null) yield await bucketFinding(js, names, record)
+      if (record === null) continue
+      const { log, chunks } = names.of(record)
+      known.add(log).add(chunks)
+      yield await bucketFinding(js, names, record)
+    }
+    for (const stream of await js.streamNames(names.anySubject)) {
+      const leftover = known.has(stream) ? null : await leftoverFinding(js, stream, clock.now())
+      if (leftover !== null) yield leftover
     }
     yield fact(
       'power',
@@ -54,6 +65,18 @@ async function bucketFinding(js: JetStream, names: PlaceNames, record: BucketRec
     severity: 'warning',
     message: `bucket ${bucket} is on one server only, and lost with it`,
     remedy: `in a cluster of three: nats stream edit --replicas 3 ${log}, and ${chunks} and ${names.registry} as well`,
+  }
+}
+
+/** Streams are made before their bucket is, and go after it: what a crash left in between is older than that takes. */
+async function leftoverFinding(js: JetStream, stream: string, now: number): Promise<PlaceFinding | null> {
+  const info = await js.stream(stream)
+  if (info === null || now - info.created < YOUNG) return null
+  return {
+    code: 'leftover',
+    severity: 'warning',
+    message: `the stream ${stream} belongs to no bucket: a crash left it when one was made or removed`,
+    remedy: `it only takes room: nats stream rm ${stream}`,
   }
 }
 

@@ -21,6 +21,13 @@ export interface StreamState {
   readonly first: number
   readonly last: number
 }
+interface StreamInfo extends StreamState {
+  readonly config: StreamConfig
+  /** Null on a single server. */
+  readonly leader: string | null
+  /** Milliseconds since 1970 by the server's clock. */
+  readonly created: number
+}
 export interface StreamConfig {
   readonly name: string
   readonly subjects: readonly string[]
@@ -53,9 +60,9 @@ export interface JetStream {
   /** Throws `Refused` with API.nameInUse if there is another stream of that name. */
   createStream(config: StreamConfig): Promise<void>
   /** Null if there is none. */
-  stream(
-    name: string,
-  ): Promise<(StreamState & { readonly config: StreamConfig; readonly leader: string | null }) | null>
+  stream(name: string): Promise<StreamInfo | null>
+  /** Names of the streams that take messages of a subject with wildcards. */
+  streamNames(subject: string): Promise<readonly string[]>
   /** False if there is none. */
   deleteStream(name: string): Promise<boolean>
   /** Stored by most replicas when it resolves. Throws with API.wrongLastSequence when what a header expects is not so. */
@@ -115,6 +122,15 @@ export function openJetStream(
     stream: async (name) => {
       const answer = await unless(API.streamNotFound, () => call(`STREAM.INFO.${name}`, {}))
       return answer === null ? null : streamInfo(answer)
+    },
+    streamNames: async (subject) => {
+      const all: string[] = []
+      for (;;) {
+        const answer = await call('STREAM.NAMES', { subject, offset: all.length })
+        const found = (answer['streams'] ?? []) as readonly string[]
+        all.push(...found)
+        if (found.length === 0 || all.length >= Number(answer['total'])) return all
+      }
     },
     deleteStream: async (name) => (await unless(API.streamNotFound, () => call(`STREAM.DELETE.${name}`, {}))) !== null,
     publish,
@@ -242,11 +258,17 @@ function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMessage): 
   return { subject, sequence: seq, data: Buffer.from(data, 'base64'), headers: new Map(headers) }
 }
 
-function streamInfo(answer: Answer): StreamState & { readonly config: StreamConfig; readonly leader: string | null } {
+function streamInfo(answer: Answer): StreamInfo {
   const state = answer['state'] as { readonly messages: number; readonly first_seq: number; readonly last_seq: number }
   const cluster = answer['cluster'] as { readonly leader?: string } | undefined
   const first = state.messages === 0 ? state.last_seq + 1 : state.first_seq
-  return { first, last: state.last_seq, config: answer['config'] as StreamConfig, leader: cluster?.leader ?? null }
+  return {
+    first,
+    last: state.last_seq,
+    config: answer['config'] as StreamConfig,
+    leader: cluster?.leader ?? null,
+    created: Date.parse(String(answer['created'])),
+  }
 }
 
 async function* scan(parts: Parts, stream: string, subject: string): AsyncGenerator<JsMsg> {

@@ -12,6 +12,8 @@ export interface BucketRecord {
 /** Names on the server; they last. Each bucket has streams of its own, by its id, which the registry of the place knows. */
 export interface PlaceNames {
   readonly registry: string
+  /** What all streams of the place take messages of. */
+  readonly anySubject: string
   bucketSubject(bucket: string): string
   registryConfig(replicas: number): StreamConfig
   of(record: BucketRecord): BucketNames
@@ -47,6 +49,7 @@ export function namesOf(place: string): PlaceNames {
   const root = `blobs.${place}`
   return {
     registry,
+    anySubject: `${root}.>`,
     bucketSubject: (bucket) => `${root}.bucket.${tokenOf(bucket)}`,
     registryConfig: (replicas) => ({
       ...COMMON,
