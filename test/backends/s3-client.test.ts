@@ -204,6 +204,16 @@ describe('a client of S3', () => {
     expect((error as { hint?: string }).hint ?? '').toMatch(hint)
   })
 
+  it('ends what is under way when it is closed, and tries nothing again', async () => {
+    const server = await double({ silent: 100 })
+    const s3 = await client(server.url)
+    const reading = s3.get('k').catch((error: unknown) => error)
+    while (server.requests.length === 0) await systemClock.sleep(5)
+    s3.close()
+    expect(await reading).toMatchObject({ code: 'Unavailable' })
+    expect(server.requests).toHaveLength(1)
+  })
+
   it('says that nothing listens there', async () => {
     const server = await double()
     await server.stop()

@@ -49,6 +49,8 @@ export interface Requests {
 /** Requests at the same time; others wait. */
 const CONNECTIONS = 64
 const ATTEMPTS = 5
+/** Milliseconds after which nothing is tried again: who calls may do so. */
+const PATIENCE = 20_000
 const FIRST_PAUSE = 100
 const LONGEST_PAUSE = 5000
 /** Milliseconds of difference that signatures survive in any case. */
@@ -61,10 +63,14 @@ export async function openRequests(options: RequestsOptions): Promise<Requests> 
   const { ca, waits } = options
   const http = await openHttp(new URL(base).protocol, { ca, proxy, waits, clock, connections: CONNECTIONS })
   const signed = openSigner(settings, clock)
+  let closed = false
   return {
     ahead: signed.ahead,
-    send: (request) => sendPatiently(request, { ...options, http, base, signed, proxy }),
-    close: () => http.close(),
+    send: (request) => sendPatiently(request, { ...options, http, base, signed, proxy, isClosed: () => closed }),
+    close: () => {
+      closed = true
+      http.close()
+    },
   }
 }
 
@@ -77,27 +83,29 @@ interface Sending extends RequestsOptions {
   readonly base: string
   readonly signed: Signer
   readonly proxy: string | null
+  readonly isClosed: () => boolean
 }
 
 async function sendPatiently(request: S3Request, sending: Sending): Promise<S3Answer> {
-  const { http, base, signed, proxy, clock, chance } = sending
+  const { http, base, signed, proxy, clock, chance, isClosed } = sending
   const url = urlOf(base, request)
+  const started = clock.elapsed()
   let doubtful = false
   for (let attempt = 1; ; attempt++) {
-    const last = attempt === ATTEMPTS
+    const isLast = (): boolean => attempt === ATTEMPTS || isClosed() || clock.elapsed() - started > PATIENCE
     let wait = 0
     try {
       const answer = await http.send({ ...request, url, headers: await signed.headers(url, request) })
       signed.heard(answer)
       const refusal = answer.status < 300 ? null : await refusalOf(answer)
-      if (refusal === null || last || !(signed.mayHelp(refusal) || passes(refusal)))
+      if (refusal === null || isLast() || !(signed.mayHelp(refusal) || passes(refusal)))
         return { ...answer, refusal, doubtful }
       doubtful ||= isDoubtful(refusal)
       wait = askedWait(answer)
     } catch (error) {
       if (isBlobsError(error)) throw error
       const told = unreachable(error, new URL(base).origin, proxy)
-      if (last || !told.retryable) throw told
+      if (isLast() || !told.retryable) throw told
       doubtful = true
     }
     const most = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1))
