@@ -40,8 +40,12 @@ export async function putAddressed(
   const fs = systemFileSystem()
   const read = (): AsyncIterable<Uint8Array> => readFile(fs, item.path, signal, () => undefined)
   const sum = hasher()
-  for await (const bytes of read()) sum.update(bytes)
-  return store.put(paced(read()), { expected: sum.digest('hex') })
+  let size = 0
+  for await (const bytes of read()) {
+    sum.update(bytes)
+    size += bytes.length
+  }
+  return store.put(paced(read()), { expected: { hash: sum.digest('hex'), size } })
 }
 
 /** Makes a file of bytes that come: it is there, or replaced, only once all of them are. */

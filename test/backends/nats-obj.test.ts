@@ -97,7 +97,7 @@ describe.skipIf(lacks !== null)(`objects of NATS (${lacks ?? 'between its own cl
     const files = await addressesAt(`folder+cas://${mkdtempSync(join(tmpdir(), 'blobs-cas-'))}`)
     const bytes = randomBytes(700_000)
     const { hash } = await files.put(inPieces(bytes, 4096))
-    await objects.put(present(await files.get(hash)).stream, { expected: hash })
+    await objects.put(present(await files.get(hash)).stream, { expected: { hash, size: 700_000 } })
     expect(Buffer.compare(present(await bytesOf(objects, hash)), bytes)).toBe(0)
     const other = await objects.put(inPieces(randomBytes(200_000), 4096))
     expect(await files.put(present(await objects.get(other.hash)).stream)).toEqual(other)

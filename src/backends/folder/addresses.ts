@@ -42,8 +42,8 @@ function openFolderAddresses(options: FolderAddresses): AddressStore {
     find: (hash) => act(() => find(hash)),
     put: (source, { expected } = {}) =>
       act(async () => {
-        const there = expected === undefined ? null : await find(expected)
-        return there ?? write(options, source, expected)
+        const there = expected === undefined ? null : await find(expected.hash)
+        return there !== null && there.size === expected?.size ? there : write(options, source, expected?.hash)
       }),
     get: (hash) =>
       act(async () => {

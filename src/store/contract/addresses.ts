@@ -14,15 +14,20 @@ interface Addressed {
   readonly stream: AsyncIterable<Uint8Array>
 }
 
+export interface Expected {
+  readonly hash: Hash
+  readonly size: number
+}
+
 /** A place of bytes by their SHA-256: no names, no versions, no buckets, and nothing ever changes. */
 export interface AddressStore {
   /**
-   * Puts bytes of any length; durable as the place promises when it resolves. What is there already is kept. With `expected`, the hash that
-   * they should have, nothing is read if that is there, and other bytes are `Unavailable`: they changed meanwhile.
+   * Puts bytes of any length; durable as the place promises when it resolves. What is there already is kept. With `expected`, what they should
+   * be, nothing is read if that is there, and other bytes are `Unavailable`: they changed meanwhile.
    */
   put(
     source: AsyncIterable<Uint8Array>,
-    options?: { readonly expected?: Hash },
+    options?: { readonly expected?: Expected },
   ): Promise<{ readonly hash: Hash; readonly size: number }>
   /** Null if there is nothing at that address. */
   find(hash: Hash): Promise<AddressedInfo | null>
