@@ -60,7 +60,7 @@ export function openObjectBackend(options: ObjectBackendOptions): Backend {
       const bucket = {
         ...options,
         root: `data/${name}/${id}/`,
-        checkPresent: () => checkPresent(objects, name, newest),
+        checkPresent: (names: readonly string[] = []) => checkPresent(objects, name, newest, names),
       }
       return {
         log: openObjectLog({ ...bucket, maxEntryBytes: promises.maxEntryBytes }),
@@ -86,12 +86,17 @@ async function readId(objects: Objects, name: string, number: number): Promise<s
   return bytes === null ? null : Buffer.from(bytes).toString('latin1')
 }
 
-/** Throws `NotFound` when the bucket was removed, `Unavailable` when the whole place seems to be another. */
-async function checkPresent(objects: Objects, name: string, number: number): Promise<void> {
+/** Throws `NotFound` when the bucket was removed, `Unavailable` when the whole place seems to be another. Gives those of some names that are missing. */
+async function checkPresent(
+  objects: Objects,
+  name: string,
+  number: number,
+  names: readonly string[],
+): Promise<readonly string[]> {
   const [made, removed] = [markOf(name, number), markOf(name, number + 1)]
-  const missing = await objects.missing([made, removed])
+  const missing = await objects.missing([...(names.length === 0 ? [made] : names), removed])
   if (!missing.includes(removed)) throw new BlobsError('NotFound', `bucket ${name} was removed`, { bucket: name })
-  if (!missing.includes(made)) return
+  if (!missing.includes(made)) return missing.filter((one) => one !== removed)
   throw new BlobsError('Unavailable', `bucket ${name} is not in its place any more`, {
     bucket: name,
     hint: 'is the disk, or the storage, the one that it was?',

@@ -8,7 +8,7 @@ export interface ObjectContentOptions {
   /** What the names of this bucket's objects start with; ends with a slash. */
   readonly root: string
   /** Throws `NotFound` once the bucket is removed. */
-  readonly checkPresent: () => Promise<void>
+  readonly checkPresent: () => Promise<unknown>
   /** Calls at the same time. */
   readonly parallel: number
 }

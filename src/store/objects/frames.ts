@@ -4,6 +4,7 @@ import type { Placed, Position, RawEntry, Trimming } from '../ports.ts'
 import { decodeFrame, encodeFrame, FRAME_ENTRIES } from './frame.ts'
 import { nameOf, numberOf } from './names.ts'
 import type { Objects } from './objects.ts'
+import { openSignal } from './signal.ts'
 import { openTrimming } from './trimming.ts'
 
 /** Frames that are read at the same time by who is far behind. */
@@ -19,8 +20,8 @@ export interface FramesOptions {
   readonly objects: Objects
   /** What the names of this bucket's objects start with; ends with a slash. */
   readonly root: string
-  /** Throws `NotFound` once the bucket is removed. */
-  readonly checkPresent: () => Promise<void>
+  /** Throws `NotFound` once the bucket is removed, `Unavailable` when its place is another. Gives those of some names that are missing. */
+  readonly checkPresent: (names?: readonly string[]) => Promise<readonly string[]>
   readonly clock: Clock
 }
 
@@ -41,20 +42,29 @@ export interface Frames {
 export function openFrames({ objects, root, checkPresent, clock }: FramesOptions): Frames {
   const shelf = openShelf({ objects, root, checkPresent, clock })
   const { frameAt, nameAt, known, trimming, expired } = shelf
-  const growth = openGrowth()
+  const growth = openSignal()
   /** The last position that is known to be taken; null before the first look. It may be behind, and ahead of a log that went back. */
   let end: Position | null = null
+  /** What was appended last; read once without asking for it. */
+  let own: readonly Placed[] = []
   const read = async function* (after: Position): AsyncGenerator<readonly Placed[]> {
     const start = await shelf.startBehind(after)
-    const first = start === null ? null : await shelf.frameHeld(start)
+    const isOwn = start !== null && own[0]?.position === start
+    const first = isOwn ? own : start === null ? null : await shelf.frameHeld(start)
+    own = []
     if (first === null || start === null) {
       if (start !== null) end = start - 1
       return await shelf.doubtEnd(after)
     }
-    await expired(start - 1)
+    if (!isOwn) await expired(start - 1)
     const rest = first.filter(({ position }) => position > after)
     if (rest.length > 0) yield rest
     end = start + first.length - 1
+    // Mostly nothing follows, or one: only then is it worth a listing.
+    const second = await frameAt(end + 1)
+    if (second === null) return
+    yield second
+    end += second.length
     for await (const frame of follow(shelf, end + 1)) {
       end += frame.length
       yield frame
@@ -70,16 +80,18 @@ export function openFrames({ objects, root, checkPresent, clock }: FramesOptions
     if (there !== null) end = after + there.length
     if (!ours) return false
     // Whoever trims forgets frames; one that was made again in their place did not happen.
-    const [, gone] = await Promise.all([checkPresent(), objects.missing(previous), expired(after)])
+    const [gone] = await Promise.all([checkPresent(previous), expired(after)])
     if (gone.length > 0) {
       // The place went back in time, to a backup perhaps: there must be no hole.
       await objects.remove([name])
       known.clear()
+      own = []
       end = null
       return false
     }
     known.add(after + 1, entries.length)
     end = after + entries.length
+    own = entries.map((entry, index) => ({ ...entry, position: after + 1 + index }))
     growth.wake()
     return true
   }
@@ -220,26 +232,6 @@ async function* follow(shelf: Shelf, from: Position): AsyncGenerator<readonly Pl
       yield found
       next += found.length
     }
-  }
-}
-
-function openGrowth(): { wake(): void; wait(signal: AbortSignal): Promise<void> } {
-  const waiting = new Set<() => void>()
-  return {
-    wake: () => {
-      for (const wake of waiting) wake()
-    },
-    wait: (signal) =>
-      new Promise((resolve) => {
-        const wake = (): void => {
-          waiting.delete(wake)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        waiting.add(wake)
-        signal.addEventListener('abort', wake)
-        if (signal.aborted) wake()
-      }),
   }
 }
 
