@@ -185,12 +185,15 @@ function describeConflict(conflict: Conflict, bucket: string, now: number): stri
   const yours = typeof expected === 'object' ? expected.version : null
   if (current === null) return `${name} does not exist${yours === null ? '' : ` (yours was version ${yours})`}`
   const who = current.device || current.author
-  const changed = `${relativeTime(Date.parse(current.modified), now)}${who === '' ? '' : ` by ${plain(who)}`}`
+  const by = who === '' ? '' : ` by ${plain(who)}`
+  // Of what is in no log of ours nobody knows.
+  const changed = current.modified === '' ? '' : `${relativeTime(Date.parse(current.modified), now)}${by}`
   if (current.deleted) {
     return `${name} was deleted ${changed}${yours === null ? '' : ` (yours was version ${yours}, the deletion is ${current.version})`}`
   }
-  if (yours === null) return `${name} already exists at version ${current.version}, changed ${changed}`
-  return `${name} is at version ${current.version} (yours was ${yours}), changed ${changed}`
+  const last = changed === '' ? '' : `, changed ${changed}`
+  if (yours === null) return `${name} already exists at version ${current.version}${last}`
+  return `${name} is at version ${current.version} (yours was ${yours})${last}`
 }
 
 function viewBlobsError(error: BlobsError, now: number): ErrorView {

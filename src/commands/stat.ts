@@ -64,7 +64,14 @@ function blobBlock(info: BlobInfo, now: number): string {
     ['size', exactSize(info.size)],
     ['type', plain(info.contentType)],
     ['sha256', info.hash],
-    ['written', `${moment(info.modified, now)}${who.length === 0 ? '' : ` by ${who.join(' on ')}`}`],
+    ...(info.modified === ''
+      ? []
+      : [
+          ['written', `${moment(info.modified, now)}${who.length === 0 ? '' : ` by ${who.join(' on ')}`}`] as [
+            string,
+            string,
+          ],
+        ]),
     ...Object.entries(info.meta).map(([name, value]): [string, string] => [plain(name), metaText(name, value)]),
   ]
   return block(`${info.bucket}/${info.key}`, rows)

@@ -17,6 +17,15 @@ const DRIVERS: Readonly<Record<string, () => Promise<Driver>>> = {
 /** The schemes that drivers open. */
 export const SCHEMES: ReadonlySet<string> = new Set(Object.keys(DRIVERS))
 
+/** What begins the keys of what is no blob of ours there. */
+const SINGLES: Readonly<Record<string, string>> = { 'socketio+http': 'ref:', 'socketio+https': 'ref:' }
+
+/** True for a key of what a place of this scheme holds besides buckets of ours. */
+export function isSingle(scheme: string, key: string): boolean {
+  const prefix = SINGLES[scheme]
+  return prefix !== undefined && key.startsWith(prefix)
+}
+
 /** Null if no driver opens it. */
 export async function loadDriver(scheme: string): Promise<Driver | null> {
   return (await DRIVERS[scheme]?.()) ?? null

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock, Ids } from '../platform/ports.ts'
-import type { Buckets } from '../store/contract/blob-store.ts'
+import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type {
   Backend,
@@ -14,7 +14,7 @@ import type {
   PlacePromises,
 } from '../store/ports.ts'
 import { ADDRESS_SCHEMES, loadDriver } from './drivers.ts'
-import { type Patience, withPatience } from './patience.ts'
+import { openPatiently, type Patience, withPatience } from './patience.ts'
 import { proxyFor } from './proxy.ts'
 import { noBuckets, showTarget, splitPlace, type Location } from './target.ts'
 
@@ -49,6 +49,16 @@ export async function openPlace(location: Location, options: OpenPlaceOptions): 
       ? await openMirrored(driver, address, context, show)
       : await openLogged(driver, address, context, show)
   return withPatience(buckets, options)
+}
+
+/** Opens what a bucket of a place holds besides what is ours (`isSingle`). Throws as `Driver.openSingles`. */
+export async function openSingles(location: Location, bucket: string, options: OpenPlaceOptions): Promise<BlobStore> {
+  const { driver, address, context } = await driverOf(location, options)
+  if (!('openSingles' in driver) || driver.openSingles === undefined) {
+    throw new BlobsError('NotSupported', `${location} holds nothing but buckets`)
+  }
+  const open = driver.openSingles
+  return openPatiently(() => open(address, context, bucket), options)
 }
 
 type Show = (bucket: string) => string

@@ -1,5 +1,5 @@
 import type { Clock, Ids } from '../platform/ports.ts'
-import type { Buckets } from '../store/contract/blob-store.ts'
+import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import type { BlobsError } from '../store/contract/errors.ts'
 import { retrying, whenAsked } from '../store/retry.ts'
 
@@ -10,12 +10,17 @@ export interface Patience {
   readonly onRetry?: (error: BlobsError, pause: number) => void
 }
 
-/** Buckets whose stores try again what fails for the moment. A place that is not there is told at once; one that is busy is worth the wait. */
-export function withPatience(buckets: Buckets, { clock, ids, onRetry }: Patience): Buckets {
+/** A store that tries again what fails for the moment; one that is busy while it is opened is worth the wait. */
+export async function openPatiently(
+  open: () => Promise<BlobStore>,
+  { clock, ids, onRetry }: Patience,
+): Promise<BlobStore> {
   const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
   const patience = { clock, chance, ...(onRetry ? { onRetry } : {}) }
-  return {
-    ...buckets,
-    open: async (name) => retrying(await whenAsked(() => buckets.open(name), patience), patience),
-  }
+  return retrying(await whenAsked(open, patience), patience)
+}
+
+/** Buckets whose stores try again what fails for the moment. A place that is not there is told at once; one that is busy is worth the wait. */
+export function withPatience(buckets: Buckets, patience: Patience): Buckets {
+  return { ...buckets, open: (name) => openPatiently(() => buckets.open(name), patience) }
 }

@@ -18,11 +18,13 @@ import {
   isServer,
   parseLocation,
   parseTarget,
+  schemeOf,
   takesPassword,
   takesToken,
   type Location,
   type Target,
 } from './target.ts'
+import { isSingle } from './drivers.ts'
 import type { OwnToken, TokenOffice } from './tokens.ts'
 import { givenToken, tokenIsGiven, type TokenSources } from './token.ts'
 
@@ -73,7 +75,7 @@ export interface Places extends AsyncDisposable {
     readonly token?: string
   }): Promise<TokenOffice>
   /** The bucket of a target. Throws `NotFound` with the near names and, where that is the way, the command that makes it. */
-  open(target: Pick<Target, 'location' | 'bucket'>): Promise<BlobStore>
+  open(target: Pick<Target, 'location' | 'bucket'> & Partial<Pick<Target, 'key'>>): Promise<BlobStore>
   /** The same, opened by the first call that needs it: for those who can do without it for a while. */
   openLater(target: Pick<Target, 'location' | 'bucket'>): BlobStore
   /** The token that was given by hand, or null. Throws as `givenToken`. */
@@ -132,8 +134,14 @@ export function openPlaces(options: PlacesOptions): Places {
       return opening
     },
     open: (target) => {
-      const name = `${target.location} ${target.bucket}`
-      const opening = stores.get(name) ?? pool.for(target).then((place) => place.open(target.bucket))
+      const { location, bucket } = target
+      const single = isSingle(schemeOf(location), target.key ?? '')
+      const name = `${location} ${bucket}${single ? ' single' : ''}`
+      const open = (): Promise<BlobStore> =>
+        single
+          ? openSingle(location, bucket, options, profile, where)
+          : pool.for(target).then((place) => place.open(bucket))
+      const opening = stores.get(name) ?? open()
       stores.set(name, opening)
       // A bucket that was missing may be made: ask again then.
       opening.catch(() => stores.delete(name))
@@ -285,6 +293,24 @@ function checkOneServer(location: Location, servers: Set<Location>, sources: Tok
   const secret = tokenIsGiven(sources) ? 'token' : 'password'
   throw new BlobsError('InvalidRequest', `one ${secret} cannot be sent to two servers: ${[...servers].join(', ')}`, {
     hint: 'run one command for each server',
+  })
+}
+
+async function openSingle(
+  location: Location,
+  bucket: string,
+  options: PlacesOptions,
+  profile: Profile,
+  where: Directories,
+): Promise<BlobStore> {
+  const { clock, ids, onRetry } = options
+  const { openSingles } = await import('./open-place.ts')
+  return openSingles(location, bucket, {
+    clock,
+    ids,
+    ...(onRetry ? { onRetry } : {}),
+    place: placeOptions(options, where),
+    ...(await findCredentials(location, credentialsOptions(options, profile, where), bucket)),
   })
 }
 

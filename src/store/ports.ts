@@ -2,6 +2,7 @@ import type { Hash } from '../content/hash.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { Foreign, ForeignPromises } from './mirror/foreign.ts'
 import type { AddressStore } from './contract/addresses.ts'
+import type { BlobStore } from './contract/blob-store.ts'
 
 /** An entry's place in its log: a safe integer, 1 for the first; later is larger, gaps may occur. */
 export type Position = number
@@ -174,6 +175,11 @@ export type Driver = BackendDriver | ForeignDriver
 export interface BackendDriver extends Examining {
   readonly promises: BackendPromises
   open(address: PlaceAddress, context: BackendContext): Promise<Backend>
+  /**
+   * Opens what a bucket there holds besides what is ours, one by one, under keys that `locations/drivers.ts` knows. The store reads and
+   * writes single keys; the rest it refuses with `NotSupported`.
+   */
+  openSingles?(address: PlaceAddress, context: BackendContext, bucket: string): Promise<BlobStore>
 }
 /** Of places that hold plain current bytes by name: a mirror on this machine gives them versions. */
 export interface ForeignDriver extends Examining {

@@ -70,5 +70,7 @@ function toCommitted(outcome: Outcome, context: TransferContext): Committed {
 function nextStep({ key, current }: Conflict, { show }: TransferContext): string {
   if (current === null) return `put it anew without --if-version · what there is: blobs ls ${show('')}`
   const see = `see the difference: blobs history ${show(key)}`
+  // What is in no log of ours has no history.
+  if (current.modified === '') return `see what is there: blobs get ${show(key)}`
   return current.deleted ? see : `${see} · take theirs: blobs get ${show(key)}`
 }

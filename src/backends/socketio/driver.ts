@@ -8,6 +8,7 @@ import { openLines, type Lines } from './lines.ts'
 import { openLog } from './log.ts'
 import { damaged, openPlaces } from './places.ts'
 import { openRefs, type Refs } from './refs.ts'
+import { openSingles } from './singles.ts'
 import { openWatcher } from './watcher.ts'
 
 const KIB = 1024
@@ -31,6 +32,11 @@ const ANSWER_LIMIT = 30_000
 export const socketio: Driver = {
   promises: PROMISES,
   open: async (address, context) => openSocketBackend(address, context, ANSWER_LIMIT),
+  openSingles: async (address, context, name) => {
+    const { bucket, lines } = await openConnection(address, context, ANSWER_LIMIT)
+    if (name !== bucket) throw otherBucket(address, name, bucket)
+    return openSingles(openRefs(lines, context.clock), bucket, () => lines.close())
+  },
 }
 
 /** `answerLimit`: milliseconds that an answer may take. Throws `InvalidRequest`, `Unauthenticated`. */
@@ -53,7 +59,7 @@ interface Opened {
 }
 
 /** The connections to the server of an address, and the bucket that the token is for. Throws `InvalidRequest`, `Unauthenticated`. */
-export async function openConnection(
+async function openConnection(
   { scheme, authority, path, options, text }: PlaceAddress,
   { token, ca, clock }: BackendContext,
   answerLimit: number,

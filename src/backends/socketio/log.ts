@@ -7,6 +7,8 @@ import type { Watcher } from './watcher.ts'
 
 /** Places that are read at the same time by who is far behind. */
 const READ_AHEAD = 12
+/** How far behind the end who has never seen this log looks whether it goes on. */
+const BEYOND = [2, 3, 4, 6, 8, 16, 64, 256, 1024]
 /** Milliseconds after which the next place is looked at although nobody told of it. */
 const LOOK = 15_000
 /** The same, while nobody can tell. */
@@ -96,6 +98,8 @@ function openTip({ places, seen }: LogOptions): Tip {
     // Another frame stands there: the server was brought back from a backup, and went on.
     const start = from !== null && from.next === seen?.next ? seen.place : 0
     advance(await lastOf(places, start))
+    // A place that the server has lost is no end.
+    await checkBeyond(places, known?.place ?? 0, start === 0 ? BEYOND : BEYOND.slice(0, 1))
     return known ?? { place: 0, next: 1 }
   }
   return {
@@ -130,6 +134,13 @@ function openTip({ places, seen }: LogOptions): Tip {
         if (signal.aborted) wake()
       }),
   }
+}
+
+/** Throws `Corrupt` if places are taken behind one that is free, so many further on. */
+async function checkBeyond(places: Places, last: number, further: readonly number[]): Promise<void> {
+  const taken = await eachOf(further, further.length, (distance) => places.isTaken(last + distance))
+  // Others may have gone on meanwhile.
+  if (taken.includes(true)) await places.readKnown(last + 1)
 }
 
 /** The last place that is taken, of those behind one that is (0: the first): in steps that double, then by halves. */

@@ -23,7 +23,7 @@ export interface BlobInfo {
   /** SHA-256 of the whole, lower-case hex; '' for a tombstone. */
   readonly hash: Hash
   readonly contentType: string
-  /** When the entry was written, by the clock of the place that holds the log; RFC 3339 in UTC. */
+  /** When the entry was written, by the clock of the place that holds the log; RFC 3339 in UTC. '' for a value that is in no log of ours. */
   readonly modified: string
   readonly deleted: boolean
   readonly meta: Meta
