@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openPlace, type Machine, type Place } from '../../scripts/harness.ts'
 import { startContainersServer, type ContainersServer } from '../doubles/containers-server.ts'
@@ -56,6 +56,31 @@ it('is not written to by who might not be alone, and no secret is told', async (
   const two = await ann.run(['cp', `${url}/box/k`, 'containers+http://127.0.0.1:1/box/k'])
   expect(two.code).toBe(2)
   expect(two.err).toContain('two servers')
+})
+
+it('is examined by doctor, and listed', async () => {
+  const { out } = await ann.must(['doctor', `${url}/box`, '--json'])
+  expect(JSON.parse(out)).toMatchObject({ ok: true, buckets: 1 })
+  expect(out).toContain('no several writers')
+  expect((await ann.must(['ls', url])).out).toContain('box')
+})
+
+it('loses no file of a synced folder while its database fails', async () => {
+  const syncing = machine('syncing')
+  const folder = `${syncing.home}/notes`
+  mkdirSync(folder)
+  for (const name of ['a', 'b', 'c']) writeFileSync(`${folder}/${name}`, name)
+  const target = `${url}/notes?single-writer=yes`
+  await syncing.must(['sync', folder, target])
+  for (const fails of [Infinity, 1]) {
+    server.databaseFails = fails
+    await syncing.run(['sync', folder])
+    expect(readdirSync(folder).filter((name) => name !== '.blobs')).toEqual(['a', 'b', 'c'])
+  }
+  server.databaseFails = 0
+  writeFileSync(`${folder}/d`, 'd')
+  expect((await syncing.must(['sync', folder])).out).toContain('uploaded')
+  expect((await machine('fifth').must(['ls', `${url}/notes`])).out.trim().split('\n')).toEqual(['a', 'b', 'c', 'd'])
 })
 
 it('holds what is large in little memory, up and down, and keeps the old version when it is killed in the middle', async () => {

@@ -147,14 +147,20 @@ describe('its bugs', () => {
 
   it('a failing database looks like an empty list: that is no delete', async () => {
     await put(store, 'k', 'there')
-    server.databaseFails = true
+    server.databaseFails = Infinity
     const other = await open()
     await expect(other.open('box')).rejects.toMatchObject({ code: 'NotFound' })
     await expect
       .poll(() => store.info().catch((error: unknown) => error), { timeout: 5000 })
       .toMatchObject({ code: 'NotFound' })
-    server.databaseFails = false
+    server.databaseFails = 0
     expect(await textOf(store, 'k')).toBe('there')
+    server.databaseFails = 1
+    expect((await collect((await open()).list())).map(({ name }) => name)).toEqual([])
+    const once = await open()
+    const opened = await once.open('box')
+    server.databaseFails = 1
+    expect(await textOf(opened, 'k')).toBe('there')
     expect((await collect(store.changes({}))).filter(({ type }) => type === 'delete')).toEqual([])
   })
 
@@ -224,6 +230,18 @@ it('an upload that is cut short leaves the old version standing, here and elsewh
   expect(await textOf(await elsewhere(), 'k')).toBe('old')
   server.trouble = () => null
   await failed
+})
+
+it('a server of another kind is told from one that is out of order', async () => {
+  server.trouble = () => 404
+  await expect((await open()).open('box')).rejects.toMatchObject({ code: 'NotSupported' })
+  server.trouble = () => 502
+  await expect((await open()).open('box')).rejects.toMatchObject({ code: 'Unavailable' })
+  server.trouble = () => null
+  server.dataNodes.length = 0
+  const failing = put(await (await open()).open('box'), 'k', 'x')
+  setTimeout(() => server.dataNodes.push('data_node1:9001'), 100)
+  expect((await failing).version).toBe(1)
 })
 
 it.each([

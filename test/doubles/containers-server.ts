@@ -21,8 +21,10 @@ export interface ContainersServer {
   trouble: (request: string) => number | 'hang' | null
   /** Chunks are acknowledged and not stored. */
   losesChunks: boolean
-  /** The database fails: lists are empty, with status 200. */
-  databaseFails: boolean
+  /** Rows of a table that only the operator fills. */
+  readonly dataNodes: string[]
+  /** So many more times the database fails: then a list is empty, with status 200. */
+  databaseFails: number
   signUp(username: string, password: string): void
   /** The tokens that there are have had their half hour. */
   expireTokens(): void
@@ -55,7 +57,6 @@ interface BlobRow {
 const SECRET = 'secret'
 const MIB = 1024 * 1024
 const HALF_AN_HOUR = 1_800_000
-const NODES = ['data_node1:9001', 'data_node2:9002']
 
 export async function startContainersServer(): Promise<ContainersServer> {
   const state: State = {
@@ -68,7 +69,8 @@ export async function startContainersServer(): Promise<ContainersServer> {
     issued: [],
     trouble: () => null,
     losesChunks: false,
-    databaseFails: false,
+    dataNodes: ['data_node1:9001', 'data_node2:9002'],
+    databaseFails: 0,
     loggedOut: new Set(),
   }
   const server = createServer((request, response) => {
@@ -161,7 +163,7 @@ const OPEN_ROUTES: Readonly<Record<string, (call: Call) => Result>> = {
     const file = form.get('file')
     if (file === undefined) return [400, { status: 'failure', error: 'No file part in the request' }]
     const node = form.get('data_node')?.toString() ?? ''
-    if (!NODES.includes(node)) return [500, { status: 'failure', error: `${node} does not answer` }]
+    if (!state.dataNodes.includes(node)) return [500, { status: 'failure', error: `${node} does not answer` }]
     if (!state.losesChunks) state.chunks.set(`${form.get('upload_id')}_${form.get('part_number')}`, file)
     return [200, { status: 'success' }]
   },
@@ -182,7 +184,7 @@ const ROUTES: Readonly<Record<string, (call: Call) => Result>> = {
   },
   'GET /list_containers': ({ state, user }) => {
     const found = state.containers.filter((one) => one.user === user && one.status !== 'deleted')
-    if (state.databaseFails) return [200, { containers: [] }]
+    if (isFailing(state)) return [200, { containers: [] }]
     return [200, { containers: found.map(({ id, name, status }) => ({ id, name, user_id: user, status })) }]
   },
   'DELETE /delete_container': ({ state, query }) => {
@@ -201,10 +203,11 @@ const ROUTES: Readonly<Record<string, (call: Call) => Result>> = {
     if (typeof name !== 'string' || [...name].length > 255 || size >= 2 ** 31) {
       return [500, { error: 'Error writing to database' }]
     }
+    if (state.dataNodes.length === 0) return [500, { error: 'No data nodes available' }]
     const row = addRow(state, { name, container: box.id, user, size, chunkSize })
     const parts = Array.from({ length: row.parts }, (_, part) => [
       String(part),
-      { data_node: NODES[part % NODES.length], replicas: [] },
+      { data_node: state.dataNodes[part % state.dataNodes.length], replicas: [] },
     ])
     return [200, { blob_id: row.id, chunk_info: new Map(parts as [string, unknown][]) }]
   },
@@ -223,7 +226,7 @@ const ROUTES: Readonly<Record<string, (call: Call) => Result>> = {
       blob_size: row.size,
       container_name: name,
     }))
-    return [200, { blobs: state.databaseFails ? [] : blobs }]
+    return [200, { blobs: isFailing(state) ? [] : blobs }]
   },
   'GET /get_data': (call) => {
     const chunks = chunksOf(call)
@@ -246,6 +249,10 @@ const ROUTES: Readonly<Record<string, (call: Call) => Result>> = {
     // Its SQL compares a column with itself: every container of every user.
     return [200, { status: 'success', chunks: dropRows(state, (row) => row.name === name) }]
   },
+}
+
+function isFailing(state: State): boolean {
+  return state.databaseFails-- > 0
 }
 
 function addRow(
@@ -271,7 +278,12 @@ function dropRows(state: State, chosen: (row: BlobRow) => boolean): readonly unk
     row.status = 'deleted'
     return Array.from({ length: row.parts }, (_, part) => {
       state.chunks.delete(`${row.id}_${part}`)
-      return { blob_id: row.id, chunk_id: part, primary_node: NODES[part % NODES.length], replicas: [] }
+      return {
+        blob_id: row.id,
+        chunk_id: part,
+        primary_node: state.dataNodes[part % state.dataNodes.length],
+        replicas: [],
+      }
     })
   })
 }

@@ -82,17 +82,23 @@ function refused(why: string): BlobsError {
   return new BlobsError('Unauthenticated', `the server does not let you in: ${why}`, { hint: HOW })
 }
 
-/** Of an answer that says no more than that something failed. */
+/** Of an answer that is not the one that should have come. */
 export function unexpected(what: string, status: number, value: unknown): BlobsError {
   const { error } = fieldsOf(value)
   const said = typeof error === 'string' && error !== '' ? `: ${textOf(error)}` : ''
+  const message = `the server cannot ${what} (${status}${said})`
   if (status === 413) {
     return new BlobsError('TooLarge', `cannot ${what}: something before the server takes no request of 1 MiB (413)`, {
       hint: "name the server's own port, 8080, not that of the load balancer; or raise client_max_body_size there",
     })
   }
-  return new BlobsError('Unavailable', `the server cannot ${what} (${status}${said})`, {
-    hint: 'is it a blob store with containers, and are its parts all running? it is tried again',
+  if (status < 500 && status !== 408 && status !== 429) {
+    return new BlobsError('NotSupported', message, {
+      hint: 'is that the front end of a blob store with containers? its usual port is 8080',
+    })
+  }
+  return new BlobsError('Unavailable', message, {
+    hint: 'are its parts all running: manager, database, data nodes (which must be in the table data_nodes)?',
   })
 }
 

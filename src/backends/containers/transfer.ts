@@ -35,7 +35,7 @@ export async function upload(server: Server, { container, name, size, bytes }: U
   let sent = 0
   for await (const chunk of chunksOf(bytes)) {
     const { data_node: node } = fieldsOf(fieldsOf(places)[String(index)])
-    if (typeof node !== 'string') throw unexpected('say where a chunk goes', begun.status, null)
+    if (typeof node !== 'string') throw unexpected('say where a chunk goes', 500, null)
     await sendChunk(server, { id, index, node, chunk })
     index += 1
     sent += chunk.length
