@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BlobStore, Buckets } from '../../../src/store/contract/blob-store.ts'
 import { SYSTEM_BUCKET } from '../../../src/store/contract/keys.ts'
 import { bytesOf, collect, commit, deleteChange, entry, put, putChange, remove, textOf, told } from '../acts.ts'
+import { openFuse } from './fuse.ts'
 import { mirrorMachine, type MirrorMachine } from './machine.ts'
 import { memoryPlace, writeThere, type MemoryBucket, type MemoryPlace } from './memory-foreign.ts'
 
@@ -102,6 +105,46 @@ describe('what happens there', () => {
     expect(warnings).toEqual([expect.stringContaining('a//b')])
   })
 })
+
+it('notes that are lost cost nothing, wherever the look after it is cut short', async () => {
+  const fuse = openFuse()
+  place.step = () => fuse.step()
+  const lose = (): void => {
+    const state = join(machine.home, 'state')
+    for (const name of readdirSync(state)) {
+      for (const end of ['', '-wal', '-shm']) rmSync(join(state, name, `mirror.db${end}`), { force: true })
+    }
+  }
+  await buckets.close()
+  for (let steps = 0; steps < 24; steps++) {
+    fuse.reset()
+    for (const key of ['a', 'b', 'c']) writeThere(there, key, `${key} ${steps}`)
+    const before = machine.open({ disk: fuse.disk }, fuse.shadow)
+    await (await before.open('bucket')).info()
+    await before.close()
+    lose()
+    writeThere(there, 'a', `changed ${steps}`)
+    writeThere(there, 'b', null)
+    const cut = machine.open({ disk: fuse.disk }, fuse.shadow)
+    fuse.light(steps)
+    await cut
+      .open('bucket')
+      .then((one) => one.info())
+      .catch(() => undefined)
+    fuse.reset()
+    await cut.close().catch(() => undefined)
+    const after = machine.open({ disk: fuse.disk }, fuse.shadow)
+    const again = await after.open('bucket')
+    const { items } = await again.list()
+    expect(
+      items.map(({ key }) => key),
+      `cut short after ${steps} steps`,
+    ).toEqual(['a', 'c'])
+    expect(await textOf(again, 'a')).toBe(`changed ${steps}`)
+    expect((await again.head('c'))?.version).toBe(1 + steps)
+    await after.close()
+  }
+}, 60_000)
 
 describe('what we write', () => {
   it('is judged by what is there at that moment', async () => {
