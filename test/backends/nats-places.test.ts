@@ -100,6 +100,18 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
     expect(await backend.names()).toEqual([])
   })
 
+  it('that has room for one stream more keeps none of a bucket that needs two', async () => {
+    const config = 'accounts { small { jetstream { max_streams: 1 }, users [ { user: a, password: b } ] } }'
+    const { address } = await serve('-js', '-c', configured(config))
+    const env = { NATS_USER: 'a', NATS_PASSWORD: 'b' }
+    const { backend } = await open(`nats://${address}`, env)
+    await expect(backend.create('one')).rejects.toMatchObject({ code: 'QuotaExceeded' })
+    const connection = await connect({ servers: address, user: 'a', pass: 'b' })
+    const account = (await connection.request('$JS.API.INFO')).json<{ streams: number }>()
+    expect(account.streams).toBe(0)
+    await connection.close()
+  })
+
   it('that stands alone is told of once, when the first bucket is made', async () => {
     const { address } = await serve()
     const { backend, warnings } = await open(`nats://${address}`)

@@ -36,8 +36,14 @@ export function openNatsBackend(options: NatsBackendOptions): Backend {
       if ((await registry.find(bucket)) !== null) return false
       const record = { bucket, id: ids.next(), replicas }
       const streams = names.of(record)
-      await js.createStream(streams.chunksConfig)
-      await js.createStream(streams.logConfig)
+      try {
+        await js.createStream(streams.chunksConfig)
+        await js.createStream(streams.logConfig)
+      } catch (error) {
+        // It is told either way.
+        await deleteStreams(js, streams).catch(() => undefined)
+        throw error
+      }
       const made = await registry.add(record)
       if (!made) await deleteStreams(js, streams)
       else if (replicas === 1) options.warnAlone()

@@ -64,7 +64,7 @@ export function openNatsLog(options: NatsLogOptions): Log {
   }
 }
 
-/** One call at a time; what is asked for meanwhile goes together. */
+/** One call at a time: two would come between each other's entries. */
 function openQueue(
   append: (entries: readonly RawEntry[]) => Promise<readonly Position[]>,
 ): (entries: readonly RawEntry[]) => Promise<readonly Position[]> {
