@@ -98,6 +98,8 @@ function mirrorStore(mirror: Mirror): LogStore {
   const closing = new AbortController()
   const acts = new Set<Promise<unknown>>()
   let looked = Number.NEGATIVE_INFINITY
+  /** This process has the turn, has looked, and writes: who reads need not wait for the end of it. */
+  let busy = false
   /** Everything that takes long ends before the store is closed. */
   const acting = <T>(act: () => Promise<T>): Promise<T> => {
     const one = act()
@@ -115,8 +117,14 @@ function mirrorStore(mirror: Mirror): LogStore {
     await turns.take(READER_WAITS, look)
   })
   const fresh = async (): Promise<ForeseeingStore> => {
-    if (!closing.signal.aborted && clock.elapsed() - looked >= promises.fresh) await acting(lookOnce)
+    if (!closing.signal.aborted && !busy && clock.elapsed() - looked >= promises.fresh) await acting(lookOnce)
     return shadow
+  }
+  const lookThenWrite = async (): Promise<Scene> => {
+    busy = false
+    const scene = await look()
+    busy = true
+    return scene
   }
   const writing = async <T>(act: () => Promise<T>): Promise<T> => {
     const turn = await turns.take(WRITER_WAITS, act)
@@ -140,7 +148,11 @@ function mirrorStore(mirror: Mirror): LogStore {
     chunksOf: (key, version) => shadow.chunksOf(key, version),
     commit: async (entries, options = {}) => {
       if (refusal !== null) throw refusal
-      return acting(() => writing(() => commitAll(mirror, look, entries, options)))
+      const commit = (): Promise<readonly Outcome[]> =>
+        commitAll(mirror, lookThenWrite, entries, options).finally(() => {
+          busy = false
+        })
+      return acting(() => writing(commit))
     },
     configure: async (options) => acting(() => writing(() => shadow.configure(options))),
     close: async () => {

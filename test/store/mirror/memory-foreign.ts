@@ -14,6 +14,8 @@ export interface MemoryPlace {
   readonly promises: ForeignPromises
   /** Called before each thing that is done to it; what it throws, the place fails with. */
   step: (what: string) => void
+  /** Awaited in the middle of each write. */
+  pause: () => Promise<void>
 }
 export interface MemoryBucket {
   readonly id: string
@@ -46,6 +48,7 @@ export function memoryPlace({ compares = false }: MemoryTraits = {}): MemoryPlac
       parallel: 3,
     },
     step: () => undefined,
+    pause: async () => undefined,
   }
 }
 
@@ -90,6 +93,7 @@ function openBucket(place: MemoryPlace, name: string, id: string): ForeignBucket
   const writeOne = async ({ key, expected, put }: ForeignChange): Promise<string | null> => {
     const pieces: Uint8Array[] = []
     for await (const piece of put?.open() ?? []) pieces.push(Buffer.from(piece))
+    await place.pause()
     place.step(`write ${key}`)
     if (compares && (blobs().get(key)?.tag ?? null) !== expected) {
       throw new BlobsError('VersionConflict', `${key} is another one`, { key })

@@ -147,6 +147,23 @@ it('notes that are lost cost nothing, wherever the look after it is cut short', 
 }, 60_000)
 
 describe('what we write', () => {
+  it('holds up nobody who reads meanwhile, however long it takes', async () => {
+    await put(store, 'k', 'old')
+    let end = (): void => undefined
+    const ended = new Promise<void>((resolve) => (end = resolve))
+    const begun = new Promise<void>((resolve) => {
+      place.pause = () => (resolve(), ended)
+    })
+    const writing = put(store, 'k', 'new')
+    await begun
+    const start = performance.now()
+    for (let reads = 0; reads < 5; reads++) expect(await textOf(store, 'k')).toBe('old')
+    expect(performance.now() - start).toBeLessThan(2000)
+    end()
+    await writing
+    expect(await textOf(store, 'k')).toBe('new')
+  })
+
   it('is judged by what is there at that moment', async () => {
     const first = await put(store, 'k', 'one')
     writeThere(there, 'k', 'theirs')
