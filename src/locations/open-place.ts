@@ -16,7 +16,7 @@ import type {
 import { ADDRESS_SCHEMES, loadDriver } from './drivers.ts'
 import { openPatiently, type Patience, withPatience } from './patience.ts'
 import { proxyFor } from './proxy.ts'
-import { noBuckets, showTarget, splitPlace, type Location } from './target.ts'
+import { noBuckets, showPlace, showTarget, splitPlace, type Location } from './target.ts'
 
 /** What a driver may need of this machine and its user. */
 export interface PlaceOptions {
@@ -43,7 +43,7 @@ export interface OpenPlaceOptions extends Patience {
 /** Opens a place by the driver of its scheme. What it cannot do for the moment is tried again for some seconds. Throws as `Driver.open`. */
 export async function openPlace(location: Location, options: OpenPlaceOptions): Promise<Buckets> {
   const { driver, address, context } = await driverOf(location, options)
-  const show = (bucket: string): string => (bucket === '' ? location : showTarget({ location, bucket }))
+  const show = (bucket: string): string => (bucket === '' ? showPlace(location) : showTarget({ location, bucket }))
   const buckets =
     'openForeign' in driver
       ? await openMirrored(driver, address, context, show)

@@ -49,6 +49,14 @@ export function parseLocation(text: string, source: string): Location {
   throw usage(`${source} names a bucket, ${target.bucket}, but should name a server`, `write it as ${target.location}`)
 }
 
+/** A place as a person would write it: where it lies deeper than its authority, two slashes end its path. */
+export function showPlace(location: Location): string {
+  const { authority, path } = splitPlace(location)
+  if (isServer(location) || authority === '' || path === '') return location
+  const [place = '', options] = location.split('?')
+  return `${place}//${options === undefined ? '' : `?${options}`}`
+}
+
 /** A target as a person would write it. */
 export function showTarget(target: Pick<Target, 'location' | 'bucket'>, key = ''): string {
   const name = key === '' ? target.bucket : `${target.bucket}/${key}`

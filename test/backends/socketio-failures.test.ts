@@ -56,11 +56,7 @@ async function bucket(home?: string): Promise<BucketPorts> {
   return present(await backend.open('team'))
 }
 async function singles(): Promise<BlobStore> {
-  const store = await present(socketio as Required<Extract<typeof socketio, { open: unknown }>>).openSingles(
-    address(),
-    contextOf(),
-    'team',
-  )
+  const store = await present(socketio.openSingles)(address(), contextOf(), 'team')
   opened.push(store)
   return store
 }

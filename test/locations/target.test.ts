@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseLocation, parseTarget, showTarget } from '../../src/locations/target.ts'
+import { parseLocation, parseTarget, showPlace, showTarget } from '../../src/locations/target.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
 import { keyProblem } from '../../src/store/contract/keys.ts'
 
@@ -121,4 +121,13 @@ describe('a server by itself', () => {
       expect(() => parseLocation(text, 'BLOBS_SERVER')).toThrow(text === 'http://u:p@host' ? /host/ : /BLOBS_SERVER/)
     },
   )
+})
+
+test.each([
+  ['https://host:7420'],
+  ['folder:///mnt/share'],
+  ['s3://store?endpoint=http%3A%2F%2Fhost'],
+  ['s3://store/deep/er?endpoint=http%3A%2F%2Fhost'],
+])('the place %s is written so that it is read as the same', (location) => {
+  expect(parseTarget(showPlace(location), HERE)).toMatchObject({ location, bucket: '' })
 })

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { BlobsError } from '../../store/contract/errors.ts'
-import type { Backend, BackendContext, BackendPromises, Driver, PlaceAddress } from '../../store/ports.ts'
+import type { Backend, BackendContext, BackendDriver, BackendPromises, PlaceAddress } from '../../store/ports.ts'
 import { openContent } from './content.ts'
 import { openIndex } from './index-file.ts'
 import { openLog } from './log.ts'
@@ -20,7 +20,7 @@ const PROMISES: BackendPromises = {
 }
 
 /** A change log behind Express (brodybits/Indexed-data-synchronization): `changelog+http://host:3000/STORE//bucket/key`. */
-export const changelog: Driver = {
+export const changelog: BackendDriver = {
   promises: PROMISES,
   open: async (address, context) => {
     const { origin, store } = checkAddress(address)

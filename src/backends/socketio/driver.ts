@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { sha256 } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
-import type { Backend, BackendContext, BackendPromises, Driver, PlaceAddress } from '../../store/ports.ts'
+import type { Backend, BackendContext, BackendDriver, BackendPromises, PlaceAddress } from '../../store/ports.ts'
 import { openContent } from './content.ts'
 import { readHint, writeHint } from './hint.ts'
 import { openLines, type Lines } from './lines.ts'
@@ -29,7 +29,7 @@ const PROMISES: BackendPromises = {
 const ANSWER_LIMIT = 30_000
 
 /** A server of versioned blobs by Socket.IO (andrew-markin/blobs): `socketio+http://host:3000/bucket/key`. */
-export const socketio: Driver = {
+export const socketio: BackendDriver = {
   promises: PROMISES,
   open: async (address, context) => openSocketBackend(address, context, ANSWER_LIMIT),
   openSingles: async (address, context, name) => {
