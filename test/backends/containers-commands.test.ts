@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openPlace, type Machine, type Place } from '../../scripts/harness.ts'
+import { makeCertificate } from '../server/certificate.ts'
 import { startContainersServer, type ContainersServer } from '../doubles/containers-server.ts'
 
 const MIB = 1024 * 1024
@@ -56,6 +57,26 @@ it('is not written to by who might not be alone, and no secret is told', async (
   const two = await ann.run(['cp', `${url}/box/k`, 'containers+http://127.0.0.1:1/box/k'])
   expect(two.code).toBe(2)
   expect(two.err).toContain('two servers')
+})
+
+it('is reached by TLS, where its authority is trusted', async () => {
+  const pair = await makeCertificate()
+  const behind = await startContainersServer(pair)
+  try {
+    behind.signUp('ann', PASSWORD)
+    const caller = machine('tls')
+    const secure = `containers+${behind.url}/box`
+    const refused = await caller.run(['bucket', 'create', secure])
+    expect(refused.code).toBe(12)
+    expect(refused.err).toContain('--ca-cert')
+    writeFileSync(`${caller.home}/ca.pem`, pair.cert)
+    await caller.must(['bucket', 'create', secure, '--ca-cert', 'ca.pem'])
+    const put = ['put', '-', `${secure}/k`, '--single-writer', '--ca-cert', 'ca.pem']
+    await caller.must(put, { input: Buffer.from('by TLS') })
+    expect((await caller.must(['cat', `${secure}/k`, '--ca-cert', 'ca.pem'])).out).toContain('by TLS')
+  } finally {
+    await behind.stop()
+  }
 })
 
 it('is examined by doctor, and listed', async () => {

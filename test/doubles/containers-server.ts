@@ -1,6 +1,7 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /**
@@ -58,7 +59,11 @@ const SECRET = 'secret'
 const MIB = 1024 * 1024
 const HALF_AN_HOUR = 1_800_000
 
-export async function startContainersServer(): Promise<ContainersServer> {
+/** With a certificate it is reached by TLS, as behind a proxy. */
+export async function startContainersServer(tls?: {
+  readonly cert: string
+  readonly key: string
+}): Promise<ContainersServer> {
   const state: State = {
     users: [],
     containers: [],
@@ -73,14 +78,15 @@ export async function startContainersServer(): Promise<ContainersServer> {
     databaseFails: 0,
     loggedOut: new Set(),
   }
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     void answer(state, request, response)
-  })
+  }
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const own = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}`,
     signUp: (username: string, password: string) => {
       state.users.push({
         id: state.users.length + 1,

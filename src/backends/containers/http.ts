@@ -6,6 +6,7 @@ const SILENCE = 300_000
 const CONNECT = 15_000
 /** Most bytes of an answer that is read as a whole: a list of blobs may be long. */
 const LARGEST = 256 * 1024 * 1024
+const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
 
 export interface HttpOptions {
   /** `http://host:8080`, perhaps with a path, without a slash at its end. */
@@ -102,6 +103,13 @@ export async function readAnswer({ pieces }: Answer): Promise<string> {
 
 function unreachable({ host }: URL, cause: unknown): BlobsError {
   const why = cause instanceof Error ? cause.message : String(cause)
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (CERTIFICATE.test(code)) {
+    return new BlobsError('Refused', `the certificate of ${host} is not trusted: ${why}`, {
+      cause,
+      hint: 'if it is yours, name it: --ca-cert FILE',
+    })
+  }
   return new BlobsError('Unavailable', `${host} cannot be reached: ${why}`, {
     cause,
     hint: 'is the server running, and the address right? it is tried again',
