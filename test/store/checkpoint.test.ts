@@ -187,6 +187,18 @@ it('a view that starts from a checkpoint answers as one that read the whole log'
         expect(await ask(kept), `question ${index}, kept`).toEqual(expected)
         await fresh.close()
       }
+      const [live] = (await whole.list()).items
+      if (live !== undefined) {
+        const { key, version } = live
+        const edit = { id: newId(), changes: [change({ kind: 'put', key, expect: version - 1 })] }
+        const fresh = await openStore(await openPorts(backend))
+        const { head } = await whole.info()
+        const vain = { id: newId(), changes: [change({ kind: 'put', key, expect: 'absent' })] }
+        expect((await fresh.commit([vain]))[0]).toMatchObject({ ok: false, conflicts: [{ key, current: { version } }] })
+        expect((await fresh.info()).head).toBe(head)
+        expect((await fresh.commit([edit]))[0]).toMatchObject({ ok: true, blobs: [{ key, version: version + 1 }] })
+        await fresh.close()
+      }
       for (const since of some(positions.filter(behind))) {
         await expect(collect(kept.changes({ since }))).rejects.toMatchObject({ code: 'CursorExpired' })
       }
