@@ -11,6 +11,7 @@ import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import type { Backend, BackendContext, BucketPorts } from '../../src/store/ports.ts'
 import { type BlobsServer, blobsServerToken, startBlobsServer } from '../doubles/blobs-server.ts'
 import { bytesOf, commit, entry, putChange, textOf } from '../store/acts.ts'
+import { makeCertificate } from '../server/certificate.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
 
 /** Milliseconds. */
@@ -212,6 +213,22 @@ describe('a bucket on a Socket.IO server', () => {
     await server.stop()
     await expect((await open()).names()).rejects.toMatchObject({ code: 'Unavailable' })
   })
+})
+
+it('trusts a server with TLS by an authority that is named, and sends nothing to another', async () => {
+  const tls = await makeCertificate()
+  const secure = await startBlobsServer(tls)
+  try {
+    const at = splitPlace(secure.url.replace('https', 'socketio+https'))
+    const careful = await openSocketBackend(at, contextOf(), ANSWER_LIMIT)
+    await expect(careful.names()).rejects.toMatchObject({ code: 'Refused', hint: expect.stringContaining('--ca-cert') })
+    await careful.close()
+    const trusting = await openSocketBackend(at, { ...contextOf(), ca: tls.cert }, ANSWER_LIMIT)
+    expect(await trusting.create('team')).toBe(true)
+    await trusting.close()
+  } finally {
+    await secure.stop()
+  }
 })
 
 describe('a value of an app at a reference', () => {

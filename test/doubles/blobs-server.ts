@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { jwtVerify, SignJWT } from 'jose'
 import { Server, type Socket } from 'socket.io'
@@ -19,7 +20,6 @@ type SetFault = 'line ends before' | 'line ends after' | 'no answer'
 /** A server as that of andrew-markin/blobs, with its bugs; its files are in memory. */
 export interface BlobsServer {
   readonly url: string
-  readonly port: number
   /** Name of a file, as below its storage directory, to its text. */
   readonly files: Map<string, string>
   /** What it died of: since then it serves nobody. */
@@ -34,8 +34,6 @@ export interface BlobsServer {
   dropAll(): void
   /** How often an event came. */
   count(event: string): number
-  /** Connections there are. */
-  connections(): number
   stop(): Promise<void>
 }
 
@@ -51,26 +49,25 @@ interface State {
 const DEFAULT_SECRET = 'DEFAULT_SECRET'
 type Ack = (...values: unknown[]) => void
 
-/** Starts one on a port of loopback that is free, or on `port`; with the files of an earlier one, if given. */
+/** Starts one on a port of loopback that is free; with `tls`, as behind a proxy. */
 export async function startBlobsServer(
-  options: { readonly secret?: string; readonly port?: number; readonly files?: Map<string, string> } = {},
+  tls: { readonly cert: string; readonly key: string } | null = null,
 ): Promise<BlobsServer> {
-  const http = createServer()
+  const http = tls === null ? createServer() : createTlsServer(tls)
   const io = new Server(http, { cors: { origin: true } })
-  const files = options.files ?? new Map<string, string>()
+  const files = new Map<string, string>()
   const state: State = { io, files, queues: new Map(), counts: new Map(), fault: null, died: null }
-  const secret = Buffer.from(options.secret ?? DEFAULT_SECRET)
+  const secret = Buffer.from(DEFAULT_SECRET)
   io.use((socket, next) => void admit(socket, secret, next))
   io.on('connection', (socket) => serve(state, socket))
-  await new Promise<void>((resolve) => http.listen(options.port ?? 0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const { port } = http.address() as AddressInfo
   const fileOf = (bucket: string, ref: string): string => `${bucket}/${ref.slice(0, 2)}/${ref}.json`
   const cut = (name: string): void => {
     files.set(name, (files.get(name) ?? '').slice(0, 10))
   }
   return {
-    url: `http://127.0.0.1:${port}`,
-    port,
+    url: `${tls === null ? 'http' : 'https'}://127.0.0.1:${port}`,
     files,
     crashed: () => state.died,
     crashWhileWriting: (bucket, ref) => {
@@ -86,7 +83,6 @@ export async function startBlobsServer(
       for (const socket of io.sockets.sockets.values()) socket.conn.close()
     },
     count: (event) => state.counts.get(event) ?? 0,
-    connections: () => io.engine.clientsCount,
     stop: () => io.close(),
   }
 }

@@ -5,22 +5,18 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 /** A server as that of brodybits/Indexed-data-synchronization, with its traps; its database is in memory. */
 export interface ChangelogServer {
   readonly url: string
-  readonly port: number
   /** The next record that is added is there, and its answer is lost. */
   loseNextAnswer(): void
   /** Rows there are. */
   rows(): number
   /** Takes the rows from an id on away, as if the database had been brought back from a backup. */
   goBackTo(id: number): void
-  /** How often a route was asked for. */
-  count(route: string): number
   stop(): Promise<void>
 }
 
 export interface ChangelogOptions {
   /** 1: the commit that the sample is of; 2: its later master, where each call names its store. */
   readonly generation: 1 | 2
-  readonly port?: number
 }
 
 /** The stores that there are; of the first generation one, which nobody names. */
@@ -37,11 +33,10 @@ interface Answer {
 type Prepare = (sql: string) => StatementSync
 type Route = (prepare: Prepare, body: Body) => Answer
 
-export async function startChangelogServer({ generation, port = 0 }: ChangelogOptions): Promise<ChangelogServer> {
+export async function startChangelogServer({ generation }: ChangelogOptions): Promise<ChangelogServer> {
   const db = new DatabaseSync(':memory:')
   db.exec(generation === 1 ? FIRST_TABLE : SECOND_TABLE)
   const routes = generation === 1 ? FIRST : SECOND
-  const counts = new Map<string, number>()
   const statements = new Map<string, StatementSync>()
   const prepare: Prepare = (sql) => {
     const statement = statements.get(sql) ?? db.prepare(sql)
@@ -52,7 +47,6 @@ export async function startChangelogServer({ generation, port = 0 }: ChangelogOp
   const server = createServer((request, response) => {
     void bodyOf(request).then((body) => {
       const name = `${request.method} ${(request.url ?? '').split('?')[0]}`
-      counts.set(name, (counts.get(name) ?? 0) + 1)
       const route = routes[name]
       if (body === 'too large') return send(response, html(413, 'PayloadTooLargeError: request entity too large'))
       if (body === 'no JSON') return send(response, html(400, 'SyntaxError: Unexpected token in JSON'))
@@ -65,11 +59,10 @@ export async function startChangelogServer({ generation, port = 0 }: ChangelogOp
       return send(response, answer)
     })
   })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address() as AddressInfo
   return {
     url: `http://127.0.0.1:${address.port}`,
-    port: address.port,
     loseNextAnswer: () => {
       losing = true
     },
@@ -78,7 +71,6 @@ export async function startChangelogServer({ generation, port = 0 }: ChangelogOp
       db.prepare(`DELETE FROM ${STORE} WHERE ${generation === 1 ? 'id' : 'change_id'} >= ?`).run(id)
       db.prepare('UPDATE sqlite_sequence SET seq = ?').run(id - 1)
     },
-    count: (route) => counts.get(route) ?? 0,
     stop: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))

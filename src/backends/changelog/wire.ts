@@ -195,7 +195,16 @@ function rowOf(origin: string, { id, key, type, value }: ReturnType<Dialect['row
   return { id, key: typeof key === 'string' ? key : '', isAdd, value: typeof value === 'string' ? value : '' }
 }
 
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
+
 function unreachable(origin: string, cause: unknown, what: string): BlobsError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (UNTRUSTED.test(code)) {
+    return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${code}`, {
+      cause,
+      hint: 'if it is yours, name it: --ca-cert FILE',
+    })
+  }
   const text = cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : '') : ''
   return new BlobsError('Unavailable', `an answer of ${origin} ${what}${text === '' ? '' : ` (${text})`}`, {
     cause,

@@ -116,20 +116,23 @@ function refusal(origin: string, error: Error): BlobsError {
       hint: 'a token for a bucket is made where the server is: npm run token BUCKET · give it by BLOBS_TOKEN or --token-file',
     })
   }
-  return new BlobsError('Unavailable', `the server at ${origin} cannot be reached${reason(error)}`, {
+  // What the transport knows of a failure is deep in its error.
+  const inner = 'description' in error && typeof error.description === 'object' ? error.description : null
+  const cause = inner !== null && 'error' in inner && inner.error instanceof Error ? inner.error : error
+  const code = 'code' in cause ? String(cause.code) : ''
+  const text = cause.message || code
+  if (UNTRUSTED.test(code)) {
+    return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${text}`, {
+      cause: error,
+      hint: 'if it is yours, name it: --ca-cert FILE',
+    })
+  }
+  return new BlobsError('Unavailable', `the server at ${origin} cannot be reached${text === '' ? '' : ` (${text})`}`, {
     cause: error,
     hint: 'does it run, and is it a Socket.IO server? it is tried again',
   })
 }
-
-/** What the transport knows of a failure is deep in its error. */
-function reason(error: Error): string {
-  const inner = 'description' in error && typeof error.description === 'object' ? error.description : null
-  const cause = inner !== null && 'error' in inner && inner.error instanceof Error ? inner.error : null
-  const text =
-    cause === null ? error.message : cause.message === '' && 'code' in cause ? String(cause.code) : cause.message
-  return text === '' ? '' : ` (${text})`
-}
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
 
 function lost(origin: string, what: string): BlobsError {
   return new BlobsError('Unavailable', `the connection to ${origin} ${what}`, { hint: 'it is tried again' })
