@@ -1,4 +1,6 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import { Agent as HttpAgent, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { Readable } from 'node:stream'
 import { BlobsError } from '../../store/contract/errors.ts'
 
 /** Milliseconds without any progress: the server prepares a whole blob before it answers. */
@@ -38,55 +40,60 @@ export interface Answer {
 
 export async function openHttp({ base, ca, proxy }: HttpOptions): Promise<Http> {
   const url = new URL(base)
-  const { Agent, request } =
-    url.protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http')
-  const agent = new Agent({
+  const { default: got } = await import('got')
+  const connections = {
     keepAlive: true,
     maxSockets: 8,
     ...(proxy === null ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
+  }
+  const agents = { http: new HttpAgent(connections), https: new HttpsAgent(connections) }
+  const trusted = ca === undefined ? undefined : [...(await import('node:tls')).getCACertificates('default'), ca]
+  const client = got.extend({
+    agent: agents,
+    ...(trusted === undefined ? {} : { https: { certificateAuthority: trusted } }),
+    timeout: { connect: CONNECT, socket: SILENCE },
+    // Callers know what may be asked again.
+    retry: { limit: 0 },
+    throwHttpErrors: false,
+    followRedirect: false,
+    decompress: false,
   })
-  const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
   const fail = (cause: unknown): BlobsError => unreachable(url, cause)
   return {
     send: ({ method, path, token, body }) =>
       new Promise((resolve, reject) => {
         const length = (body?.pieces ?? []).reduce((sum, piece) => sum + piece.length, 0)
-        const outgoing: ClientRequest = request(`${base}${path}`, {
+        const answer = client.stream(`${base}${path}`, {
           method,
-          agent,
-          ...trusted,
           headers: {
-            'content-length': length,
+            'content-length': String(length),
             ...(body === undefined ? {} : { 'content-type': body.type }),
             ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           },
+          ...(body === undefined ? {} : { body: Readable.from(body.pieces) }),
         })
-        const connecting = setTimeout(() => outgoing.destroy(new Error('no connection within 15 s')), CONNECT)
-        outgoing.once('socket', (socket) => {
-          if (!socket.connecting) clearTimeout(connecting)
-          else socket.once('connect', () => clearTimeout(connecting))
-        })
-        outgoing.setTimeout(SILENCE, () => outgoing.destroy(new Error('no sign of life for 5 min')))
-        outgoing.once('close', () => clearTimeout(connecting))
-        outgoing.once('error', (error) => reject(fail(error)))
-        outgoing.once('response', (incoming) => resolve(answerOf(incoming, fail)))
-        for (const piece of body?.pieces ?? []) outgoing.write(piece)
-        outgoing.end()
+        if (body === undefined && method !== 'GET') answer.end()
+        answer.once('error', (error) => reject(fail(error)))
+        answer.once('response', ({ statusCode }: IncomingMessage) =>
+          resolve({ status: statusCode ?? 0, pieces: piecesOf(answer, fail), drop: () => void answer.destroy() }),
+        )
       }),
-    close: () => agent.destroy(),
+    close: () => {
+      agents.http.destroy()
+      agents.https.destroy()
+    },
   }
 }
 
-function answerOf(incoming: IncomingMessage, fail: (cause: unknown) => BlobsError): Answer {
-  const pieces = async function* (): AsyncGenerator<Uint8Array, void> {
-    try {
-      for await (const piece of incoming) yield piece as Uint8Array
-    } catch (error) {
-      throw fail(error)
-    }
-    if (!incoming.complete) throw fail(new Error('the answer was cut short'))
+async function* piecesOf(
+  answer: AsyncIterable<unknown>,
+  fail: (cause: unknown) => BlobsError,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    for await (const piece of answer) yield piece as Uint8Array
+  } catch (error) {
+    throw fail(error)
   }
-  return { status: incoming.statusCode ?? 0, pieces: pieces(), drop: () => void incoming.destroy() }
 }
 
 /** The whole of an answer. */
