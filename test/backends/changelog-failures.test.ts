@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,6 +152,9 @@ describe('a bucket in a change log', () => {
     const again = present(await (await open()).open('team'))
     expect(await readAll(again.log)).toHaveLength(3)
     expect((await again.content.get([chunk.hash]))[0]?.length).toBe(100_000)
+    for (const backend of opened) await backend.close()
+    writeFileSync(join(home, 'one', 'index.db'), 'something else '.repeat(1000))
+    expect(await (await open()).names()).toEqual(['team'])
   })
   it('tells which store is not there, and what is no change log', async () => {
     await using later = Object.assign(await startChangelogServer({ generation: 2 }), {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isHash, sha256 } from '../../content/hash.ts'
 import { makePrivate } from '../../platform/directories.ts'
@@ -92,25 +93,28 @@ export function openIndex(directory: string, clock: Clock): Index {
 
 /** One that is damaged, or of another format, is made anew in its place. */
 function openFile(path: string): Database {
-  for (const isLast of [false, true]) {
-    const db = openDatabase(path, { synchronous: 'normal' })
-    try {
-      const format = db.get<{ user_version: number }>('PRAGMA user_version')?.user_version
-      if (format === 0 || format === FORMAT) {
-        db.exec(TABLES)
-        return db
-      }
-      db.exec(
-        'DROP TABLE IF EXISTS last; DROP TABLE IF EXISTS buckets; DROP TABLE IF EXISTS frames; DROP TABLE IF EXISTS pieces; PRAGMA user_version = 0',
-      )
-    } catch (error) {
-      db.close()
-      if (isLast || sqliteProblem(error) !== 'corrupt') throw error
-      continue
-    }
-    db.close()
+  try {
+    return openTables(path)
+  } catch (error) {
+    if (sqliteProblem(error) !== 'corrupt' && !(error instanceof OtherFormat)) throw error
   }
-  throw new Error(`${path} cannot be made`)
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true })
+  return openTables(path)
+}
+
+class OtherFormat extends Error {}
+
+function openTables(path: string): Database {
+  const db = openDatabase(path, { synchronous: 'normal' })
+  try {
+    const format = db.get<{ user_version: number }>('PRAGMA user_version')?.user_version
+    if (format !== 0 && format !== FORMAT) throw new OtherFormat()
+    db.exec(TABLES)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
 }
 
 /** What a record changes. Every reader takes the same records in the same order, so all come to the same. */
