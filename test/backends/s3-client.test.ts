@@ -101,6 +101,13 @@ describe('a client of S3', () => {
     expect(Math.abs((s3.ahead() ?? 0) - 3_600_000)).toBeLessThan(5000)
   })
 
+  it('takes an answer to HEAD for whole when its headers are there, whatever comes behind', async () => {
+    const s3 = await client((await double({ headsHaveEnds: true })).url)
+    await s3.put('k', bytes('some bytes'))
+    for (const key of ['nothing', 'k', 'nothing']) expect((await s3.head(key)) !== null, key).toBe(key === 'k')
+    expect((await s3.get('k'))?.bytes.toString()).toBe('some bytes')
+  })
+
   it('removes one by one where many at once are not known', async () => {
     const server = await double({ noMultiDelete: true })
     const s3 = await client(server.url)

@@ -13,9 +13,11 @@ export interface S3Lies {
   replacesAndRefuses: boolean
   /** 304 instead of 412. */
   notModified: boolean
+  /** As eventlet, and so Swift: an answer to HEAD that tells of chunks is followed by the last of them. */
+  headsHaveEnds: boolean
   /** As OpenStack's Swift: there are no conditional writes. */
   noConditions: boolean
-  /** As Swift and others: one name is removed by one request. */
+  /** As some: one name is removed by one request. */
   noMultiDelete: boolean
   /** Ranges are as if they were not asked for. */
   noRanges: boolean
@@ -61,6 +63,7 @@ const HONEST: S3Lies = {
   looksThenWrites: false,
   replacesAndRefuses: false,
   notModified: false,
+  headsHaveEnds: false,
   noConditions: false,
   noMultiDelete: false,
   noRanges: false,
@@ -157,6 +160,11 @@ async function serve(state: State, request: IncomingMessage, response: ServerRes
     return void request.socket.destroy()
   }
   const date = new Date(Date.now() + lies.clockAhead).toUTCString()
+  if (request.method === 'HEAD' && lies.headsHaveEnds) {
+    return void request.socket.write(
+      `HTTP/1.1 ${status} OK\r\nDate: ${date}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    )
+  }
   response.writeHead(status, { date, 'content-length': String(body?.length ?? 0), ...headers })
   if (body !== undefined && body.length > 1 && request.method === 'GET' && lies.cutAnswers > 0) {
     lies.cutAnswers -= 1

@@ -104,6 +104,11 @@ function exchange(
     request.on('response', (response) => {
       // After the answer has begun, the end of the connection is told by the answer.
       request.removeAllListeners('close')
+      if (request.method === 'HEAD') {
+        // That is all of it. Some send an end of bytes all the same (eventlet, and so Swift), on which the connection breaks.
+        end(() => resolve(answerOf(response, Buffer.of())))
+        return void response.resume()
+      }
       readWhole(response).then((answer) => end(() => resolve(answer)), fail)
     })
     request.end(body)
@@ -121,15 +126,14 @@ function readWhole(response: IncomingMessage): Promise<HttpAnswer> {
     })
     response.on('error', reject)
     response.on('end', () => {
-      const { statusCode = 0, headers } = response
-      resolve({
-        status: statusCode,
-        headers,
-        body: pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces),
-      })
+      resolve(answerOf(response, pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)))
     })
     response.on('close', () => reject(new Error('the answer was cut short')))
   })
+}
+
+function answerOf({ statusCode = 0, headers }: IncomingMessage, body: Buffer): HttpAnswer {
+  return { status: statusCode, headers, body }
 }
 
 /** Nothing came in time. */
