@@ -1,13 +1,11 @@
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { openRequests } from '../../src/backends/s3/requests.ts'
-import { readSettings } from '../../src/backends/s3/settings.ts'
 import { systemClock } from '../../src/platform/system.ts'
+import { ended, freePorts, makeS3Bucket } from './s3-service.ts'
 
 const run = promisify(execFile)
 const KEYS = { AWS_ACCESS_KEY_ID: 'BLOBSTESTS', AWS_SECRET_ACCESS_KEY: 'secret/of+tests' } as const
@@ -52,7 +50,7 @@ export async function startGateway(): Promise<Gateway> {
       env,
       makeBucket: async ({ versioned } = { versioned: false }) => {
         const name = `blobs-${++made}`
-        await makeBucket(name, url, env, versioned)
+        await makeS3Bucket(name, { url, env }, { versioned })
         return name
       },
       stop,
@@ -71,7 +69,8 @@ async function startCluster(
   const config = join(folder, 'ceph.conf')
   const act = (program: string, ...args: readonly string[]) =>
     run(program, [...args, '-c', config], { cwd: folder, timeout: START_LIMIT })
-  const [cluster, monitor, port] = [randomUUID(), await freePort(), await freePort()]
+  const cluster = randomUUID()
+  const [monitor = 0, port = 0] = await freePorts(2)
   writeFileSync(config, configOf(folder, cluster, monitor))
   mkdirSync(join(folder, 'mon'))
   mkdirSync(join(folder, 'osd'))
@@ -144,20 +143,6 @@ memstore device bytes = 2147483648
 `
 }
 
-async function makeBucket(name: string, url: string, env: Gateway['env'], versioned: boolean): Promise<void> {
-  const settings = readSettings(name, new Map([['endpoint', url]]), env)
-  const requests = await openRequests({ settings, clock: systemClock, chance: Math.random })
-  try {
-    const { refusal } = await requests.send({ method: 'PUT', key: '' })
-    const body = Buffer.from('<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>')
-    const set = versioned ? await requests.send({ method: 'PUT', key: '', query: { versioning: '' }, body }) : null
-    const refused = refusal ?? set?.refusal
-    if (refused) throw new Error(`the bucket was not made: ${JSON.stringify(refused)}`)
-  } finally {
-    requests.close()
-  }
-}
-
 async function answers(url: string): Promise<boolean> {
   try {
     await fetch(url, { signal: AbortSignal.timeout(2000) })
@@ -165,20 +150,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false
   }
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resolve()
-    child.once('exit', () => resolve())
-    child.kill('SIGKILL')
-  })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
 }
