@@ -124,7 +124,7 @@ export const ABILITIES = [
   /** Older versions can be read. */
   'history',
   /** The same version numbers for every machine. */
-  'common versions',
+  'one order',
   /** Buckets are made and removed. */
   'making buckets',
   /** The log forgets its beginning. */

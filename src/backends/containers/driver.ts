@@ -18,7 +18,7 @@ const PROMISES: ForeignPromises = {
     'compare and swap': 'the server compares nothing: what is expected is compared by this machine, before it writes',
     batches: 'the server takes one blob after the other',
     history: 'older versions are those that this machine saw, and are on this machine only',
-    'common versions': 'each machine counts what it saw itself',
+    'one order': 'each machine counts what it saw itself',
     trimming: KEPT,
     sweeping: KEPT,
   },

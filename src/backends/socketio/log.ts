@@ -1,6 +1,7 @@
 import type { Clock } from '../../platform/ports.ts'
 import { eachOf } from '../../store/objects/each.ts'
 import { splitFrames, type FrameLimits } from '../../store/objects/frame.ts'
+import { openSignal } from '../../store/objects/signal.ts'
 import type { Log, Placed, Position, RawEntry } from '../../store/ports.ts'
 import { damaged, type End, type Frame, type Places } from './places.ts'
 import type { Watcher } from './watcher.ts'
@@ -87,11 +88,11 @@ function openTip({ places, seen }: LogOptions): Tip {
   let known: End | null = null
   let finding: Promise<End> | null = null
   let kept: Frame | null = null
-  const waiting = new Set<() => void>()
+  const news = openSignal()
   const advance = ({ place, next }: End): void => {
     if (known !== null && place <= known.place) return
     known = { place, next }
-    for (const wake of waiting) wake()
+    news.wake()
   }
   const find = async (): Promise<End> => {
     const from = seen === null || seen.place === 0 ? null : await places.readKnown(seen.place)
@@ -122,17 +123,7 @@ function openTip({ places, seen }: LogOptions): Tip {
       if (frame !== null) kept = null
       return frame
     },
-    moved: (signal) =>
-      new Promise((resolve) => {
-        const wake = (): void => {
-          waiting.delete(wake)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        waiting.add(wake)
-        signal.addEventListener('abort', wake)
-        if (signal.aborted) wake()
-      }),
+    moved: news.wait,
   }
 }
 

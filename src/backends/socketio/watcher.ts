@@ -1,4 +1,5 @@
 import { isBlobsError } from '../../store/contract/errors.ts'
+import { openSignal } from '../../store/objects/signal.ts'
 import type { Line } from './line.ts'
 import type { Lines } from './lines.ts'
 
@@ -13,18 +14,15 @@ export interface Watcher {
 }
 
 export function openWatcher(lines: Pick<Lines, 'dial'>): Watcher {
-  const waiting = new Set<() => void>()
+  const news = openSignal()
   let line: Line | null = null
   let turn: Promise<unknown> = Promise.resolve()
   let closed = false
-  const tell = (): void => {
-    for (const wake of waiting) wake()
-  }
   const ready = async (): Promise<Line> => {
     if (line?.alive() === true) return line
     const fresh = await lines.dial()
     if (closed) fresh.close()
-    fresh.onNews(tell)
+    fresh.onNews(news.wake)
     line = fresh
     return fresh
   }
@@ -39,16 +37,7 @@ export function openWatcher(lines: Pick<Lines, 'dial'>): Watcher {
   }
   return {
     watch: async (ref, signal) => {
-      const told = new Promise<void>((resolve) => {
-        const wake = (): void => {
-          waiting.delete(wake)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        waiting.add(wake)
-        signal.addEventListener('abort', wake)
-        if (signal.aborted) wake()
-      })
+      const told = news.wait(signal)
       // One after the other: the connection has one reference.
       const selected = turn.then(() => select(ref))
       turn = selected.catch(() => undefined)
@@ -57,7 +46,7 @@ export function openWatcher(lines: Pick<Lines, 'dial'>): Watcher {
     close: () => {
       closed = true
       line?.close()
-      tell()
+      news.wake()
     },
   }
 }

@@ -1,5 +1,5 @@
 /** Wakes all who wait at that moment. */
-export interface Signal {
+interface Signal {
   wake(): void
   /** Resolves at the next call of `wake`, or when the signal aborts. */
   wait(signal: AbortSignal): Promise<void>

@@ -15,7 +15,7 @@ const PROMISES: ForeignPromises = {
   cannot: {
     'compare and swap':
       'apps write without comparing; bytes that lose their name to a write that had not seen them get one of their own beside it',
-    'common versions': 'MPS3 knows no numbers: each machine counts what it has seen',
+    'one order': 'MPS3 knows no numbers: each machine counts what it has seen',
     sweeping: 'an app may still read an old value: MPS3 takes none away',
     history: 'only what this machine has seen can be read again',
   },
