@@ -15,6 +15,5 @@ for (const generation of [1, 2] as const) {
       },
     }
   }
-  // Each attempt is some HTTP requests, of client and server in this one process; the later generation differs in its routes alone.
-  driverSuite('changelog+http', start, { increments: generation === 1 ? 60 : 10 })
+  driverSuite('changelog+http', start)
 }

@@ -14,8 +14,6 @@ export interface DriverOptions {
   readonly deviations?: Deviations
   /** The only name that a bucket can have there, if so. */
   readonly onlyBucket?: string
-  /** Increments of each of the eight that race; 200 unless given. */
-  readonly increments?: number
 }
 
 /**
@@ -23,7 +21,7 @@ export interface DriverOptions {
  * key, two machines that sync and are at odds, and a writer that is killed. `start` starts what the place needs, once.
  */
 export function driverSuite(scheme: string, start: () => Promise<Service>, options: DriverOptions = {}): void {
-  const { lacks = null, deviations = {}, increments = 200, onlyBucket } = options
+  const { lacks = null, deviations = {}, onlyBucket } = options
   if (lacks !== null && process.env['CI'] !== undefined) throw new Error(`${scheme} cannot be tested: ${lacks}`)
   describe.skipIf(lacks !== null)(`${scheme}:// (${lacks ?? 'as its driver opens it'})`, () => {
     const service = startService(start)
@@ -55,7 +53,7 @@ export function driverSuite(scheme: string, start: () => Promise<Service>, optio
       { deviations },
     )
     promisesTold(scheme, service, bucket)
-    racingWriters(service, increments, bucket)
+    racingWriters(service, bucket)
     twoMachines(service, bucket)
     killedWriter(service, bucket)
   })

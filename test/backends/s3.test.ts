@@ -13,6 +13,5 @@ driverSuite(
       stop: gateway.stop,
     }
   },
-  // Each costs some twenty requests of a gateway that does a few hundred a second beside all else here.
-  { lacks: lacksGateway(), increments: 50 },
+  { lacks: lacksGateway() },
 )
