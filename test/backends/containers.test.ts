@@ -19,5 +19,4 @@ const start = async () => {
 
 foreignSuite('containers+http', start, {
   singleWriter: true,
-  deviations: { many: 'every blob costs several round trips' },
 })

@@ -22,8 +22,6 @@ export interface Deviations {
   readonly author?: string
   /** It takes commits and chunks. */
   readonly writes?: string
-  /** It takes hundreds of blobs in the time that a test has. */
-  readonly many?: string
 }
 
 export interface Laws {

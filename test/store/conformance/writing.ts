@@ -251,7 +251,7 @@ export function writingLaws({ open, deviations }: Laws): void {
     expect(await store.head('to')).toBeNull()
   })
 
-  it.skipIf(deviations.many !== undefined)('keeps an entry of thousands of changes whole', async () => {
+  it('keeps an entry of thousands of changes whole', { timeout: 90_000 }, async () => {
     const { store, writer } = await open()
     const changes = Array.from({ length: 5000 }, (_, index) => ({
       ...EMPTY,
@@ -313,11 +313,13 @@ export function writingLaws({ open, deviations }: Laws): void {
     expect(await store.head('k')).toBeNull()
   })
 
-  it.runIf(deviations.writes !== undefined)('refuses writes, and says so', async () => {
-    const { store } = await open()
-    await expect(commit(store, entry(deleteChange('k')))).rejects.toMatchObject({ code: 'Forbidden' })
-    await expect(store.stage([])).rejects.toMatchObject({ code: 'Forbidden' })
-  })
+  if (deviations.writes !== undefined) {
+    it('refuses writes, and says so', async () => {
+      const { store } = await open()
+      await expect(commit(store, entry(deleteChange('k')))).rejects.toMatchObject({ code: 'Forbidden' })
+      await expect(store.stage([])).rejects.toMatchObject({ code: 'Forbidden' })
+    })
+  }
 
   it('keeps what it said it has when it is opened again', async () => {
     const { store, writer, reopen } = await open()
