@@ -1,3 +1,4 @@
+import { chanceBy } from '../platform/chance.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { BlobStore, Buckets } from '../store/contract/blob-store.ts'
 import type { BlobsError } from '../store/contract/errors.ts'
@@ -15,7 +16,7 @@ export async function openPatiently(
   open: () => Promise<BlobStore>,
   { clock, ids, onRetry }: Patience,
 ): Promise<BlobStore> {
-  const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+  const chance = (): number => chanceBy(ids)
   const patience = { clock, chance, ...(onRetry ? { onRetry } : {}) }
   return retrying(await whenAsked(open, patience), patience)
 }

@@ -1,5 +1,6 @@
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
+import { isUntrusted } from '../../platform/network.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import { BrokenList, readRows } from './rows.ts'
 
@@ -195,11 +196,9 @@ function rowOf(origin: string, { id, key, type, value }: ReturnType<Dialect['row
   return { id, key: typeof key === 'string' ? key : '', isAdd, value: typeof value === 'string' ? value : '' }
 }
 
-const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
-
 function unreachable(origin: string, cause: unknown, what: string): BlobsError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (UNTRUSTED.test(code)) {
+  if (isUntrusted(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${code}`, {
       cause,
       hint: 'if it is yours, name it: --ca-cert FILE',

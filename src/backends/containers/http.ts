@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { Readable } from 'node:stream'
+import { authoritiesWith, isUntrusted } from '../../platform/network.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 
 /** Milliseconds without any progress: the server prepares a whole blob before it answers. */
@@ -8,7 +9,6 @@ const SILENCE = 300_000
 const CONNECT = 15_000
 /** Most bytes of an answer that is read as a whole: a list of blobs may be long. */
 const LARGEST = 256 * 1024 * 1024
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
 
 export interface HttpOptions {
   /** `http://host:8080`, perhaps with a path, without a slash at its end. */
@@ -47,7 +47,7 @@ export async function openHttp({ base, ca, proxy }: HttpOptions): Promise<Http> 
     ...(proxy === null ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
   }
   const agents = { http: new HttpAgent(connections), https: new HttpsAgent(connections) }
-  const trusted = ca === undefined ? undefined : [...(await import('node:tls')).getCACertificates('default'), ca]
+  const trusted = ca === undefined ? undefined : await authoritiesWith(ca)
   const client = got.extend({
     agent: agents,
     ...(trusted === undefined ? {} : { https: { certificateAuthority: trusted } }),
@@ -111,7 +111,7 @@ export async function readAnswer({ pieces }: Answer): Promise<string> {
 function unreachable({ host }: URL, cause: unknown): BlobsError {
   const why = cause instanceof Error ? cause.message : String(cause)
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (CERTIFICATE.test(code)) {
+  if (isUntrusted(code)) {
     return new BlobsError('Refused', `the certificate of ${host} is not trusted: ${why}`, {
       cause,
       hint: 'if it is yours, name it: --ca-cert FILE',

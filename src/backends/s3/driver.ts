@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { chanceBy } from '../../platform/chance.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { openObjectBackend } from '../../store/objects/backend.ts'
 import type { BackendContext, BackendDriver, BackendPromises, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
@@ -55,7 +56,7 @@ interface Connected {
 async function connect(address: PlaceAddress, context: BackendContext): Promise<Connected> {
   const { clock, ids, env, ca } = context
   const settings = readSettings(address.authority, address.options, env, MORE)
-  const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+  const chance = (): number => chanceBy(ids)
   const another = (): Promise<S3Client> =>
     openS3Client({ settings, clock, chance, ca, proxyFor: (url) => context.proxyFor(url) })
   const path = address.path.replace(/^\/+/, '')

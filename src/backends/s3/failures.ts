@@ -1,3 +1,4 @@
+import { isUntrusted, networkReason } from '../../platform/network.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { HttpAnswer } from './http.ts'
 import { parseXml, textOf } from './xml.ts'
@@ -99,22 +100,11 @@ function hintFor(code: string): string {
   return 'are they for this service? see AWS_ACCESS_KEY_ID, AWS_PROFILE, ?profile=NAME and ?endpoint=URL'
 }
 
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ENOTFOUND: 'no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up now',
-  ECONNRESET: 'the connection was cut',
-  EPIPE: 'the connection was cut',
-  EHOSTUNREACH: 'no way to the host',
-  ENETUNREACH: 'no network',
-}
-
 /** An error of the network; only one of trust cannot pass. */
 export function unreachable(cause: unknown, origin: string, proxy: string | null): BlobsError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const reason = reasonOf(code, cause)
-  if (CERTIFICATE.test(code)) {
+  if (isUntrusted(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${reason}`, {
       cause,
       hint: 'if it is yours, name its authority: --ca-cert FILE',
@@ -138,5 +128,5 @@ const ELSEWHERE = /^(ENOTFOUND|ECONNREFUSED|EPROTO|HPE_)/
 function reasonOf(code: string, cause: unknown): string {
   if (code.startsWith('HPE_')) return 'what answers there does not speak HTTP'
   if (code === 'EPROTO') return 'what answers there does not speak TLS (https:)'
-  return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
+  return networkReason(code, cause)
 }

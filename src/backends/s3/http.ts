@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { authoritiesWith } from '../../platform/network.ts'
 import type { Clock } from '../../platform/ports.ts'
 import { after } from '../../platform/timer.ts'
 
@@ -54,7 +55,7 @@ export async function openHttp(protocol: string, options: HttpOptions): Promise<
     scheduling: 'lifo',
     ...(proxy === null ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
   })
-  const trusted = ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
+  const trusted = ca === undefined ? {} : { ca: await authoritiesWith(ca) }
   const waits = { ...WAITS, ...options.waits }
   return {
     send: ({ method, url, headers, body }) => {

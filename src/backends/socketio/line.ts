@@ -1,4 +1,5 @@
 import { io } from 'socket.io-client'
+import { isUntrusted } from '../../platform/network.ts'
 import type { Clock } from '../../platform/ports.ts'
 import { after } from '../../platform/timer.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
@@ -121,7 +122,7 @@ function refusal(origin: string, error: Error): BlobsError {
   const cause = inner !== null && 'error' in inner && inner.error instanceof Error ? inner.error : error
   const code = 'code' in cause ? String(cause.code) : ''
   const text = cause.message || code
-  if (UNTRUSTED.test(code)) {
+  if (isUntrusted(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${text}`, {
       cause: error,
       hint: 'if it is yours, name it: --ca-cert FILE',
@@ -132,7 +133,6 @@ function refusal(origin: string, error: Error): BlobsError {
     hint: 'does it run, and is it a Socket.IO server? it is tried again',
   })
 }
-const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
 
 function lost(origin: string, what: string): BlobsError {
   return new BlobsError('Unavailable', `the connection to ${origin} ${what}`, { hint: 'it is tried again' })

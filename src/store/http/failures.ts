@@ -1,3 +1,4 @@
+import { isUntrusted, networkReason } from '../../platform/network.ts'
 import { decodeText } from '../../protocol/blob-headers.ts'
 import { parseJson } from '../../protocol/json.ts'
 import { type Problem, problem } from '../../protocol/problems.ts'
@@ -12,17 +13,6 @@ const PROBLEM_BYTES = 8 * 1024 * 1024
 /** Nobody is told to wait longer, in milliseconds: a server that wants more is asked again. */
 const LONGEST_WAIT = 300_000
 
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ENOTFOUND: 'no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up now',
-  ECONNRESET: 'the connection was cut',
-  EPIPE: 'the connection was cut',
-  EHOSTUNREACH: 'no way to the host',
-  ENETUNREACH: 'no network',
-}
-
 /** An error of the network as `Unavailable`; one of trust as `Refused`; `pinned`: only one certificate was good. Ours stay as they are. */
 export function unreachable(
   cause: unknown,
@@ -31,8 +21,8 @@ export function unreachable(
 ): BlobsError {
   if (isBlobsError(cause)) return cause
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
-  if (CERTIFICATE.test(code) && pinned) {
+  const reason = networkReason(code, cause)
+  if (isUntrusted(code) && pinned) {
     return new BlobsError(
       'Refused',
       `${origin} is not the server that this machine joined: its certificate is another`,
@@ -42,7 +32,7 @@ export function unreachable(
       },
     )
   }
-  if (CERTIFICATE.test(code)) {
+  if (isUntrusted(code)) {
     return new BlobsError('Refused', `the certificate of ${origin} is not trusted: ${reason}`, {
       cause,
       hint: 'if it is yours, name it: --ca-cert FILE',

@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:h
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionOptions, SecureContextOptions } from 'node:tls'
+import { authoritiesWith } from '../../platform/network.ts'
 import type { Clock } from '../../platform/ports.ts'
 import { systemClock } from '../../platform/system.ts'
 import { after } from '../../platform/timer.ts'
@@ -157,7 +158,7 @@ async function trustOf({
           : Object.assign(new Error('it is another certificate'), { code: 'ERR_TLS_CERT_OTHER' }),
     }
   }
-  return ca === undefined ? {} : { ca: [...(await import('node:tls')).getCACertificates('default'), ca] }
+  return ca === undefined ? {} : { ca: await authoritiesWith(ca) }
 }
 
 /** An `import` would evaluate all that the module names, a WebSocket client among it: 14 MiB and 50 ms for nothing. */

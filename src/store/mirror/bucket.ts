@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { chanceBy } from '../../platform/chance.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
 import type { StoreDisk } from '../../platform/store-disk.ts'
 import type { ChangesOptions, CommitOptions } from '../contract/blob-store.ts'
@@ -182,7 +183,7 @@ async function commitAll(
       if (tries >= OVERTAKEN) {
         throw new BlobsError('Unavailable', 'others there were faster again and again', { hint: 'try again' })
       }
-      const chance = Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+      const chance = chanceBy(ids)
       await clock.sleep(chance * Math.min(2 ** tries, LONGEST_PAUSE))
     }
   }

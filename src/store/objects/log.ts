@@ -1,3 +1,4 @@
+import { chanceBy } from '../../platform/chance.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
 import type { Log, Position, RawEntry } from '../ports.ts'
 import { splitFrames, type FrameLimits } from './frame.ts'
@@ -54,7 +55,7 @@ function openTurns(
     const won = await race()
     losses = won ? 0 : losses + 1
     if (won) return true
-    const chance = Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+    const chance = chanceBy(ids)
     await clock.sleep(chance * Math.min(LONGEST_TURN, (clock.elapsed() - started) * 4 ** losses), signal)
     return false
   }

@@ -1,3 +1,4 @@
+import { chanceBy } from '../../../platform/chance.ts'
 import { BlobsError } from '../../../store/contract/errors.ts'
 import type { ForeignPromises } from '../../../store/mirror/foreign.ts'
 import type { ForeignDriver, PlaceAddress } from '../../../store/ports.ts'
@@ -27,7 +28,7 @@ export const mps3: ForeignDriver = {
   openForeign: async (address, { clock, ids, env, ca, proxyFor }) => {
     const settings = readSettings(address.authority, address.options, env, ['versioning'])
     checkPath(address)
-    const chance = (): number => Number.parseInt(ids.next().slice(0, 8), 16) / 2 ** 32
+    const chance = (): number => chanceBy(ids)
     const client = await openS3Client({ settings, clock, chance, ca, proxyFor })
     return openMps3({ client, promises: PROMISES, clock, versioned: versionedOf(address.options.get('versioning')) })
   },
