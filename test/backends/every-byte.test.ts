@@ -14,7 +14,7 @@ import { isBlobsError } from '../../src/store/contract/errors.ts'
 import { systemClock as clock } from '../../src/platform/system.ts'
 import { collect, commit, deleteChange, entry, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
-import { examine, openSample, scratch } from './sample-store.ts'
+import { EVERY_WAY, examine, openSample, scratch } from './sample-store.ts'
 
 /**
  * Each byte of a small store with one bit flipped, one after the other: what `doctor` does not tell as damage can be seen by nobody, which is:
@@ -73,17 +73,7 @@ async function told(db: Database, steps: 'database' | 'packs' | 'both'): Promise
 
 /** Everything that can be read in a database, by every way there is to read it. */
 function everything(db: Database): string {
-  const seen = [
-    'SELECT type, name, tbl_name, sql FROM sqlite_schema',
-    'SELECT * FROM pragma_user_version, pragma_application_id, pragma_encoding',
-    'SELECT * FROM buckets ORDER BY id',
-    'SELECT id, name FROM buckets ORDER BY name',
-    'SELECT * FROM log ORDER BY bucket, position',
-    'SELECT * FROM packs ORDER BY id',
-    'SELECT * FROM chunks ORDER BY id',
-    'SELECT id, bucket, hash FROM chunks INDEXED BY chunk_by_hash ORDER BY bucket, hash',
-    'SELECT id, pack FROM chunks INDEXED BY chunk_by_pack WHERE pack IS NOT NULL ORDER BY pack, id',
-  ].map((sql) => db.all<Record<string, unknown>>(sql).map((row) => Object.values(row).map(plain)))
+  const seen = EVERY_WAY.map((sql) => db.all<Record<string, unknown>>(sql).map((row) => Object.values(row).map(plain)))
   return JSON.stringify(seen)
 }
 

@@ -8,7 +8,7 @@ import { isBlobsError } from '../../src/store/contract/errors.ts'
 import type { Buckets } from '../../src/store/contract/blob-store.ts'
 import { bytesOf, collect, entry, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
-import { copyStore, examine, flip, fillSample, openSample, scratch } from './sample-store.ts'
+import { EVERY_WAY, copyStore, examine, flip, fillSample, openSample, scratch } from './sample-store.ts'
 
 /**
  * The law: a flipped bit is either told by `doctor` as damage, or nobody can see it, which is: every row of every table is what it
@@ -36,17 +36,7 @@ async function everything(directory: string): Promise<string> {
   try {
     const seen: unknown[] = []
     const all = (sql: string): Record<string, unknown>[] => db.prepare(sql).all() as Record<string, unknown>[]
-    for (const sql of [
-      'SELECT type, name, tbl_name, sql FROM sqlite_schema',
-      'SELECT * FROM pragma_user_version, pragma_application_id, pragma_encoding',
-      'SELECT * FROM buckets ORDER BY id',
-      'SELECT id, name FROM buckets ORDER BY name',
-      'SELECT * FROM log ORDER BY bucket, position',
-      'SELECT * FROM packs ORDER BY id',
-      'SELECT * FROM chunks ORDER BY id',
-      'SELECT id, bucket, hash FROM chunks INDEXED BY chunk_by_hash ORDER BY bucket, hash',
-      'SELECT id, pack FROM chunks INDEXED BY chunk_by_pack WHERE pack IS NOT NULL ORDER BY pack, id',
-    ]) {
+    for (const sql of EVERY_WAY) {
       seen.push(
         all(sql).map((row) =>
           Object.entries(row).map(([name, value]) => [name, value instanceof Uint8Array ? sha256(value) : value]),

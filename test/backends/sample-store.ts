@@ -14,6 +14,19 @@ import type { Finding } from '../../src/store/contract/findings.ts'
 import { bytesOf, commit, deleteChange, entry, listAll, putChange } from '../store/acts.ts'
 import { noise } from '../store/noise.ts'
 
+/** Reads all of a store's database, by every way there is to read it. */
+export const EVERY_WAY = [
+  'SELECT type, name, tbl_name, sql FROM sqlite_schema',
+  'SELECT * FROM pragma_user_version, pragma_application_id, pragma_encoding',
+  'SELECT * FROM buckets ORDER BY id',
+  'SELECT id, name FROM buckets ORDER BY name',
+  'SELECT * FROM log ORDER BY bucket, position',
+  'SELECT * FROM packs ORDER BY id',
+  'SELECT * FROM chunks ORDER BY id',
+  'SELECT id, bucket, hash FROM chunks INDEXED BY chunk_by_hash ORDER BY bucket, hash',
+  'SELECT id, pack FROM chunks INDEXED BY chunk_by_pack WHERE pack IS NOT NULL ORDER BY pack, id',
+]
+
 export async function openSample(directory: string, packBytes?: number): Promise<Buckets> {
   const backend = await openLocal({ directory, clock, ...(packBytes === undefined ? {} : { packBytes }) })
   return openBuckets({ backend, clock, ids })
