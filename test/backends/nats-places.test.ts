@@ -275,6 +275,17 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
     expect(await found(7_200_000)).toEqual([...usual.slice(0, 3), 'warning leftover', 'fact power'])
   })
 
+  it('outlives many that make the first bucket of a place at the same moment', async () => {
+    const { address } = await serve()
+    for (let place = 0; place < 40; place++) {
+      const opened = [await open(`nats://${address}/p${place}`), await open(`nats://${address}/p${place}`)]
+      const made = await Promise.all(
+        Array.from({ length: 16 }, (_, index) => present(opened[index % 2]).backend.create('same')),
+      )
+      expect(made.filter(Boolean)).toHaveLength(1)
+    }
+  })
+
   it('has places that know nothing of each other', async () => {
     const { address } = await serve()
     await bucketAt(`nats://${address}/a`)

@@ -3,7 +3,8 @@ import type { Hash } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { eachOf } from '../../store/objects/each.ts'
 import type { Content } from '../../store/ports.ts'
-import type { JetStream, StoredMessage } from './jetstream.ts'
+import type { StoredMessage } from './answers.ts'
+import type { JetStream } from './jetstream.ts'
 import type { BucketNames } from './names.ts'
 
 /** Headers of a chunk that does not fit a message: how many parts it has, and bytes in all. */

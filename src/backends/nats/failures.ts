@@ -5,6 +5,7 @@ export const API = {
   noMessage: 10037,
   streamNotFound: 10059,
   nameInUse: 10058,
+  subjectsOverlap: 10065,
   wrongLastMessage: 10070,
   wrongLastSequence: 10071,
   wrongLastSequenceUntold: 10164,

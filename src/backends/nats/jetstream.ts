@@ -2,7 +2,17 @@ import { jetstream, type ConsumerMessages, type JetStreamClient, type JsMsg } fr
 import type { Msg } from '@nats-io/transport-node'
 import type { Clock, Ids } from '../../platform/ports.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
-import { API, apiCodeOf, JetStreamError, type ApiError } from './failures.ts'
+import {
+  decodeMessage,
+  isWhole,
+  streamInfo,
+  type Answer,
+  type EncodedMessage,
+  type StoredMessage,
+  type StreamConfig,
+  type StreamInfo,
+} from './answers.ts'
+import { API, apiCodeOf, JetStreamError } from './failures.ts'
 import type { NatsOptions } from './options.ts'
 import { isNobody } from './requests.ts'
 import type { Wire } from './wire.ts'
@@ -16,31 +26,6 @@ const SCAN_START = 3000
 /** No sequence is ever that high: what expects it is refused, and told the one there is. */
 const NEVER = String(Number.MAX_SAFE_INTEGER)
 
-export interface StreamState {
-  /** Of the first message there is; one behind the last if there is none. */
-  readonly first: number
-  readonly last: number
-}
-interface StreamInfo extends StreamState {
-  readonly config: StreamConfig
-  /** Null on a single server. */
-  readonly leader: string | null
-  /** Milliseconds since 1970 by the server's clock. */
-  readonly created: number
-}
-export interface StreamConfig {
-  readonly name: string
-  readonly subjects: readonly string[]
-  readonly num_replicas: number
-  readonly [option: string]: unknown
-}
-export interface StoredMessage {
-  readonly subject: string
-  readonly sequence: number
-  /** The caller's own. */
-  readonly data: Uint8Array
-  readonly headers: ReadonlyMap<string, string>
-}
 export interface Published {
   readonly sequence: number
   /** An earlier try of the same message was taken, at this sequence. */
@@ -57,9 +42,9 @@ interface Publication {
 
 /** What is used of JetStream. What may pass is tried again for a while; then it is `Unavailable`. Each asks the leader of the stream, unless said otherwise. */
 export interface JetStream {
-  /** Throws `Refused` with API.nameInUse if there is another stream of that name. */
+  /** Resolves when it is whole, whoever made it. Throws `Refused` with API.nameInUse if there is another stream of that name. */
   createStream(config: StreamConfig): Promise<void>
-  /** Null if there is none. */
+  /** Null if there is none, or it is being made. */
   stream(name: string): Promise<StreamInfo | null>
   /** Names of the streams that take messages of a subject with wildcards. */
   streamNames(subject: string): Promise<readonly string[]>
@@ -88,8 +73,6 @@ type Which =
   | { readonly seq: number }
   | { readonly last_by_subj: string }
   | { readonly seq: number; readonly next_by_subj: string }
-type Answer = { readonly error?: ApiError } & Readonly<Record<string, unknown>>
-
 interface Parts {
   readonly wire: Wire
   readonly options: NatsOptions
@@ -111,17 +94,29 @@ export function openJetStream(
     client: jetstream(wire.connection, { ...domain, timeout: SCAN_START }),
   }
   const call = (name: string, body: object): Promise<Answer> => insist(parts, () => callOnce(parts, name, body))
+  const whole = new Set<string>()
+  const callOf = (stream: string, name: string, body: object): Promise<Answer> =>
+    insist(parts, async () => {
+      try {
+        if (!whole.has(stream)) await checkWhole(parts, stream)
+        whole.add(stream)
+        return await callOnce(parts, `STREAM.${name}.${stream}`, body)
+      } catch (error) {
+        if (apiCodeOf(error) === API.streamNotFound) whole.delete(stream)
+        throw error
+      }
+    })
   const publish: JetStream['publish'] = (publication, present) =>
     insist(parts, () => publishOnce(parts, publication), present)
   const getLatest: JetStream['getLatest'] = async (stream, which) => {
-    const answer = await unless(API.noMessage, () => call(`STREAM.MSG.GET.${stream}`, which))
+    const answer = await unless(API.noMessage, () => callOf(stream, 'MSG.GET', which))
     return answer === null ? null : decodeMessage(answer['message'] as EncodedMessage)
   }
   return {
-    createStream: async (config) => void (await call(`STREAM.CREATE.${config.name}`, config)),
+    createStream: (config) => insist(parts, () => createOnce(parts, config)),
     stream: async (name) => {
       const answer = await unless(API.streamNotFound, () => call(`STREAM.INFO.${name}`, {}))
-      return answer === null ? null : streamInfo(answer)
+      return answer === null || !isWhole(answer) ? null : streamInfo(answer)
     },
     streamNames: async (subject) => {
       const all: string[] = []
@@ -149,11 +144,11 @@ export function openJetStream(
       (await insist(parts, () => getDirect(parts, stream, which), present)) ?? getLatest(stream, which),
     getLatest,
     deleteMessage: async (stream, seq) =>
-      void (await unless(API.noMessage, () => call(`STREAM.MSG.DELETE.${stream}`, { seq, no_erase: true }))),
-    purge: async (stream, what) => void (await call(`STREAM.PURGE.${stream}`, what)),
+      void (await unless(API.noMessage, () => callOf(stream, 'MSG.DELETE', { seq, no_erase: true }))),
+    purge: async (stream, what) => void (await callOf(stream, 'PURGE', what)),
     subjects: async function* (stream, subjects_filter) {
       for (let offset = 0; ;) {
-        const answer = await call(`STREAM.INFO.${stream}`, { subjects_filter, offset })
+        const answer = await callOf(stream, 'INFO', { subjects_filter, offset })
         const { subjects = {} } = answer['state'] as { readonly subjects?: Readonly<Record<string, number>> }
         const found = Object.keys(subjects)
         if (found.length > 0) yield found
@@ -205,6 +200,30 @@ async function callOnce(parts: Parts, name: string, body: object): Promise<Answe
   return unrefused(parts, reply)
 }
 
+async function createOnce(parts: Parts, config: StreamConfig): Promise<void> {
+  try {
+    refuseUnfinished(config.name, await callOnce(parts, `STREAM.CREATE.${config.name}`, config))
+  } catch (error) {
+    const isIts = apiCodeOf(error) === API.subjectsOverlap && (await isNamed(parts, config.name))
+    if (!isIts) throw error
+    throw new BlobsError('Unavailable', `${config.name} is being made by another`, { cause: error })
+  }
+}
+
+async function isNamed(parts: Parts, stream: string): Promise<boolean> {
+  return (await unless(API.streamNotFound, () => callOnce(parts, `STREAM.INFO.${stream}`, {}))) !== null
+}
+
+/** What all but asking of a stream must wait for: nats-server 2.9.10 crashes when a stream that another client is making is read. */
+async function checkWhole(parts: Parts, stream: string): Promise<void> {
+  refuseUnfinished(stream, await callOnce(parts, `STREAM.INFO.${stream}`, {}))
+}
+
+function refuseUnfinished(stream: string, answer: Answer): void {
+  if (isWhole(answer)) return
+  throw new BlobsError('Unavailable', `${stream} is being made`, { hint: 'it is tried again' })
+}
+
 function unrefused({ options }: Parts, reply: Msg): Answer {
   let answer: Answer
   try {
@@ -238,36 +257,6 @@ async function getDirect(parts: Parts, stream: string, which: Which): Promise<St
     sequence: Number(headers.get('Nats-Sequence')),
     data: Uint8Array.from(reply.data),
     headers: fields,
-  }
-}
-
-interface EncodedMessage {
-  readonly subject: string
-  readonly seq: number
-  /** Base64; absent when empty. */
-  readonly data?: string
-  readonly hdrs?: string
-}
-
-function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMessage): StoredMessage {
-  const lines = Buffer.from(hdrs, 'base64').toString('utf8').split('\r\n').slice(1)
-  const headers = lines.flatMap((line): [string, string][] => {
-    const colon = line.indexOf(':')
-    return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()]]
-  })
-  return { subject, sequence: seq, data: Buffer.from(data, 'base64'), headers: new Map(headers) }
-}
-
-function streamInfo(answer: Answer): StreamInfo {
-  const state = answer['state'] as { readonly messages: number; readonly first_seq: number; readonly last_seq: number }
-  const cluster = answer['cluster'] as { readonly leader?: string } | undefined
-  const first = state.messages === 0 ? state.last_seq + 1 : state.first_seq
-  return {
-    first,
-    last: state.last_seq,
-    config: answer['config'] as StreamConfig,
-    leader: cluster?.leader ?? null,
-    created: Date.parse(String(answer['created'])),
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Hash } from '../../content/hash.ts'
-import type { StreamConfig } from './jetstream.ts'
+import type { StreamConfig } from './answers.ts'
 
 /** A bucket as the registry has it. */
 export interface BucketRecord {

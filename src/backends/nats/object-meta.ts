@@ -1,6 +1,6 @@
 import type { Hash } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
-import type { StreamConfig } from './jetstream.ts'
+import type { StreamConfig } from './answers.ts'
 
 const DIGEST = 'SHA-256='
 

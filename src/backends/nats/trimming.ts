@@ -2,7 +2,8 @@ import { isHash } from '../../content/hash.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Checkpoint, Trimming } from '../../store/ports.ts'
 import { API, apiCodeOf } from './failures.ts'
-import type { JetStream, StreamState } from './jetstream.ts'
+import type { StreamState } from './answers.ts'
+import type { JetStream } from './jetstream.ts'
 import type { BucketNames } from './names.ts'
 
 export interface TrimmingOptions {

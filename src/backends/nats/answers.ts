@@ -1,0 +1,64 @@
+import type { ApiError } from './failures.ts'
+
+/** What JetStream's API answers, of any call. */
+export type Answer = { readonly error?: ApiError } & Readonly<Record<string, unknown>>
+export interface StreamState {
+  /** Of the first message there is; one behind the last if there is none. */
+  readonly first: number
+  readonly last: number
+}
+export interface StreamInfo extends StreamState {
+  readonly config: StreamConfig
+  /** Null on a single server. */
+  readonly leader: string | null
+  /** Milliseconds since 1970 by the server's clock. */
+  readonly created: number
+}
+export interface StreamConfig {
+  readonly name: string
+  readonly subjects: readonly string[]
+  readonly num_replicas: number
+  readonly [option: string]: unknown
+}
+export interface StoredMessage {
+  readonly subject: string
+  readonly sequence: number
+  /** The caller's own. */
+  readonly data: Uint8Array
+  readonly headers: ReadonlyMap<string, string>
+}
+
+/** A stream has a name first; then, in one step, the time at which it was made and what stores it. */
+export function isWhole(answer: Answer): boolean {
+  return Date.parse(String(answer['created'])) > 0
+}
+
+export interface EncodedMessage {
+  readonly subject: string
+  readonly seq: number
+  /** Base64; absent when empty. */
+  readonly data?: string
+  readonly hdrs?: string
+}
+
+export function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMessage): StoredMessage {
+  const lines = Buffer.from(hdrs, 'base64').toString('utf8').split('\r\n').slice(1)
+  const headers = lines.flatMap((line): [string, string][] => {
+    const colon = line.indexOf(':')
+    return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()]]
+  })
+  return { subject, sequence: seq, data: Buffer.from(data, 'base64'), headers: new Map(headers) }
+}
+
+export function streamInfo(answer: Answer): StreamInfo {
+  const state = answer['state'] as { readonly messages: number; readonly first_seq: number; readonly last_seq: number }
+  const cluster = answer['cluster'] as { readonly leader?: string } | undefined
+  const first = state.messages === 0 ? state.last_seq + 1 : state.first_seq
+  return {
+    first,
+    last: state.last_seq,
+    config: answer['config'] as StreamConfig,
+    leader: cluster?.leader ?? null,
+    created: Date.parse(String(answer['created'])),
+  }
+}
