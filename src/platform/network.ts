@@ -19,7 +19,7 @@ export function networkReason(code: string, cause: unknown): string {
   return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause))
 }
 
-/** The usual authorities, and one more (PEM). */
+/** The usual authorities, and one more; each is PEM. */
 export async function authoritiesWith(ca: string): Promise<string[]> {
   return [...(await import('node:tls')).getCACertificates('default'), ca]
 }

@@ -9,6 +9,7 @@ import { splitPlace } from '../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import type { Backend, BackendContext } from '../../src/store/ports.ts'
 import { backendDriver } from './driver/open.ts'
+import { whileUsual } from './usual-authorities.ts'
 import { lacksNats, startNats } from './nats-server.ts'
 
 const lacks = lacksNats()
@@ -68,6 +69,9 @@ describe.skipIf(lacks !== null)(`trust between blobs and a server of NATS (${lac
     })
     const other = makeCertificate(['localhost']).cert
     await expect(open(`nats://${address}`, { ca: other })).rejects.toMatchObject({ code: 'Refused' })
+    // What is named is trusted besides the usual ones.
+    const { backend } = await whileUsual(cert, () => open(`nats://${address}`, { ca: other }))
+    expect(await backend.names()).toEqual([])
   })
 
   it('a server without TLS is refused where TLS is asked for', async () => {

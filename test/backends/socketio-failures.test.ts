@@ -9,6 +9,7 @@ import { splitPlace } from '../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import type { Backend, BackendContext, BucketPorts } from '../../src/store/ports.ts'
+import { whileUsual } from './usual-authorities.ts'
 import { type BlobsServer, blobsServerToken, startBlobsServer } from '../doubles/blobs-server.ts'
 import { bytesOf, commit, entry, putChange, textOf } from '../store/acts.ts'
 import { makeCertificate } from '../server/certificate.ts'
@@ -226,6 +227,12 @@ it('trusts a server with TLS by an authority that is named, and sends nothing to
     const trusting = await openSocketBackend(at, { ...contextOf(), ca: tls.cert }, ANSWER_LIMIT)
     expect(await trusting.create('team')).toBe(true)
     await trusting.close()
+    const other = await makeCertificate()
+    const usual = await whileUsual(tls.cert, async () => {
+      const backend = await openSocketBackend(at, { ...contextOf(), ca: other.cert }, ANSWER_LIMIT)
+      return backend.names().finally(() => backend.close())
+    })
+    expect(usual).toEqual(['team'])
   } finally {
     await secure.stop()
   }

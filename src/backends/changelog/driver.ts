@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { authoritiesWith } from '../../platform/network.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Backend, BackendContext, BackendDriver, BackendPromises, PlaceAddress } from '../../store/ports.ts'
 import { openContent } from './content.ts'
@@ -25,7 +26,7 @@ export const changelog: BackendDriver = {
   open: async (address, context) => {
     const { origin, store } = checkAddress(address)
     const { ca, cacheDirectory, clock, ids, warn } = context
-    const wire = openWire({ origin, store, ...(ca === undefined ? {} : { ca }) })
+    const wire = openWire({ origin, store, ...(ca === undefined ? {} : { ca: await authoritiesWith(ca) }) })
     const index = openIndex(cacheDirectory, clock)
     const reader = openReader(wire, index, (message) => warn(`${address.text}: ${message}`))
     return backendOf({ wire, index, reader, clock, ids, viewDirectory: join(cacheDirectory, 'views') })

@@ -16,8 +16,8 @@ export interface WireOptions {
   readonly origin: string
   /** '' where none was named. */
   readonly store: string
-  /** PEM. */
-  readonly ca?: string
+  /** What is trusted, if not the usual. */
+  readonly ca?: string[]
 }
 
 /** A record of the log that the server keeps. */

@@ -1,4 +1,5 @@
 import { connect, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
+import { authoritiesWith } from '../../platform/network.ts'
 import type { Clock } from '../../platform/ports.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { BackendContext } from '../../store/ports.ts'
@@ -30,10 +31,11 @@ export interface Wire {
 /** Connects. Throws `Unavailable`, `Unauthenticated`, `Refused`, and `NotSupported` for a server that is too old. */
 export async function openWire(options: NatsOptions, context: BackendContext): Promise<Wire> {
   const { authenticator, revealed } = await findCredentials(options, context)
+  const trusted = context.ca === undefined ? {} : { ca: (await authoritiesWith(context.ca)).join('\n') }
   const tls =
     options.tls === 'offered' && context.ca === undefined
       ? undefined
-      : { ...(context.ca === undefined ? {} : { ca: context.ca }), handshakeFirst: options.tls === 'first' }
+      : { ...trusted, handshakeFirst: options.tls === 'first' }
   let connection: NatsConnection
   try {
     connection = await connect({

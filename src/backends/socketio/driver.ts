@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { sha256 } from '../../content/hash.ts'
+import { authoritiesWith } from '../../platform/network.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Backend, BackendContext, BackendDriver, BackendPromises, PlaceAddress } from '../../store/ports.ts'
 import { openContent } from './content.ts'
@@ -77,7 +78,8 @@ async function openConnection(
     })
   }
   const origin = `${scheme === 'socketio+https' ? 'https' : 'http'}://${authority}`
-  const lines = openLines({ origin, path, token: given, clock, answerLimit, ...(ca === undefined ? {} : { ca }) })
+  const trusted = ca === undefined ? {} : { ca: await authoritiesWith(ca) }
+  const lines = openLines({ origin, path, token: given, clock, answerLimit, ...trusted })
   return { bucket: bucketOf(given, text), lines }
 }
 

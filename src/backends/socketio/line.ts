@@ -13,8 +13,8 @@ export interface LineOptions {
   /** In front of `/socket.io/`; '' or begins with a slash. */
   readonly path: string
   readonly token: string
-  /** PEM. */
-  readonly ca?: string
+  /** What is trusted, if not the usual. */
+  readonly ca?: string[]
   readonly clock: Clock
   /** Milliseconds that an answer may take. */
   readonly answerLimit: number
