@@ -18,4 +18,24 @@ export const systemClock: Clock = {
     }),
 }
 
-export const systemIds: Ids = { next: () => randomBytes(16).toString('hex') }
+const ID_BYTES = 16
+/** Chance is asked for so many ids at once: a call to the system for each would cost more than all else about it. */
+const IDS_AT_ONCE = 256
+
+export const systemIds: Ids = openIds()
+
+function openIds(): Ids {
+  let chance: Buffer = Buffer.alloc(0)
+  let used = 0
+  return {
+    next: () => {
+      if (used === chance.length) {
+        chance = randomBytes(ID_BYTES * IDS_AT_ONCE)
+        used = 0
+      }
+      const id = chance.toString('hex', used, used + ID_BYTES)
+      used += ID_BYTES
+      return id
+    },
+  }
+}

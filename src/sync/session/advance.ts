@@ -7,11 +7,10 @@ import type { PullResult } from '../remote/pull.ts'
 import type { PushResult } from '../remote/push-work.ts'
 import { isBlobsError } from '../../store/contract/errors.ts'
 import { release } from '../state/held.ts'
-import { settle } from '../state/intents.ts'
+import { settleIntents } from '../state/intents.ts'
 import { forgetCursor, write } from '../state/open.ts'
 import { endPlacing } from '../state/placing.ts'
-import { applyRemote, correctRemote, setBase } from '../state/remote.ts'
-import { awaitRead } from '../state/unread.ts'
+import { applyTaken, correctRemote, setBase, type Taken } from '../state/remote.ts'
 import { messageOf, type Failures } from './failures.ts'
 import type { Observer } from './observe.ts'
 import type { Planned } from './planning.ts'
@@ -52,38 +51,37 @@ export function advance(context: Context, planned: Planned): Advance {
   const told = narrator(planned)
   return {
     pushed: (results) => {
-      write(db, () => {
-        for (const result of results) savePushed(context, result)
-      })
+      write(db, () => savePushed(context, results))
       for (const result of results) followPushed(context, told, result)
     },
     pulled: (results) => {
-      write(db, () => {
-        for (const result of results) savePulled(context, result)
-      })
+      write(db, () => savePulled(context, results))
       for (const result of results) followPulled(context, told, result)
     },
   }
 }
 
-function savePushed({ ports: { db, bucket }, observer }: Context, result: PushResult): void {
-  const { step } = result.work
-  if (result.type === 'done') {
-    const { content, info } = result
-    const item = info === null ? null : itemOf(bucket.prefix, info)
-    if (item !== null) applyRemote(db, [item], observer.ignores)
-    else correctRemote(db, step.path, null)
-    // What was sent, whatever the disk holds by now.
-    setBase(db, step.path, content === null || info === null ? null : { ...content, version: info.version })
-    settle(db, step.path)
-    release(db, step.path)
-    if (info !== null) awaitRead(db, info.entry, info.position)
-  } else if (result.type === 'overtaken') {
-    settle(db, step.path)
-    correctRemote(db, step.path, result.current === null ? null : itemOf(bucket.prefix, result.current))
-    // A version that was there and never was: the bucket went back in time, and its history is not what we read.
-    if (result.current === null && step.expect !== 'absent') forgetCursor(db)
+function savePushed({ ports: { db, bucket }, observer }: Context, results: readonly PushResult[]): void {
+  const taken: Taken[] = []
+  for (const result of results) {
+    const { path } = result.work.step
+    if (result.type === 'done') {
+      const { content, info } = result
+      const item = info === null ? null : itemOf(bucket.prefix, info)
+      taken.push({ path, content, item, at: info?.position ?? null })
+    } else if (result.type === 'overtaken') {
+      const { current } = result
+      settleIntents(db, [path])
+      correctRemote(db, path, current === null ? null : itemOf(bucket.prefix, current))
+      // A version that was there and never was: the bucket went back in time, and its history is not what we read.
+      if (current === null && result.work.step.expect !== 'absent') forgetCursor(db)
+    }
   }
+  applyTaken(db, taken, observer.ignores)
+  release(
+    db,
+    taken.map(({ path }) => path),
+  )
 }
 
 function followPushed(context: Context, told: Narrator, result: PushResult): void {
@@ -106,12 +104,17 @@ function followPushed(context: Context, told: Narrator, result: PushResult): voi
   tell(context, told.pushed(step, result.info?.version ?? 0))
 }
 
-function savePulled({ ports: { db }, observer }: Context, { work: { step }, result }: PullResult): void {
-  endPlacing(db, step.path)
-  if (result.type !== 'done') return
-  observer.take(result.now)
-  setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
-  release(db, step.path)
+function savePulled({ ports: { db }, observer }: Context, results: readonly PullResult[]): void {
+  const done: Path[] = []
+  for (const { work, result } of results) {
+    const { step } = work
+    endPlacing(db, step.path)
+    if (result.type !== 'done') continue
+    observer.take(result.now)
+    setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
+    done.push(step.path)
+  }
+  release(db, done)
 }
 
 function followPulled(context: Context, told: Narrator, { work: { step }, result }: PullResult): void {

@@ -35,10 +35,13 @@ export function hold(db: Database, side: Side, steps: Iterable<Delete>): void {
   }
 }
 
-/** The deletion was done, or is none any more. Inside a transaction. */
-export function release(db: Database, path: Path): void {
-  const { parent, name } = placeOf(path)
-  db.run('DELETE FROM held WHERE parent = ? AND name = ?', parent, name)
+/** The deletions were done, or are none any more. Inside a transaction. */
+export function release(db: Database, paths: readonly Path[]): void {
+  if (paths.length === 0 || db.get('SELECT 1 FROM held LIMIT 1') === undefined) return
+  for (const path of paths) {
+    const { parent, name } = placeOf(path)
+    db.run('DELETE FROM held WHERE parent = ? AND name = ?', parent, name)
+  }
 }
 
 export interface Held {

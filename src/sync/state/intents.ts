@@ -13,13 +13,10 @@ export interface Intent {
 
 /** Writes intents down and gives the entry id of each: the old one where the same was intended before. Inside a transaction. */
 export function intend(db: Database, intents: readonly Intent[], newId: () => string): string[] {
+  const open = hasIntents(db)
   return intents.map((intent) => {
     const { parent, name } = placeOf(intent.path)
-    const before = db.get<{ entry: string; wanted: string }>(
-      'SELECT entry, wanted FROM intents WHERE parent = ? AND name = ?',
-      parent,
-      name,
-    )
+    const before = open ? intentAt(db, parent, name) : undefined
     if (before?.wanted === intent.wanted) return before.entry
     const entry = newId()
     const values = intent.content === null ? [null, null, null, null] : contentValues(intent.content)
@@ -35,8 +32,19 @@ export function intend(db: Database, intents: readonly Intent[], newId: () => st
   })
 }
 
-/** The outcome is known. Inside a transaction. */
-export function settle(db: Database, path: Path): void {
-  const { parent, name } = placeOf(path)
-  db.run('DELETE FROM intents WHERE parent = ? AND name = ?', parent, name)
+function intentAt(db: Database, parent: string, name: string): { entry: string; wanted: string } | undefined {
+  return db.get('SELECT entry, wanted FROM intents WHERE parent = ? AND name = ?', parent, name)
+}
+
+/** The outcomes are known. Inside a transaction. */
+export function settleIntents(db: Database, paths: readonly Path[]): void {
+  if (!hasIntents(db)) return
+  for (const path of paths) {
+    const { parent, name } = placeOf(path)
+    db.run('DELETE FROM intents WHERE parent = ? AND name = ?', parent, name)
+  }
+}
+
+export function hasIntents(db: Database): boolean {
+  return db.get('SELECT 1 FROM intents LIMIT 1') !== undefined
 }

@@ -1,9 +1,11 @@
 import type { Database, Value } from '../../platform/sqlite.ts'
+import type { Cursor } from '../../store/contract/types.ts'
 import type { Content, Path } from '../core/types.ts'
 import { contentValues, hashToBytes, placeOf } from './encode.ts'
+import { hasIntents, settleIntents } from './intents.ts'
 import { SWEEP } from './local.ts'
 import { unparkAbove, unparkAll } from './parking.ts'
-import { forgetUnread, hasUnread, wasRead } from './unread.ts'
+import { awaitRead, forgetUnread, wereRead } from './unread.ts'
 
 /** A version of a path as the bucket tells it. */
 export type RemoteItem = RemoteLive | RemoteTombstone
@@ -31,19 +33,23 @@ interface RemoteTombstone {
 const SET_REMOTE = `r_kind = ?, r_hash = ?, r_size = ?, r_exec = ?, r_version = ?, r_entry = ?, r_mtime = ?, r_extra = ?, parked = NULL`
 const INSERT_REMOTE = `INSERT INTO paths (parent, name, r_kind, r_hash, r_size, r_exec, r_version, r_entry, r_mtime, r_extra, ignored)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+const SET_BOTH = `UPDATE paths SET ${SET_REMOTE}, b_kind = ?, b_hash = ?, b_size = ?, b_exec = ?, b_version = ?
+WHERE parent = ? AND name = ? AND coalesce(r_version, 0) < ?`
 const SET_BASE =
   'UPDATE paths SET b_kind = ?, b_hash = ?, b_size = ?, b_exec = ?, b_version = ?, parked = NULL WHERE parent = ? AND name = ?'
 
 /** Writes down what the bucket tells, in order. An older version than the known one is old news. Inside a transaction. */
 export function applyRemote(db: Database, items: readonly RemoteItem[], ignores: (path: Path) => boolean): void {
-  const mine = db.get('SELECT 1 FROM intents LIMIT 1') !== undefined
-  const unread = hasUnread(db)
+  const mine = hasIntents(db)
   for (const item of items) {
     setRemote(db, item, ignores, true)
     // Afterwards: of a path that is gone from disk there may have been no row.
     if (mine) settleIntent(db, item)
-    if (unread) wasRead(db, item.entry)
   }
+  wereRead(
+    db,
+    items.map((item) => item.entry),
+  )
   unparkAbove(
     db,
     items.map((item) => item.path),
@@ -104,6 +110,43 @@ export function setBase(db: Database, path: Path, base: (Content & { readonly ve
   const values = base === null ? [null, null, null, null, null] : [...contentValues(base), base.version]
   db.run(SET_BASE, ...values, parent, name)
   if (base === null) db.run(SWEEP, parent, name)
+}
+
+/** A write that the bucket took. */
+export interface Taken {
+  readonly path: Path
+  /** What was sent; null for a delete. */
+  readonly content: Content | null
+  /** The version that it became; null if the delete had nothing to delete. */
+  readonly item: RemoteItem | null
+  /** Where it is in the bucket's history. */
+  readonly at: Cursor | null
+}
+
+/** Writes down that these are what both sides agreed on, whatever the disk holds by now. Inside a transaction. */
+export function applyTaken(db: Database, taken: readonly Taken[], ignores: (path: Path) => boolean): void {
+  for (const one of taken) if (!setBoth(db, one)) setApart(db, one, ignores)
+  const paths = taken.map(({ path }) => path)
+  unparkAbove(db, paths)
+  settleIntents(db, paths)
+  awaitRead(
+    db,
+    taken.flatMap(({ item, at }) => (item === null || at === null ? [] : [{ entry: item.entry, at }])),
+  )
+}
+
+/** The usual case in one statement; false where it is another one. */
+function setBoth(db: Database, { path, content, item }: Taken): boolean {
+  if (content === null || item === null || item.content === null) return false
+  const { parent, name } = placeOf(path)
+  const base = [...contentValues(content), item.version]
+  return db.run(SET_BOTH, ...remoteValues(item), ...base, parent, name, item.version).changes > 0
+}
+
+function setApart(db: Database, { path, content, item }: Taken, ignores: (path: Path) => boolean): void {
+  if (item === null) correctRemote(db, path, null)
+  else setRemote(db, item, ignores, true)
+  setBase(db, path, content === null || item === null ? null : { ...content, version: item.version })
 }
 
 /** Begins a complete listing, or begins it anew. */

@@ -2,7 +2,7 @@ import type { Database } from '../../platform/sqlite.ts'
 import { unfit, type NameTraits } from '../core/names.ts'
 import { needsFolder } from '../core/reconcile.ts'
 import type { Path, Row } from '../core/types.ts'
-import { baseOf, hashFromBytes, hashToBytes, localOf, placeOf, remoteOf, type Columns } from './encode.ts'
+import { baseOf, hashToBytes, localOf, placeOf, remoteOf, type Columns } from './encode.ts'
 import type { Extra } from './remote.ts'
 import { rangeBelow } from './tree.ts'
 
@@ -20,24 +20,28 @@ export interface PlanRow extends Row {
 export function differing(db: Database, traits: NameTraits, after: Path | null, limit: number): PlanRow[] {
   const { parent, name } = placeOf(after ?? '')
   // Nothing has the empty place, so that everything is behind it.
-  const found = db.iterate<Columns>(
-    `SELECT * FROM paths WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ${limit}`,
+  const found = db.iterate<Columns & { readonly below: number }>(
+    `SELECT *, ${SOMETHING_BELOW} AS below FROM paths p WHERE differs AND (parent, name) > (?, ?) ORDER BY parent, name LIMIT ${limit}`,
     parent,
     name,
   )
   // One by one: the columns of a whole window take more room than its rows.
   const rows: PlanRow[] = []
-  for (const row of found) rows.push(planRow(db, traits, row))
+  for (const row of found) rows.push(planRow(db, traits, row, row.below === 1))
   return rows
 }
+
+/** Whether there is any row below the name of `p`: asked within the statement, because for a file the answer is nearly always no. */
+const SOMETHING_BELOW = `CASE name WHEN '' THEN 1 ELSE
+  EXISTS (SELECT 1 FROM paths q WHERE q.parent >= p.parent || p.name || '/' AND q.parent < p.parent || p.name || '0') END`
 
 export function rowAt(db: Database, traits: NameTraits, path: Path): PlanRow | null {
   const { parent, name } = placeOf(path)
   const row = db.get<Columns>('SELECT * FROM paths WHERE parent = ? AND name = ?', parent, name)
-  return row === undefined ? null : planRow(db, traits, row)
+  return row === undefined ? null : planRow(db, traits, row, true)
 }
 
-function planRow(db: Database, traits: NameTraits, row: Columns): PlanRow {
+function planRow(db: Database, traits: NameTraits, row: Columns, below: boolean): PlanRow {
   const path = row.parent + row.name
   const folder = path.endsWith('/') ? path.slice(0, -1) : path
   const asked =
@@ -47,8 +51,8 @@ function planRow(db: Database, traits: NameTraits, row: Columns): PlanRow {
     base: baseOf(row),
     local: localOf(row),
     remote: remoteOf(row),
-    remoteBelow: hasRemoteBelow(db, traits, folder, path),
-    localFolder: hasLocalBelow(db, folder),
+    remoteBelow: below && hasRemoteBelow(db, traits, folder, path),
+    localFolder: below && hasLocalBelow(db, folder),
     unfit: unfit(path, traits),
     localIsOldVersion: asked && row.h_old === 1,
     identity: row.l_identity ?? '',
@@ -116,12 +120,14 @@ export function setHistory(db: Database, row: PlanRow, old: boolean): void {
   )
 }
 
+const SAME_BYTES = `substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0`
+
 /** Paths of files on disk with these bytes, as last seen. */
 export function onDiskWith(db: Database, hash: string, size: number, limit: number): Path[] {
   const bytes = hashToBytes(hash)
   return db
     .all<{ parent: string; name: string }>(
-      `SELECT parent, name FROM paths WHERE substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0 LIMIT ${limit}`,
+      `SELECT parent, name FROM paths WHERE ${SAME_BYTES} LIMIT ${limit}`,
       bytes.subarray(0, 8),
       bytes,
       size,
@@ -131,13 +137,15 @@ export function onDiskWith(db: Database, hash: string, size: number, limit: numb
 
 /** A version in the bucket that has these bytes and that nobody is about to replace, as far as is known. */
 export function inBucketWith(db: Database, hash: string, size: number): { path: Path; version: number } | null {
-  for (const path of onDiskWith(db, hash, size, 8)) {
-    const { parent, name } = placeOf(path)
-    const row = db.get<Columns>('SELECT * FROM paths WHERE parent = ? AND name = ?', parent, name)
-    if (row?.r_kind === 'f' && hashFromBytes(row.r_hash) === hash && row.r_version !== null)
-      return { path, version: row.r_version }
-  }
-  return null
+  const bytes = hashToBytes(hash)
+  const row = db.get<{ parent: string; name: string; version: number }>(
+    `SELECT parent, name, r_version AS version FROM (SELECT * FROM paths WHERE ${SAME_BYTES} LIMIT 8)
+     WHERE r_kind = 'f' AND r_hash = l_hash AND r_version IS NOT NULL LIMIT 1`,
+    bytes.subarray(0, 8),
+    bytes,
+    size,
+  )
+  return row === undefined ? null : { path: row.parent + row.name, version: row.version }
 }
 
 /** Paths, on either side, whose name looks like that of a conflict file. */
