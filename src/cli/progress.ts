@@ -1,5 +1,5 @@
 import type { Clock } from '../platform/ports.ts'
-import { count, duration, size } from './format.ts'
+import { count, duration, grouped, size } from './format.ts'
 import type { Output } from './output.ts'
 
 /** How far a long task is. Calls are cheap: drawing is throttled to 10 Hz. */
@@ -63,7 +63,7 @@ interface Speed {
 export function describeProgress(state: State, { rate, seconds }: Speed): string {
   const parts: string[] = []
   if (state.totalItems !== null && state.totalItems > 1) {
-    parts.push(`${state.items.toLocaleString('en-US')} of ${count(state.totalItems, 'file')}`)
+    parts.push(`${grouped(state.items)} of ${count(state.totalItems, 'file')}`)
   } else if (state.items > 1) parts.push(count(state.items, 'file'))
   if (state.totalBytes !== null && state.totalBytes > 0) {
     parts.push(`${size(state.bytes)} of ${size(state.totalBytes)}`)

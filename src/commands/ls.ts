@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { noBytes } from '../cli/transfer/addressed.ts'
-import { localTime, plain, size, table } from '../cli/format.ts'
+import { grouped, localTime, plain, size, table } from '../cli/format.ts'
 import type { AddressTarget } from '../locations/addressed.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
@@ -70,7 +70,7 @@ Names are shown relative to the folder; --json has whole keys.`
       buckets.push(info)
     }
     const rows = buckets.map((info) => [
-      info.blobs.toLocaleString('en-US'),
+      grouped(info.blobs),
       size(info.bytes),
       localTime(Date.parse(info.created)),
       info.name,

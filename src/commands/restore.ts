@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
-import { localTime, plain, size } from '../cli/format.ts'
+import { grouped, localTime, plain, size } from '../cli/format.ts'
 import { parseMoment } from '../cli/values.ts'
 import { openPlaces } from '../locations/places.ts'
 import { showTarget, type Target } from '../locations/target.ts'
@@ -70,9 +70,9 @@ TIME is RFC 3339 (2026-07-28T14:00:00Z), local "2026-07-28 14:00", or an age: 2h
     }
     const { restored, removed, unchanged } = this
     const name = plain(target.key === '' ? target.bucket : `${target.bucket}/${target.key}`)
-    const parts = [`${restored.toLocaleString('en-US')} brought back`]
-    if (removed > 0) parts.push(`${removed.toLocaleString('en-US')} deleted that came later`)
-    if (unchanged > 0) parts.push(`${unchanged.toLocaleString('en-US')} already so`)
+    const parts = [`${grouped(restored)} brought back`]
+    if (removed > 0) parts.push(`${grouped(removed)} deleted that came later`)
+    if (unchanged > 0) parts.push(`${grouped(unchanged)} already so`)
     if (this.folder) this.output.line(`${name} as of ${localTime(Date.parse(at ?? ''))}: ${parts.join(', ')}`)
     const summary = { restored, removed, unchanged, ...(at === null ? {} : { at }) }
     this.settle(restored + removed + unchanged, summary)

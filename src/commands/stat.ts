@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { findAddressed } from '../cli/transfer/addressed.ts'
-import { localTime, plain, relativeTime, size } from '../cli/format.ts'
+import { grouped, localTime, plain, relativeTime, size } from '../cli/format.ts'
 import { openPlaces } from '../locations/places.ts'
 import { showTarget } from '../locations/target.ts'
 import { showAddress } from '../store/contract/addresses.ts'
@@ -80,7 +80,7 @@ function blobBlock(info: BlobInfo, now: number): string {
 function bucketBlock(info: BucketInfo, now: number): string {
   const { maxBlobSize } = info.options
   return block(info.name, [
-    ['blobs', info.blobs.toLocaleString('en-US')],
+    ['blobs', grouped(info.blobs)],
     ['size', exactSize(info.bytes)],
     ['made', moment(info.created, now)],
     ['largest blob', maxBlobSize === undefined ? 'no limit' : exactSize(maxBlobSize)],
@@ -94,7 +94,7 @@ function block(title: string, rows: readonly (readonly [string, string])[]): str
 }
 
 function exactSize(bytes: number): string {
-  return bytes < 1000 ? size(bytes) : `${size(bytes)} (${bytes.toLocaleString('en-US')} bytes)`
+  return bytes < 1000 ? size(bytes) : `${size(bytes)} (${grouped(bytes)} bytes)`
 }
 
 function moment(time: string, now: number): string {

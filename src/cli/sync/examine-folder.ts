@@ -2,7 +2,7 @@ import { accessSync, constants, readFileSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FileSystem } from '../../platform/ports.ts'
 import type { AgentStatus } from '../../sync/agent.ts'
-import { size } from '../format.ts'
+import { grouped, size } from '../format.ts'
 import { brakeText } from './present.ts'
 
 export interface FolderFinding {
@@ -56,7 +56,7 @@ function* examineWatching(fs: FileSystem, root: string, { watch }: AgentStatus):
     const message = 'the running agent cannot watch everything: changes are found by looking'
     yield { code: 'watch', severity: 'warning', message, remedy: watch.remedy }
   } else if (limit !== null && folders > limit * 0.8) {
-    const message = `${root} has ${folders >= limit ? 'at least ' : ''}${folders.toLocaleString('en-US')} folders, and the system lets a user watch ${limit.toLocaleString('en-US')}`
+    const message = `${root} has ${folders >= limit ? 'at least ' : ''}${grouped(folders)} folders, and the system lets a user watch ${grouped(limit)}`
     const remedy = `sudo sysctl -w fs.inotify.max_user_watches=${Math.max(524_288, limit * 2)}`
     yield { code: 'watch', severity: 'warning', message, remedy }
   }

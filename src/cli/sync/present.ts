@@ -1,4 +1,4 @@
-import { count, duration, localTime, plain, relativeTime, size, table } from '../format.ts'
+import { count, duration, grouped, localTime, plain, relativeTime, size, table } from '../format.ts'
 import type {
   AgentStateName,
   AgentStatus,
@@ -90,7 +90,7 @@ function deeds(summary: SyncSummary): string {
     [summary.failed.length, 'failed'],
   ]
   if (summary.brake) words.push([summary.brake.count, 'waiting for your word'])
-  const done = words.filter(([n]) => n > 0).map(([n, word]) => `${n.toLocaleString('en-US')} ${word}`)
+  const done = words.filter(([n]) => n > 0).map(([n, word]) => `${grouped(n)} ${word}`)
   return done.length === 0 ? 'nothing to do' : done.join(', ')
 }
 
@@ -211,7 +211,7 @@ function unsyncedText(status: AgentStatus, paths: number): string {
 
 function someOf(paths: readonly string[], total: number): string {
   const shown = paths.slice(0, 3).map(plain).join(', ')
-  return total > 3 ? `${shown} and ${(total - 3).toLocaleString('en-US')} more` : shown
+  return total > 3 ? `${shown} and ${grouped(total - 3)} more` : shown
 }
 
 /** What each side holds of one path, what was decided, and what to do. */

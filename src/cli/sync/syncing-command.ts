@@ -2,6 +2,7 @@ import type { Places } from '../../locations/places.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { AgentOptions, Brake, DryRun, SyncEvent, SyncSummary } from '../../sync/agent.ts'
 import type { Progress } from '../progress.ts'
+import { grouped } from '../format.ts'
 import { FolderCommand, showPairing, type SyncedFolder } from './folder-command.ts'
 import { brakeText, planLine } from './present.ts'
 
@@ -61,10 +62,7 @@ export abstract class SyncingCommand extends FolderCommand {
 
   private presentPlan(plan: DryRun): void {
     for (const line of plan.lines) this.output.item('plan', line, planLine(line))
-    const text =
-      plan.lines.length === 0
-        ? 'nothing to do'
-        : `${plan.lines.length.toLocaleString('en-US')} to do; nothing was changed`
+    const text = plan.lines.length === 0 ? 'nothing to do' : `${grouped(plan.lines.length)} to do; nothing was changed`
     this.output.summary(
       { planned: plan.lines.length, brake: plan.brake },
       plan.brake ? `${text}\nit would stop: ${brakeText(plan.brake)}` : text,

@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core'
 import { BlobsCommand } from '../../cli/command.ts'
-import { localTime, size, table } from '../../cli/format.ts'
+import { grouped, localTime, size, table } from '../../cli/format.ts'
 import { openPlaces } from '../../locations/places.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { BucketInfo } from '../../store/contract/types.ts'
@@ -30,7 +30,7 @@ export default class BucketLs extends BlobsCommand {
     for await (const info of (await places.buckets(target?.location ?? places.here)).list()) buckets.push(info)
     const rows = buckets.map((info) => [
       info.name,
-      info.blobs.toLocaleString('en-US'),
+      grouped(info.blobs),
       size(info.bytes),
       info.options.maxBlobSize === undefined ? '-' : size(info.options.maxBlobSize),
       localTime(Date.parse(info.created)),

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import ignore, { type Ignore as Rules } from 'ignore'
 import { sha256 } from '../../content/hash.ts'
 import type { FileSystem } from '../../platform/ports.ts'
@@ -45,7 +44,7 @@ export function openIgnore(options: {
   const rulesOf = (folder: Path): Matcher | null => {
     let known = folders.get(folder)
     if (!known) {
-      const text = readRules(fs, join(root, folder, IGNORE_FILE))
+      const text = readRules(fs, `${root}/${folder === '' ? '' : `${folder}/`}${IGNORE_FILE}`)
       known = { text, match: text === '' ? null : matcher(text) }
       folders.set(folder, known)
     }
@@ -92,8 +91,9 @@ export function openIgnore(options: {
 /** Ours whatever the rules say. Case-blind, because the disk may be. */
 function isOurs(path: Path): boolean {
   const end = path.indexOf('/')
-  const first = end < 0 ? path : path.slice(0, end)
-  return first.toLowerCase() === OWN_FOLDER || (path.endsWith('.blobs-tmp') && TEMPORARY.test(path))
+  const length = end < 0 ? path.length : end
+  const isOwn = length === OWN_FOLDER.length && path.slice(0, length).toLowerCase() === OWN_FOLDER
+  return isOwn || (path.endsWith('.blobs-tmp') && TEMPORARY.test(path))
 }
 
 function parentOf(path: Path): Path {

@@ -28,13 +28,20 @@ export type Known =
   | { readonly kind: 'folder' }
   | { readonly kind: 'unknown'; readonly reason: Reason }
 
+/** What was known directly in a folder, by last segment. */
+export interface Children {
+  /** Files with their identities: all that it takes to see that nothing changed. */
+  readonly files: ReadonlyMap<string, Identity>
+  /** What could not be judged as `name`, empty folders as `name/`. */
+  readonly others: ReadonlyMap<string, Known>
+  /** Names of folders with something known inside them. */
+  readonly folders: ReadonlySet<string>
+}
+
 /** The local tree as it was last recorded: only what is present or unknown, never what was absent. */
 export interface KnownTree {
-  /**
-   * What is directly in a folder (`''` is the root). `items` by last segment: files and unknowns as `name`, empty folders as `name/`.
-   * `folders`: names of folders with something known inside them.
-   */
-  children(folder: Path): { readonly items: ReadonlyMap<string, Known>; readonly folders: ReadonlySet<string> }
+  /** `''` is the root. */
+  children(folder: Path): Children
   get(path: Path): Known | null
   /** Every known path below `folder/`, in any order; the folder's own marker `folder/` is not below it. */
   below(folder: Path): Iterable<Path>

@@ -62,7 +62,8 @@ export async function pruneTrash(
   limits: { readonly maxAgeMs: number; readonly maxBytes: number },
   keep: (path: Path) => boolean,
 ): Promise<number> {
-  const files = [...trashed(fs, confine, TRASH)].sort((a, b) => (a.since < b.since ? -1 : 1))
+  const { files, folders } = look(fs, confine)
+  files.sort((a, b) => (a.since < b.since ? -1 : 1))
   const oldest = BigInt(Math.floor(clock.now() - limits.maxAgeMs)) * 1_000_000n
   let total = files.reduce((sum, { size }) => sum + size, 0)
   let freed = 0
@@ -72,34 +73,52 @@ export async function pruneTrash(
     const place = confine.place(path)
     if ('blocked' in place) continue
     fs.unlink(place.at)
+    leave(folders, path)
     total -= size
     freed += size
   }
-  removeEmpty(fs, confine, TRASH)
+  removeEmpty(fs, confine, folders)
   return freed
 }
 
-function* trashed(fs: FileSystem, confine: Confine, folder: Path): Generator<Trashed> {
-  for (const name of listing(fs, confine, folder)) {
-    const path = `${folder}/${name}`
-    const place = confine.place(path)
-    const stat = 'blocked' in place ? null : fs.lstat(place.at)
-    if (!stat) continue
-    if (stat.kind === 'folder') yield* trashed(fs, confine, path)
-    else yield { path, size: stat.size, since: stat.ctimeNs }
-  }
+interface Contents {
+  readonly files: Trashed[]
+  /** How many things are in each folder of the trash, itself too; those further down come later. */
+  readonly folders: Map<Path, number>
 }
 
-function removeEmpty(fs: FileSystem, confine: Confine, folder: Path): void {
-  for (const name of listing(fs, confine, folder)) {
-    const path = `${folder}/${name}`
+function look(fs: FileSystem, confine: Confine): Contents {
+  const found: Contents = { files: [], folders: new Map() }
+  const enter = (folder: Path): void => {
+    const names = listing(fs, confine, folder)
+    found.folders.set(folder, names.length)
+    for (const name of names) {
+      const path = `${folder}/${name}`
+      const place = confine.place(path)
+      const stat = 'blocked' in place ? null : fs.lstat(place.at)
+      if (stat?.kind === 'folder') enter(path)
+      else if (stat) found.files.push({ path, size: stat.size, since: stat.ctimeNs })
+    }
+  }
+  enter(TRASH)
+  return found
+}
+
+/** Counts what is gone from its folder. */
+function leave(folders: Map<Path, number>, path: Path): void {
+  const folder = path.slice(0, path.lastIndexOf('/'))
+  folders.set(folder, (folders.get(folder) ?? 0) - 1)
+}
+
+/** What something has come to meanwhile is not removed: the system sees to that. */
+function removeEmpty(fs: FileSystem, confine: Confine, folders: Map<Path, number>): void {
+  for (const path of [...folders.keys()].reverse()) {
+    if (path === TRASH || folders.get(path) !== 0) continue
     const place = confine.place(path)
-    if ('blocked' in place || fs.lstat(place.at)?.kind !== 'folder') continue
-    removeEmpty(fs, confine, path)
-    const again = confine.place(path)
-    if ('blocked' in again) continue
+    if ('blocked' in place) continue
     try {
-      fs.rmdir(again.at)
+      fs.rmdir(place.at)
+      leave(folders, path)
     } catch (error) {
       if (codeOf(error) === null) throw error
     }

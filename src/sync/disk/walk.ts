@@ -4,8 +4,8 @@ import type { Path, Reason } from '../core/types.ts'
 import { IGNORE_FILE, type Ignore } from './ignore.ts'
 import { identityOf } from './look.ts'
 import type { Root } from './marker.ts'
-import { below, keyOf, ownerOfKey } from './names.ts'
-import type { Known, KnownTree, Observation, Observed } from './observed.ts'
+import { below, isAscii, keyOf, ownerOfKey } from './names.ts'
+import type { Children, Identity, Known, KnownTree, Observation, Observed } from './observed.ts'
 
 /** A folder to be walked. */
 export interface Folder {
@@ -67,34 +67,46 @@ export function* walkFolder(
   let count = 0
   for (const [key, name] of names(listed.value)) {
     if (++count % PAUSE_EACH === 0) yield null
+    const at = below(path, key)
     if (name === null) {
       seen.add(key)
-      yield* unknown(below(path, key), 'name-not-unicode', before.items.get(key) ?? null)
-    } else yield* entry(options, folder, { key, name, before, seen }, push)
+      yield* unknown(at, 'name-not-unicode', knownAt(options, before, key, at))
+      continue
+    }
+    const disk = `${folder.disk}/${name}`
+    const looked = attempt(() => fs.lstat(disk))
+    if ('value' in looked && looked.value === null) continue
+    seen.add(key)
+    const stat = 'code' in looked ? null : looked.value
+    // Nearly all of a tree is as it was: no more than this is done for it.
+    if (stat !== null && isAsBefore(stat, before, key) && !options.ignore.ignores(at, false)) continue
+    yield* entry(options, folder, { key, name, disk, path: at, stat, before }, push)
   }
   yield* gone(options, folder, before, seen)
+}
+
+/** Who asks for more than the identity of a file that was known pays for it: few are asked for. */
+function knownAt({ known }: WalkOptions, before: Children, key: string, path: Path): Known | null {
+  return before.files.has(key) ? known.get(path) : (before.others.get(key) ?? null)
 }
 
 interface Entry {
   readonly key: string
   /** On disk. */
   readonly name: string
-  readonly before: ReturnType<KnownTree['children']>
-  readonly seen: Set<string>
+  readonly disk: string
+  readonly path: Path
+  /** Null when the disk does not say. */
+  readonly stat: FileStat | null
+  readonly before: Children
 }
 
 function* entry(options: WalkOptions, folder: Folder, item: Entry, push: (folder: Folder) => void): Generator<Found> {
-  const { fs, ignore } = options
-  const { key, before } = item
-  const path = below(folder.path, key)
-  const disk = `${folder.disk}/${item.name}`
-  const known = before.items.get(key) ?? null
-  const marker = before.items.get(`${key}/`) ?? null
+  const { ignore } = options
+  const { key, path, disk, stat, before } = item
+  const known = knownAt(options, before, key, path)
+  const marker = before.others.get(`${key}/`) ?? null
   const inside = before.folders.has(key)
-  const looked = attempt(() => fs.lstat(disk))
-  const stat = 'code' in looked ? null : looked.value
-  if (stat === null && !('code' in looked)) return
-  item.seen.add(key)
   const whole = { path, known, marker, inside }
   if (ignore.ignores(path, stat ? stat.kind === 'folder' : inside))
     return yield* everything(options, whole, { kind: 'ignored' })
@@ -113,11 +125,17 @@ function* entry(options: WalkOptions, folder: Folder, item: Entry, push: (folder
   }
   if (marker) yield { path: `${path}/`, node: ABSENT }
   if (inside) yield* allBelow(options, path, ABSENT)
-  if (!isSame(stat, known)) yield { path, disk, known }
+  if (!isSame(stat, before.files.get(key))) yield { path, disk, known }
 }
 
-function isSame(stat: FileStat, known: Known | null): boolean {
-  return known?.kind === 'file' && known.identity !== '' && known.identity === identityOf(stat)
+/** True for a file of which nothing but itself was known, and that did not change. */
+function isAsBefore(stat: FileStat, { files, others, folders }: Children, key: string): boolean {
+  if (stat.kind !== 'file' || !isSame(stat, files.get(key))) return false
+  return !folders.has(key) && (others.size === 0 || !others.has(`${key}/`))
+}
+
+function isSame(stat: FileStat, known: Identity | undefined): boolean {
+  return known !== undefined && known !== '' && known === identityOf(stat)
 }
 
 interface Whole {
@@ -175,10 +193,12 @@ function* markerOf({ path, marker }: Folder, empty: boolean): Generator<Observat
 function* gone(
   options: WalkOptions,
   folder: Folder,
-  before: ReturnType<KnownTree['children']>,
+  before: Children,
   seen: ReadonlySet<string>,
 ): Generator<Observation> {
-  const lost = [...before.items.keys()].filter((name) => !seen.has(name.endsWith('/') ? name.slice(0, -1) : name))
+  const lost: string[] = []
+  for (const name of before.files.keys()) if (!seen.has(name)) lost.push(name)
+  for (const name of before.others.keys()) if (!seen.has(name.endsWith('/') ? name.slice(0, -1) : name)) lost.push(name)
   const lostFolders = [...before.folders].filter((name) => !seen.has(name))
   if (lost.length === 0 && lostFolders.length === 0) return
   // The folder that was listed is the one that was meant, not what was mounted over it, or left when it was unmounted.
@@ -193,6 +213,10 @@ function* gone(
 
 /** Each key of a listing with its name on disk; null for a name that is not Unicode. A key has one owner; other names come under their own. */
 function* names(items: ReturnType<FileSystem['list']>): Generator<[string, string | null]> {
+  if (items.every(({ name }) => name !== null && isAscii(name))) {
+    for (const { shown } of items) yield [shown, shown]
+    return
+  }
   const byKey = new Map<string, string[]>()
   const strange = new Set<string>()
   for (const { name, shown } of items) {

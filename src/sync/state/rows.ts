@@ -165,18 +165,20 @@ export function inBucket(db: Database, hash: string): boolean {
 
 export interface Counts {
   readonly synced: number
-  readonly syncedFiles: number
   readonly pending: { readonly files: number; readonly bytes: number }
 }
 
+/** What both sides agreed on once is counted without a look at its columns; what of it is not in sync now is in the small indexes. */
 export function counts(db: Database): Counts {
-  const synced = db.get<{ n: number; f: number }>(
-    `SELECT count(*) AS n, coalesce(sum(b_kind = 'f'), 0) AS f FROM paths WHERE b_kind IS NOT NULL AND differs = 0 AND (parked IS NULL OR parked = 'settled')`,
-  )
+  const count = (where: string): number =>
+    db.get<{ n: number }>(`SELECT count(*) AS n FROM paths WHERE ${where}`)?.n ?? 0
+  const agreed = count('b_kind IS NOT NULL')
+  const differing = count('differs AND b_kind IS NOT NULL')
+  const parked = count(`parked IS NOT NULL AND parked <> 'settled' AND b_kind IS NOT NULL`)
   const pending = db.get<{ files: number; bytes: number }>(
     'SELECT count(*) AS files, coalesce(sum(max(coalesce(l_size, 0), coalesce(r_size, 0))), 0) AS bytes FROM paths WHERE differs',
   )
-  return { synced: synced?.n ?? 0, syncedFiles: synced?.f ?? 0, pending: pending ?? { files: 0, bytes: 0 } }
+  return { synced: agreed - differing - parked, pending: pending ?? { files: 0, bytes: 0 } }
 }
 
 /** Files that both sides once agreed on, below a folder (`''`: all). */

@@ -1,18 +1,25 @@
 import type { Database, Value } from '../../platform/sqlite.ts'
 import type { Path, Reason } from '../core/types.ts'
-import type { Known, KnownTree } from '../disk/observed.ts'
+import type { Identity, Known, KnownTree } from '../disk/observed.ts'
 import { hashFromBytes, placeOf } from './encode.ts'
 
 interface LocalColumns {
-  readonly parent: string
-  readonly name: string
   readonly l_kind: string
   readonly l_hash: Uint8Array | null
   readonly l_exec: number | null
   readonly l_identity: string | null
   readonly l_reason: string | null
 }
-const LOCAL = 'parent, name, l_kind, l_hash, l_exec, l_identity, l_reason'
+const LOCAL = 'l_kind, l_hash, l_exec, l_identity, l_reason'
+
+/** In the place of an identity: what is known there is no file. */
+const NO_FILE = '?'
+/**
+ * All names of a folder with their identities in one text, between slashes, which neither can hold: a hundred thousand rows would each be an
+ * object otherwise, five times as slow.
+ */
+const CHILDREN = `SELECT group_concat(name || '/' || CASE l_kind WHEN 'f' THEN coalesce(l_identity, '') ELSE '${NO_FILE}' END, '/') AS text
+  FROM paths WHERE parent = ? AND name <> '' AND l_kind IS NOT NULL`
 
 /** Bounds of everything below a folder in the order of the table; `''` is the root. No text is greater than a blob. */
 export function rangeBelow(folder: Path): [from: string, to: Value] {
@@ -21,28 +28,31 @@ export function rangeBelow(folder: Path): [from: string, to: Value] {
 
 /** The local columns as the scan wants them: what is present or unknown. */
 export function knownTree(db: Database): KnownTree {
+  const get = (parent: string, name: string): Known | null => {
+    const row = db.get<LocalColumns>(
+      `SELECT ${LOCAL} FROM paths WHERE parent = ? AND name = ? AND l_kind IS NOT NULL`,
+      parent,
+      name,
+    )
+    return row === undefined ? null : knownOf(row)
+  }
   return {
     children: (folder) => {
-      const items = new Map<string, Known>()
-      const folders = new Set<string>()
+      const files = new Map<string, Identity>()
+      const others = new Map<string, Known>()
       const parent = folder === '' ? '' : `${folder}/`
-      for (const row of db.all<LocalColumns>(
-        `SELECT ${LOCAL} FROM paths WHERE parent = ? AND name <> '' AND l_kind IS NOT NULL`,
-        parent,
-      )) {
-        items.set(row.name, knownOf(row))
+      const parts = db.get<{ text: string | null }>(CHILDREN, parent)?.text?.split('/') ?? []
+      for (let i = 0; i < parts.length; i += 2) {
+        const [name = '', identity = ''] = [parts[i], parts[i + 1]]
+        const other = identity === NO_FILE ? get(parent, name) : null
+        if (other === null) files.set(name, identity)
+        else others.set(name, other)
       }
-      collectFolders(db, parent, items, folders)
-      return { items, folders }
+      return { files, others, folders: collectFolders(db, parent, others) }
     },
     get: (path) => {
       const { parent, name } = placeOf(path)
-      const row = db.get<LocalColumns>(
-        `SELECT ${LOCAL} FROM paths WHERE parent = ? AND name = ? AND l_kind IS NOT NULL`,
-        parent,
-        name,
-      )
-      return row === undefined ? null : knownOf(row)
+      return get(parent, name)
     },
     below: function* (folder) {
       const [from, to] = rangeBelow(folder)
@@ -57,22 +67,30 @@ export function knownTree(db: Database): KnownTree {
   }
 }
 
+interface FolderColumns {
+  readonly parent: string
+  readonly name: string
+  readonly l_kind: string
+  readonly l_reason: string | null
+}
+
 /** Skips from one folder to the next by the index, whatever they hold. */
-function collectFolders(db: Database, parent: string, items: Map<string, Known>, folders: Set<string>): void {
+function collectFolders(db: Database, parent: string, others: Map<string, Known>): Set<string> {
+  const folders = new Set<string>()
   const [, end] = rangeBelow(parent.slice(0, -1))
   // Behind the folder's own items: every deeper parent is longer.
   let [atParent, atName]: [string, Value] = [parent, new Uint8Array(0)]
   for (;;) {
-    const row: LocalColumns | undefined = db.get<LocalColumns>(
-      `SELECT ${LOCAL} FROM paths WHERE (parent, name) > (?, ?) AND parent < ? AND l_kind IS NOT NULL ORDER BY parent, name LIMIT 1`,
+    const row: FolderColumns | undefined = db.get<FolderColumns>(
+      `SELECT parent, name, l_kind, l_reason FROM paths WHERE (parent, name) > (?, ?) AND parent < ? AND l_kind IS NOT NULL ORDER BY parent, name LIMIT 1`,
       atParent,
       atName,
       end,
     )
-    if (row === undefined) return
+    if (row === undefined) return folders
     const child = row.parent.slice(parent.length, row.parent.indexOf('/', parent.length))
     if (row.name === '' && row.parent.length === parent.length + child.length + 1) {
-      items.set(`${child}/`, knownOf(row))
+      others.set(`${child}/`, row.l_kind === 'd' ? { kind: 'folder' } : unknownFor(row.l_reason))
       ;[atParent, atName] = [row.parent, '']
     } else {
       folders.add(child)
@@ -82,10 +100,14 @@ function collectFolders(db: Database, parent: string, items: Map<string, Known>,
   }
 }
 
+// The column only ever holds what `applyObservations` wrote.
+function unknownFor(reason: string | null): Known {
+  return { kind: 'unknown', reason: (reason ?? 'unreadable') as Reason }
+}
+
 function knownOf(row: LocalColumns): Known {
   if (row.l_kind === 'd') return { kind: 'folder' }
-  // The column only ever holds what `applyObservations` wrote.
-  if (row.l_kind === 'u') return { kind: 'unknown', reason: (row.l_reason ?? 'unreadable') as Reason }
+  if (row.l_kind === 'u') return unknownFor(row.l_reason)
   return {
     kind: 'file',
     identity: row.l_identity ?? '',

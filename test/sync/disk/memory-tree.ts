@@ -21,16 +21,18 @@ export function memoryTree(): MemoryTree {
       }
     },
     children: (folder) => {
-      const items = new Map<string, Known>()
+      const files = new Map<string, string>()
+      const others = new Map<string, Known>()
       const folders = new Set<string>()
       for (const [path, node] of nodes) {
         if (!inFolder(path, folder)) continue
         const rest = folder === '' ? path : path.slice(folder.length + 1)
         const slash = rest.indexOf('/')
-        if (slash < 0 || slash === rest.length - 1) items.set(rest, node)
+        if (slash < 0 && node.kind === 'file') files.set(rest, node.identity)
+        else if (slash < 0 || slash === rest.length - 1) others.set(rest, node)
         else folders.add(rest.slice(0, slash))
       }
-      return { items, folders }
+      return { files, others, folders }
     },
     get: (path) => nodes.get(path) ?? null,
     below: (folder) => [...nodes.keys()].filter((path) => inFolder(path, folder)),
