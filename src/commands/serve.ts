@@ -11,6 +11,7 @@ import { openPlaces, type Places } from '../locations/places.ts'
 import { storeSpace } from '../locations/space.ts'
 import { isServer, parseLocation } from '../locations/target.ts'
 import { readTls } from '../locations/tls.ts'
+import { makePrivate } from '../platform/directories.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
@@ -95,6 +96,8 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
     const faces = checkFaces(flags.face ?? [])
     await using places = openPlaces(this.access(flags))
     const data = resolve(flags.data ?? places.directories.data)
+    // With the secret and the buckets elsewhere nothing else makes it.
+    makePrivate(data)
     const secretSource = openSecretSource(process.env, data, () => this.clock.now())
     const secrets = await secretSource.load()
     const buckets = await this.openBackend(places, flags.backend, data)

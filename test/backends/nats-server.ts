@@ -103,7 +103,8 @@ async function readSoon(path: string, child: ChildProcess): Promise<string> {
   throw new Error('nats-server did not start')
 }
 
-async function freePorts(count: number): Promise<readonly number[]> {
+/** So many ports of loopback that nobody listens on. */
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer()
