@@ -14,10 +14,10 @@ import { openVerifier } from './verifier.ts'
 export interface Gate {
   /**
    * What the token allows that came from this address. Throws `Unauthenticated` for one that is not good or not any more; `Unavailable` for
-   * an address that sent too many that were never good, and while it cannot be known what was revoked. This machine's own addresses
-   * are never refused with a good one.
+   * an address that sent too many that were never good, and when it could not be known for a second what was revoked; `blind`: for so many
+   * milliseconds, if that is longer. This machine's own addresses are never refused with a good one.
    */
-  admit(token: string, address: string): Promise<Grant>
+  admit(token: string, address: string, blind?: number): Promise<Grant>
   /**
    * To be held as long as a connection or a request goes on, and released with it. Its signal aborts, with the error to be told as its
    * reason, when the grant ends: expired, revoked, or signed with a secret that is not valid any more. It may have aborted already.
@@ -73,10 +73,10 @@ export async function openGate({ system, secrets, source, guesses, times }: Gate
     if (verifier.renew(fresh)) leases.end(ended)
   }
   return {
-    admit: async (token, address) => {
+    admit: async (token, address, blind = 0) => {
       const wait = tries.waitOf(address)
       if (wait > 0 && !isOwnAddress(address)) throw lockedOut(wait)
-      if (revocations.blindFor() > BLIND) {
+      if ((await revocations.age(BLIND)) > Math.max(BLIND, blind)) {
         throw new BlobsError('Unavailable', 'the server cannot read which tokens were revoked', { retryAfter: 1000 })
       }
       const verdict = await verifier.verify(token)

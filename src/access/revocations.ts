@@ -77,8 +77,8 @@ function note({ ids, cutoffs }: RevocationState, { key, value }: Kept): void {
 /** What was revoked, as it is now. */
 export interface Revocations {
   readonly state: RevocationState
-  /** For how many milliseconds it could not be read on; 0 while it can. */
-  blindFor(): number
+  /** How many milliseconds ago this was known to be all. When that is more than `most`, it is asked first, for as long at most. */
+  age(most: number): Promise<number>
   close(): Promise<void>
 }
 
@@ -89,6 +89,7 @@ export async function followRevocations(store: BlobStore, onChange: () => void):
   const state: RevocationState = first
   let { cursor } = first
   let blind: number | null = null
+  const certain = openCertainty(() => read(false))
   const reload = async (): Promise<void> => {
     const fresh = await readRevocations(store)
     for (const part of ['ids', 'cutoffs'] as const) {
@@ -98,9 +99,9 @@ export async function followRevocations(store: BlobStore, onChange: () => void):
     cursor = fresh.cursor
     onChange()
   }
-  const follow = async (): Promise<void> => {
+  const read = async (live: boolean): Promise<void> => {
     let changed = false
-    for await (const item of store.changes({ since: cursor, live: true, signal: closing.signal })) {
+    for await (const item of store.changes({ since: cursor, live, signal: closing.signal })) {
       if (item.type !== 'bookmark') {
         changed = (await take(store, state, item)) || changed
         continue
@@ -115,7 +116,7 @@ export async function followRevocations(store: BlobStore, onChange: () => void):
       try {
         if (blind !== null) await reload()
         blind = null
-        await follow()
+        await read(true)
       } catch {
         blind ??= performance.now()
         await sleep(AGAIN, undefined, { signal: closing.signal }).catch(() => undefined)
@@ -125,10 +126,41 @@ export async function followRevocations(store: BlobStore, onChange: () => void):
   const running = run()
   return {
     state,
-    blindFor: () => (blind === null ? 0 : performance.now() - blind),
+    age: async (most) => Math.max(blind === null ? 0 : performance.now() - blind, await certain.age(most)),
     close: async () => {
       closing.abort()
       await running
+    },
+  }
+}
+
+/** Milliseconds for which a place that does not answer is waited for by those who come later. */
+const GLANCE = 50
+
+/** When all was last read that there is. What others write is told at once, unless the way there is cut and nobody says so. */
+function openCertainty(read: () => Promise<void>): { age(most: number): Promise<number> } {
+  let sure = performance.now()
+  let looking: { readonly since: number; readonly done: Promise<void> } | null = null
+  const look = (): { readonly since: number; readonly done: Promise<void> } => {
+    const since = performance.now()
+    const done = read().then(
+      () => void (sure = since),
+      () => undefined,
+    )
+    void done.then(() => (looking = null))
+    return { since, done }
+  }
+  return {
+    age: async (most) => {
+      const old = performance.now() - sure
+      // In good time, so that nobody has to wait.
+      if (old > most / 2) looking ??= look()
+      if (old <= most || looking === null) return old
+      const patience = performance.now() - looking.since > most ? GLANCE : most
+      const waiting = new AbortController()
+      await Promise.race([looking.done, sleep(patience, undefined, { signal: waiting.signal }).catch(() => undefined)])
+      waiting.abort()
+      return performance.now() - sure
     },
   }
 }

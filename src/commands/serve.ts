@@ -6,6 +6,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { checkFaces, parseFace } from '../cli/face.ts'
 import { duration, plain } from '../cli/format.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
+import { parseDuration } from '../cli/values.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { storeSpace } from '../locations/space.ts'
@@ -15,6 +16,10 @@ import { makePrivate } from '../platform/directories.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
+
+/** Milliseconds. */
+const STALE_READS = 600_000
+const LONGEST_DRAIN = 15_000
 
 export default class Serve extends BlobsCommand {
   static override summary = 'Serve the embedded store to other machines and programs.'
@@ -81,6 +86,18 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
       multipleNonGreedy: true,
       parse: async (text) => parseFace(text),
     })(),
+    drain: Flags.custom<number>({
+      description: 'when told to stop, go on for so long with /ready turned off, so that a load balancer sends no more',
+      helpValue: 'TIME',
+      parse: async (text) => checkDrain(parseDuration(text)),
+    })(),
+    'stale-reads': Flags.custom<number>({
+      description:
+        'with --backend: for how long reads go on, marked as possibly stale, while the place cannot be read; default 10m, 0 for never. Tokens that are revoked meanwhile still read',
+      helpValue: 'TIME',
+      dependsOn: ['backend'],
+      parse: async (text) => (text === '0' ? 0 : parseDuration(text)),
+    })(),
     log: Flags.boolean({
       description: 'write the log to stderr; by default when that is not a terminal',
       allowNo: true,
@@ -94,7 +111,8 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
     const [cert, key] = [flags['tls-cert'], flags['tls-key']]
     const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
     const faces = checkFaces(flags.face ?? [])
-    await using places = openPlaces(this.access(flags))
+    // Clients try again themselves, and know for how long.
+    await using places = openPlaces({ ...this.access(flags), patient: false })
     const data = resolve(flags.data ?? places.directories.data)
     // With the secret and the buckets elsewhere nothing else makes it.
     makePrivate(data)
@@ -116,6 +134,8 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
           port: flags.port,
           now: () => this.clock.now(),
           newId: () => this.ids.next(),
+          ...(flags.drain === undefined ? {} : { drain: flags.drain }),
+          ...(flags.backend === undefined ? {} : { staleReads: flags['stale-reads'] ?? STALE_READS }),
           ...(flags.backend === undefined ? { space: () => storeSpace(data) } : {}),
           faces: faces.map((face) => ({ ...face, spool: join(data, 'uploads') })),
           ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
@@ -156,4 +176,10 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
   private wantsLog(flags: { readonly log: boolean | undefined; readonly quiet: boolean }): boolean {
     return flags.log ?? (!flags.quiet && !process.stderr.isTTY)
   }
+}
+
+/** Who is told to stop is killed at last by whoever told it: some time must be left to finish. */
+function checkDrain(milliseconds: number): number {
+  if (milliseconds <= LONGEST_DRAIN) return milliseconds
+  throw new BlobsError('InvalidRequest', '--drain takes 15s at most', { hint: 'a stopping service has 30 s in all' })
 }

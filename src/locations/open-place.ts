@@ -38,6 +38,8 @@ export interface OpenPlaceOptions extends Patience {
   readonly token?: string
   readonly ca?: string
   readonly place?: PlaceOptions
+  /** False: what the place cannot do for the moment is told at once, for whoever asked to try again. */
+  readonly patient?: boolean
 }
 
 /** Opens a place by the driver of its scheme. What it cannot do for the moment is tried again for some seconds. Throws as `Driver.open`. */
@@ -48,7 +50,7 @@ export async function openPlace(location: Location, options: OpenPlaceOptions): 
     'openForeign' in driver
       ? await openMirrored(driver, address, context, show)
       : await openLogged(driver, address, context, show)
-  return withPatience(buckets, options)
+  return options.patient === false ? buckets : withPatience(buckets, options)
 }
 
 /** Opens what a bucket of a place holds besides what is ours (`isSingle`). Throws as `Driver.openSingles`. */

@@ -21,10 +21,14 @@ export interface OpenOptions {
   readonly limitRate?: number
   /** Told before a server is asked again, in so many milliseconds. */
   readonly onRetry?: (error: BlobsError, pause: number) => void
+  /** Told when a server begins to tell what it knew so many seconds ago. */
+  readonly onStale?: (seconds: number) => void
   /** Reads the database of the embedded store through before it is trusted: for a process that will run long. */
   readonly thorough?: boolean
   /** For a place that a driver opens. */
   readonly place?: PlaceOptions
+  /** See `OpenPlaceOptions`. */
+  readonly patient?: boolean
 }
 
 /**
@@ -57,7 +61,7 @@ async function openEmbedded({ data, clock, ids, thorough = false }: OpenOptions)
 }
 
 async function openServer(origin: string, options: OpenOptions): Promise<Buckets> {
-  const { token, ca, certificate, proxy } = options
+  const { token, ca, certificate, proxy, onStale } = options
   const [http, { withPatience }] = await Promise.all([import('../store/http/buckets.ts'), import('./patience.ts')])
   const buckets = await http.openHttpBuckets({
     origin,
@@ -65,6 +69,7 @@ async function openServer(origin: string, options: OpenOptions): Promise<Buckets
     ...(ca === undefined ? {} : { ca }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(proxy === undefined ? {} : { proxy }),
+    ...(onStale === undefined ? {} : { onStale }),
   })
   return withPatience(buckets, options)
 }

@@ -23,13 +23,21 @@ export async function openSingle(location: Location, bucket: string, setting: Se
 export async function openOne(location: Location, setting: Setting, bucket: string | undefined): Promise<Buckets> {
   const { options, where } = setting
   const { clock, ids, limitRate, onRetry } = options
-  const limit = { ...(limitRate === undefined ? {} : { limitRate }), ...(onRetry ? { onRetry } : {}) }
+  const limit = {
+    ...(limitRate === undefined ? {} : { limitRate }),
+    ...(onRetry ? { onRetry } : {}),
+    ...(options.patient === false ? { patient: false } : {}),
+  }
   if (location === '') return openBuckets('', { data: where.data, clock, ids, ...limit })
   return openBuckets(location, {
     data: where.data,
     clock,
     ids,
     ...limit,
+    onStale: (seconds) =>
+      options.onWarning?.(
+        `${location} cannot read its store now: what it shows is as it was ${seconds} s ago, and may have changed`,
+      ),
     place: placeOptions(setting),
     ...(await findCredentials(location, credentialsOptions(setting), bucket)),
   })

@@ -22,6 +22,8 @@ export interface PlacesOptions {
   readonly onWarning?: (message: string) => void
   /** Nobody else writes to places that cannot keep several writers apart; as `BLOBS_SINGLE_WRITER` says unless given. */
   readonly singleWriter?: boolean
+  /** False: what a place other than a server cannot do for the moment is told at once. */
+  readonly patient?: boolean
   readonly clock: Clock
   readonly ids: Ids
 }

@@ -79,6 +79,8 @@ export const bounds = {
   heartbeat: limits.heartbeat,
   /** A stopping server waits this long for what it is working on. */
   stop: 10_000,
+  /** What a client has seen elsewhere, and a place that does not answer, is waited for this long. */
+  reach: 2000,
   /** Bytes of request bodies held at once, over all requests; chunks have memory of their own. */
   bodies: 256 * MiB,
   /** The same for one token. */

@@ -13,7 +13,7 @@ const anyKey: Check<string> = (value, path) => {
   if (value.length <= 4096) return value
   throw new Malformed(path, 'longer than any key')
 }
-const cursor = text(256, /^[\x21-\x7e]+$/, 'a cursor')
+export const cursor = text(256, /^[\x21-\x7e]+$/, 'a cursor')
 export const timestamp = text(40, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/, 'an RFC 3339 time')
 const version = integer(1)
 /** Who or what for: a short free text. */

@@ -3,8 +3,8 @@ import type { Gate } from '../access/gate.ts'
 import type { Grant } from '../access/grant.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 
-/** The grant of the request's token; throws `Unauthenticated`. */
-export async function authorize(request: IncomingMessage, gate: Gate): Promise<Grant> {
+/** The grant of the request's token. Throws as `Gate.admit`. */
+export async function authorize(request: IncomingMessage, gate: Gate, blind = 0): Promise<Grant> {
   const { authorization } = request.headers
   if (authorization === undefined) {
     throw new BlobsError('Unauthenticated', 'a token is needed', {
@@ -15,5 +15,5 @@ export async function authorize(request: IncomingMessage, gate: Gate): Promise<G
   if (token === undefined) {
     throw new BlobsError('Unauthenticated', 'the Authorization header is not of the form Bearer TOKEN')
   }
-  return gate.admit(token, request.socket.remoteAddress ?? '')
+  return gate.admit(token, request.socket.remoteAddress ?? '', blind)
 }

@@ -25,6 +25,7 @@ import type { Memory } from './memory.ts'
 import type { Meter } from './metrics/meter.ts'
 import { hideNames, type Pool } from './pool.ts'
 import { scopeHint, scopeStore } from './scope.ts'
+import type { Sight } from './sight.ts'
 import type { Shares } from './shares.ts'
 import type { StagedMemory } from './staged.ts'
 import type { Bounds } from './times.ts'
@@ -45,9 +46,13 @@ export interface Context {
   readonly meter: Meter
   readonly bounds: Bounds
   readonly clock: Clock
+  /** Milliseconds for which reads go on while the place cannot be read. */
+  readonly staleReads: number
   readonly now: () => number
   readonly newId: () => string
-  /** Aborted when the server begins to stop. */
+  /** Aborted when the server is told to stop. */
+  readonly draining: AbortSignal
+  /** Aborted when it stops, and what would go on without end has to end. */
   readonly stopping: AbortSignal
 }
 
@@ -68,10 +73,11 @@ export interface Call {
   readonly note: (error: unknown) => void
   /** Notes one of several things that the request does, for the audit log. */
   readonly audit: (item: Audited) => void
+  readonly sight: Sight
 }
 
 /** Who acts in which bucket, whatever way it was asked for. */
-export type Scene = Pick<Call, 'context' | 'grant' | 'lease' | 'bucket' | 'audit'>
+export type Scene = Pick<Call, 'context' | 'grant' | 'lease' | 'bucket' | 'audit' | 'sight'>
 
 /** Throws `Forbidden` if the token is about another bucket, whether that exists or not, and `InvalidRequest` for no bucket's name. */
 export function checkBucket(grant: Grant, bucket: string): void {
@@ -92,12 +98,22 @@ export function forbid(call: Pick<Scene, 'grant' | 'bucket'>, act: string): neve
 /** `store` is confined to what the token may do; `trusted` is not, for acts that were allowed before. */
 type Use<T> = (store: BlobStore, trusted: BlobStore) => Promise<T>
 
+/** The bucket as it is known once all that the caller has seen of it is. Throws `Unavailable` until then, and for what must not be stale. */
+async function inSight({ context, sight }: Scene, store: BlobStore): Promise<BlobStore> {
+  if (store.reach === undefined) return store
+  const mayBeStale = sight.mayBeStale && context.staleReads > 0
+  const { known, head, stale } = await store.reach({ seen: sight.seen, within: context.bounds.reach, mayBeStale })
+  if (stale !== null && stale.age > context.staleReads) throw stale.why
+  sight.told(head, stale === null ? undefined : stale.age)
+  return { ...store, ...known }
+}
+
 /** Runs with the bucket as the token may see it. */
 export async function useBucket<T>(call: Scene, fn: Use<T>): Promise<T> {
-  const { context, grant, bucket, lease } = call
+  const { context, grant, bucket } = call
   try {
-    return await context.pool.use(bucket, (store) => {
-      const trusted = watched(context, lease, store)
+    return await context.pool.use(bucket, async (store) => {
+      const trusted = watched(call, await inSight(call, store))
       return fn(scoped(call, trusted), trusted)
     })
   } catch (error) {
@@ -132,12 +148,16 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** Nothing is written for one whose token has ended while his bytes came. */
-function watched({ health, meter, clock }: Context, { signal }: Lease, store: BlobStore): BlobStore {
+function watched({ context, lease: { signal }, sight }: Scene, store: BlobStore): BlobStore {
+  const { health, meter, clock } = context
   return {
     ...store,
     commit: async (entries, options) => {
       signal.throwIfAborted()
-      return metered({ meter, clock }, entries.length, () => health.write(() => store.commit(entries, options)))
+      const write = (): ReturnType<BlobStore['commit']> => health.write(() => store.commit(entries, options))
+      const outcomes = await metered({ meter, clock }, entries.length, write)
+      for (const outcome of outcomes) if (outcome.ok) sight.told(outcome.cursor)
+      return outcomes
     },
     stage: async (chunks) => {
       signal.throwIfAborted()
@@ -233,7 +253,7 @@ export async function sendBytes(call: Call, pieces: AsyncIterable<Uint8Array>): 
   const { raw } = reply
   cutUnread(call)
   reply.hijack()
-  if (context.stopping.aborted) reply.header('connection', 'close')
+  if (context.draining.aborted) reply.header('connection', 'close')
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value)
   try {
     // While one is on its way, the next is made ready.

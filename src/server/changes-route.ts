@@ -29,7 +29,7 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
   const goesOn = lastOf === undefined && (live ?? events)
   const lifetime = feedLifetime(call, goesOn)
   try {
-    return await useBucket(call, async (store) => {
+    return await useBucket(sawToo(call, from), async (store) => {
       const source = store.changes({
         ...(from === undefined ? {} : { since: from }),
         live: goesOn,
@@ -57,6 +57,12 @@ export async function followChanges(call: Call): Promise<FastifyReply> {
   } finally {
     lifetime.end()
   }
+}
+
+/** The place from which somebody goes on is one that he has seen. */
+function sawToo(call: Call, since: string | undefined): Call {
+  const { sight } = call
+  return since === undefined ? call : { ...call, sight: { ...sight, seen: [...sight.seen, since] } }
 }
 
 function lastEventId({ request }: Call): string | undefined {

@@ -14,11 +14,11 @@ const MEMORY = 10_000
 const FAULTS: ReadonlySet<string> = new Set(['Unavailable', 'QuotaExceeded', 'Internal'])
 
 /** Judges by the last writes and by a look into the place that holds the buckets. */
-export function openHealth(buckets: Pick<Buckets, 'list'>, now: () => number, stopping: AbortSignal): Health {
+export function openHealth(buckets: Pick<Buckets, 'list'>, now: () => number, draining: AbortSignal): Health {
   let failed: { readonly at: number; readonly why: string } | null = null
   return {
     reason: async () => {
-      if (stopping.aborted) return 'the server is stopping'
+      if (draining.aborted) return 'the server is stopping'
       if (failed !== null && now() - failed.at < MEMORY) return `the last write failed: ${failed.why}`
       try {
         for await (const _one of buckets.list()) break

@@ -54,6 +54,10 @@ export interface ServerOptions extends AccessOptions {
   /** Protocols of other servers that are spoken besides; those without tokens of their own on this machine's own addresses only. */
   readonly faces?: readonly FaceOptions[]
   readonly bounds?: Partial<Bounds>
+  /** Milliseconds for which reads go on, marked as possibly stale, while the place of the buckets cannot be read; 0 unless given. */
+  readonly staleReads?: number
+  /** Milliseconds for which it goes on when it is to stop, with `/ready` turned off, before it takes no more; 0 unless given. */
+  readonly drain?: number
   /** By which it waits; this machine's unless given. */
   readonly clock?: Clock
 }
@@ -99,11 +103,12 @@ export async function openServer(
   access: Access,
   { bounds, clock }: Pick<Context, 'bounds' | 'clock'>,
 ): Promise<{ readonly http: FastifyInstance['server']; readonly log: Log; stop(): Promise<void> }> {
-  const { tls } = options
-  const stopping = new AbortController()
+  const { tls, drain = 0 } = options
+  const [draining, refusing, stopping] = [new AbortController(), new AbortController(), new AbortController()]
   const traffic = openTraffic()
   const log = openLog(options.log ?? (() => undefined), clock)
-  const context = openContext(options, access, { bounds, clock, stopping: stopping.signal, traffic })
+  const ends = { draining: draining.signal, stopping: stopping.signal }
+  const context = openContext(options, access, { bounds, clock, traffic, ...ends })
   const onFull = (from: string): void => {
     log.full(from)
     context.meter.refused()
@@ -122,7 +127,7 @@ export async function openServer(
       return fail(error, request, reply, log)
     },
   })
-  const work = shape(app, context, log)
+  const work = shape(app, context, log, refusing.signal)
   if (options.join) registerJoin(app, options.join, { desk: access.desk, audit: context.audit, bounds, clock })
   face.register(app)
   for (const one of faces) registerFace(app, context, one, (request, what) => log.seen(request, what))
@@ -132,8 +137,13 @@ export async function openServer(
 
   async function stop(): Promise<void> {
     log.event('stopping', { underWay: work.size })
+    draining.abort()
+    // After a time for others to see it, what still comes was on its way already.
+    if (drain > 0) await clock.sleep(drain)
+    else refusing.abort()
+    const closed = stopListening(app.server, traffic.open, bounds.stop)
     stopping.abort()
-    await Promise.all([face.close(), stopListening(app.server, traffic.open, bounds.stop)])
+    await Promise.all([face.close(), closed])
     // With their connections gone, the last handlers end by themselves.
     await Promise.allSettled(work)
     await Promise.all(faces.map((one) => one.close()))
@@ -145,11 +155,12 @@ export async function openServer(
 }
 
 function openContext(
-  { buckets, audit, now, newId, space }: ServerOptions,
+  { buckets, audit, now, newId, space, staleReads = 0 }: ServerOptions,
   { gate, desk }: Access,
-  { bounds, clock, stopping, traffic }: Pick<Context, 'bounds' | 'clock' | 'stopping'> & { readonly traffic: Traffic },
+  shared: Pick<Context, 'bounds' | 'clock' | 'draining' | 'stopping'> & { readonly traffic: Traffic },
 ): Context {
-  const health = openHealth(buckets, now, stopping)
+  const { bounds, clock, draining, stopping, traffic } = shared
+  const health = openHealth(buckets, now, draining)
   return {
     buckets,
     pool: openPool(buckets),
@@ -169,14 +180,16 @@ function openContext(
     meter: openMeter({ buckets, traffic, space: space ?? null, isReady: async () => (await health.reason()) === null }),
     bounds,
     clock,
+    staleReads,
     now,
     newId,
+    draining,
     stopping,
   }
 }
 
 /** Gives the app its hooks and routes; returns the requests that are under way. */
-function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Promise<unknown>> {
+function shape(app: FastifyInstance, context: Context, log: Log, refusing: AbortSignal): ReadonlySet<Promise<unknown>> {
   const work = new Set<Promise<unknown>>()
   // Bodies are read by who needs them, as streams.
   app.removeAllContentTypeParsers()
@@ -194,13 +207,13 @@ function shape(app: FastifyInstance, context: Context, log: Log): ReadonlySet<Pr
     work.add(done)
     reply.raw.once('finish', () => lingerAfter(request.raw, context.clock))
     reply.header('x-request-id', request.id)
-    if (context.stopping.aborted) {
+    if (refusing.aborted) {
       throw new BlobsError('Unavailable', 'the server is stopping', { retryAfter: 1000 })
     }
     checkHead(request.raw)
   })
   app.addHook('onSend', async (_request, reply) => {
-    if (context.stopping.aborted) reply.header('connection', 'close')
+    if (context.draining.aborted) reply.header('connection', 'close')
   })
   app.setErrorHandler((error, request, reply) => fail(error, request, reply, log))
   app.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, context))

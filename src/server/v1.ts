@@ -13,6 +13,7 @@ import { followChanges } from './changes-route.ts'
 import { fetchBlobs, findMissing, listChunks, stageChunks } from './chunk-routes.ts'
 import { problemOf, sendProblem } from './problems.ts'
 import { getBlob } from './read-routes.ts'
+import { openSight } from './sight.ts'
 import { createToken, getOwnToken, getToken, listTokens, revokeTokens, rotateSecret } from './token-routes.ts'
 import { commitEntries, deleteBlob, putBlob } from './write-routes.ts'
 
@@ -27,6 +28,8 @@ interface Route {
 }
 
 const BUCKET = `${ROOT}/:bucket`
+/** What may be told as it was known a while ago, if it says so. */
+const READS: ReadonlySet<string> = new Set(['bucket.get', 'list', 'get', 'head', 'fetch', 'chunks', 'changes'])
 const ALL: readonly Method[] = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']
 /** Every route of the face. */
 export const ROUTES: readonly Route[] = [
@@ -80,7 +83,8 @@ export function registerV1(
         // Fastify has only the methods of ALL here.
         const [action, handler] = methods[request.method as Method] ?? ['none', null]
         const trail = openTrail(context, request.raw, reply, action)
-        const grant = await authorize(request.raw, context.gate)
+        const reads = READS.has(action)
+        const grant = await authorize(request.raw, context.gate, reads ? context.staleReads : 0)
         trail.grant = grant
         seen(request, { token: grant.id })
         if (!handler) return refuseMethod(reply, request.method, Object.keys(methods))
@@ -93,9 +97,10 @@ export function registerV1(
         if (below !== null) checkBucket(grant, place.bucket)
         if (place.bucket !== '') seen(request, { bucket: place.bucket })
         const note = (error: unknown): void => seen(request, { error })
+        const sight = openSight(request.raw, reply, reads)
         const audit = (item: Audited): void => void trail.told.push(item)
         return underGrant(context, grant, reply, (lease) =>
-          handler({ context, request: request.raw, reply, grant, lease, query, note, audit, ...place }),
+          handler({ context, request: request.raw, reply, grant, lease, query, note, audit, sight, ...place }),
         )
       },
     })

@@ -22,6 +22,7 @@ export function handle(store: BlobStore, release: () => Promise<void>): BlobStor
     stage: async (chunks) => open().stage(chunks),
     fetch: (wants) => open().fetch(wants),
     chunksOf: async (key, version) => open().chunksOf(key, version),
+    ...(store.reach === undefined ? {} : { reach: store.reach }),
     close: async () => {
       closing.abort()
       await release()

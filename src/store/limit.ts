@@ -16,7 +16,10 @@ export interface LimitOptions {
 }
 
 /** Lets the bytes of blobs through no faster than this, evenly; callers at the same time share it in turn. */
-export function limited(store: BlobStore, { bytesPerSecond, clock }: LimitOptions): BlobStore {
+export function limited(
+  { reach: _unlimited, ...store }: BlobStore,
+  { bytesPerSecond, clock }: LimitOptions,
+): BlobStore {
   const step = Math.max(LEAST, Math.floor((bytesPerSecond * STEP) / 1000))
   // When the line is free again. Each caller books its time behind the others', so the order is theirs.
   let free = Number.NEGATIVE_INFINITY

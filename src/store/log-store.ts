@@ -6,13 +6,14 @@ import { openKeeper, type Keep, type Keeper } from './checkpoint/keeper.ts'
 import { epochOf, newestCheckpoint } from './checkpoint/newest.ts'
 import type { PageSizes } from './checkpoint/tree.ts'
 import { openCommitter, type Committer } from './commit.ts'
-import type { BlobStore, CommitOptions, GetOptions } from './contract/blob-store.ts'
+import type { BlobStore, CommitOptions, GetOptions, Reached } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
 import type { Blob, BucketInfo, BucketOptions, EntryInput, ListOptions, Outcome } from './contract/types.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
 import type { BackendPromises, BucketPorts, Checkpoint, Position } from './ports.ts'
+import { openReach, type Reach } from './reach.ts'
 import type { Query } from './view/list.ts'
 import type { View } from './view/view.ts'
 
@@ -76,8 +77,9 @@ export async function openLogStore(options: LogStoreOptions): Promise<Foreseeing
     })
     const writer = { author: options.author ?? '', device: options.device ?? '' }
     const { maxEntryBytes } = options.promises
+    const reach = openReach({ follower, clock, mayLag: options.promises.mayLag === true })
     const committer = openCommitter({ ports, follower, maxEntryBytes, writer, clock, ids, appended: keeper.grew })
-    return logStore(options, follower, committer, keeper)
+    return logStore(options, { follower, committer, keeper, reach })
   } catch (error) {
     await Promise.all([ports.log.close(), ports.content.close()])
     throw error
@@ -96,11 +98,16 @@ export async function startLog(
   return (await epochOf(ports)) ?? entry.id
 }
 
+interface Parts {
+  readonly follower: Follower
+  readonly committer: Committer
+  readonly keeper: Keeper
+  readonly reach: Reach
+}
+
 function logStore(
   { name, ports }: LogStoreOptions,
-  follower: Follower,
-  committer: Committer,
-  keeper: Keeper,
+  { follower, committer, keeper, reach }: Parts,
 ): ForeseeingStore & CheckpointingStore {
   const { log, content } = ports
   const closing = new AbortController()
@@ -108,22 +115,13 @@ function logStore(
     if (!closing.signal.aborted) return follower
     throw new BlobsError('InvalidRequest', `bucket ${name} was closed by this program`, { bucket: name })
   }
-  const info = async (): Promise<BucketInfo> => open().read((view) => bucketInfo(name, view))
+  const reading = { name, content, closing: closing.signal }
+  const newest = reads(reading, open)
+  const known = reads(reading, () => ({ ...open(), read: open().peek }))
   return {
-    info,
-    head: async (key, { version } = {}) => open().read((view) => view.find(key, version)),
-    get: async (key, options = {}) => {
-      const found = await open().read((view) => view.findBlob(key, options.version))
-      if (found === null) return null
-      const range = rangeOf(key, found.info.size, options)
-      return { info: found.info, range, stream: readBlob(content, found, range) } satisfies Blob
-    },
+    ...newest,
     commit: async (entries, options = {}) => (open(), committer.commit(entries, options)),
     foresee: async (entries, options = {}) => (open(), committer.foresee(entries, options)),
-    list: async (options = {}) => open().read(listing(options)),
-    changes: async function* (options) {
-      yield* readChanges(open(), options, closing.signal)
-    },
     missing: async (hashes) => {
       open()
       checkHashes(hashes)
@@ -134,18 +132,14 @@ function logStore(
       checkChunks(chunks)
       await content.put(chunks)
     },
-    fetch: async function* (wants) {
-      await open().read(() => undefined)
-      yield* readMany(content, wants, (some) => open().peek((view) => view.findBlobs(some)))
-    },
-    chunksOf: async (key, version) => {
-      const found = await open().read((view) => view.findBlob(key, version))
-      return found === null ? null : refsOf(content, found)
+    reach: async (options) => {
+      open()
+      return { known, ...(await reach(options)) }
     },
     configure: async (options) => {
       open()
       await committer.configure(name, options)
-      return info()
+      return newest.info()
     },
     checkpoint: async () => {
       await open().read(() => undefined)
@@ -159,6 +153,35 @@ function logStore(
       await keeper.close()
       follower.close()
       await Promise.all([log.close(), content.close()])
+    },
+  }
+}
+
+/** All that reads, from what `open` gives: it throws once the store is closed. */
+function reads(
+  { name, content, closing }: Pick<LogStoreOptions, 'name'> & Pick<BucketPorts, 'content'> & { closing: AbortSignal },
+  open: () => Follower,
+): Reached['known'] {
+  return {
+    info: async () => open().read((view) => bucketInfo(name, view)),
+    head: async (key, { version } = {}) => open().read((view) => view.find(key, version)),
+    get: async (key, options = {}) => {
+      const found = await open().read((view) => view.findBlob(key, options.version))
+      if (found === null) return null
+      const range = rangeOf(key, found.info.size, options)
+      return { info: found.info, range, stream: readBlob(content, found, range) } satisfies Blob
+    },
+    list: async (options = {}) => open().read(listing(options)),
+    changes: async function* (options) {
+      yield* readChanges(open(), options, closing)
+    },
+    fetch: async function* (wants) {
+      await open().read(() => undefined)
+      yield* readMany(content, wants, (some) => open().peek((view) => view.findBlobs(some)))
+    },
+    chunksOf: async (key, version) => {
+      const found = await open().read((view) => view.findBlob(key, version))
+      return found === null ? null : refsOf(content, found)
     },
   }
 }

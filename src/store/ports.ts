@@ -111,6 +111,8 @@ export interface PlacePromises {
 export interface BackendPromises extends PlacePromises {
   /** Largest entry that `append` takes, in bytes. */
   readonly maxEntryBytes: number
+  /** While it changes its leader, a reader may for some seconds find the log as it was a moment ago. */
+  readonly mayLag?: true
 }
 /** What callers may want of a place that not every place can do. */
 type Ability = (typeof ABILITIES)[number]

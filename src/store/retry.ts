@@ -69,6 +69,8 @@ export function retrying(store: BlobStore, options: RetryOptions): BlobStore {
       const pages = await again(() => store.chunksOf(key, version))
       return pages === null ? null : resumedChunks(parts, { key, version }, pages)
     },
+    // Who asks it says how long it may take.
+    ...(store.reach === undefined ? {} : { reach: store.reach }),
     close: () => {
       closing.abort()
       return store.close()

@@ -128,6 +128,9 @@ it('nobody is let in while it cannot be read for a second who was revoked; after
     ]),
   )
   await expect.poll(() => outcome(token, '10.0.0.1'), { timeout: 5000 }).toContain('which tokens were revoked')
+  // But to read, where that was said to be worth it.
+  await expect(gate.admit(token, '10.0.0.1', 60_000)).resolves.toMatchObject({ bucket: 'team' })
+  await expect(gate.admit(token, '10.0.0.1', 500)).rejects.toThrow('which tokens were revoked')
   broken = false
   await expect.poll(() => outcome(token, '10.0.0.1'), { timeout: 5000 }).toBe('in')
 })

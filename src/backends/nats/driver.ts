@@ -19,6 +19,7 @@ const PROMISES: BackendPromises = {
   durability: 'replicated',
   maxEntryBytes: MIB - HEADERS,
   live: 'pushed',
+  mayLag: true,
   cannot: {},
 }
 

@@ -7,6 +7,7 @@ import { BlobsError } from '../../store/contract/errors.ts'
 import type { Call, Context } from '../call.ts'
 import { checkLocal } from '../local.ts'
 import { problemOf } from '../problems.ts'
+import { PLAIN_SIGHT } from '../sight.ts'
 import { openTrail, type Trail } from '../trail.ts'
 import type { Seen } from '../v1.ts'
 
@@ -100,6 +101,7 @@ export function callOf(
     query,
     note,
     audit: (item) => void trail.told.push(item),
+    sight: PLAIN_SIGHT,
   }
 }
 

@@ -9,6 +9,7 @@ import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
 import type { Audited } from '../audit.ts'
 import { type Budget, openBudget } from '../budget.ts'
 import type { Context, Scene } from '../call.ts'
+import { PLAIN_SIGHT } from '../sight.ts'
 import { describeError, type Log } from '../log.ts'
 import { problemOf } from '../problems.ts'
 import { end } from './connection.ts'
@@ -75,7 +76,7 @@ export function openGateway(context: Context, log: Log, onFull: (address: string
     if (!one) return end(socket.conn, clock)
     const about = { grant: one.grant, address: socket.conn.remoteAddress }
     const audit = (item: Audited): void => context.audit.write({ ...about, ms: 0 }, [item])
-    const { finish } = serve(socket, { scene: { context, audit, ...one }, followers, log })
+    const { finish } = serve(socket, { scene: { context, audit, sight: PLAIN_SIGHT, ...one }, followers, log })
     open.add(finish)
     socket.once('disconnect', () => open.delete(finish))
   })

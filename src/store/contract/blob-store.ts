@@ -1,5 +1,6 @@
 import type { Hash } from '../../content/hash.ts'
 import type { BodyRef } from '../../content/body.ts'
+import type { BlobsError } from './errors.ts'
 import type {
   Blob,
   BlobInfo,
@@ -56,7 +57,34 @@ export interface BlobStore {
   fetch(wants: readonly Want[]): AsyncIterable<Fetched>
   /** The chunks of a version in order, so that one that changed a little can be patched; null as `get`. */
   chunksOf(key: string, version: number): Promise<AsyncIterable<readonly BodyRef[]> | null>
+  /**
+   * For those who answer others with what they know, as a server does. Absent where nothing is known here that has to be brought up.
+   * Throws `Unavailable` while what the caller has seen has not come here, and what stands in the way of the place if nothing of it was ever known.
+   */
+  readonly reach?: (options: ReachOptions) => Promise<Reached>
   close(): Promise<void>
+}
+
+export interface ReachOptions {
+  /** What the caller has seen of the history: what is known here has to hold it. Of another epoch, or of a history that went back, it is passed over. */
+  readonly seen: readonly Cursor[]
+  /** Milliseconds for which what was seen is waited for. */
+  readonly within: number
+  /** What is known will do, too, while the place cannot be read, or gives no answer within that time. */
+  readonly mayBeStale: boolean
+}
+export interface Reached {
+  /** Reads what is known here, without asking again. */
+  readonly known: Pick<BlobStore, 'info' | 'head' | 'get' | 'list' | 'changes' | 'fetch' | 'chunksOf'>
+  readonly head: Cursor
+  /** Null when what is known here was all there is just now. */
+  readonly stale: Stale | null
+}
+/** The place cannot be read now. */
+export interface Stale {
+  /** Milliseconds since what is known here was all there is. */
+  readonly age: number
+  readonly why: BlobsError
 }
 
 /** Largest blob that `fetch` serves. */

@@ -7,12 +7,19 @@ import type { BucketInfo } from '../contract/types.ts'
 import { ask, askJson, jsonBody } from './client.ts'
 import { asError, discard, problemIn } from './failures.ts'
 import { namesFault } from './page.ts'
+import { openSightings } from './sightings.ts'
 import { httpStore } from './store.ts'
 import { openTransport, type Transport, type TransportOptions } from './transport.ts'
 
+export interface HttpOptions extends TransportOptions {
+  /** Told when the server begins to tell what it knew so many seconds ago, because it cannot reach the place of its buckets. */
+  readonly onStale?: (seconds: number) => void
+}
+
 /** The buckets of a `blobs serve`. Connects with the first call that needs it. */
-export async function openHttpBuckets(options: TransportOptions): Promise<Buckets> {
+export async function openHttpBuckets({ onStale, ...options }: HttpOptions): Promise<Buckets> {
   const transport = await openTransport(options)
+  const sightings = openSightings(onStale)
   // What must not be sent twice goes over a connection of its own, which cannot be one that the server just closed.
   const once = { once: true }
   return {
@@ -29,8 +36,9 @@ export async function openHttpBuckets(options: TransportOptions): Promise<Bucket
       return askJson(transport, { method: 'PATCH', path: bucketPath(name), body }, bucketInfo)
     },
     open: async (name) => {
-      await checkThere(transport, checkBucketName(name))
-      return httpStore(transport, name)
+      const sighted = sightings.over(transport, checkBucketName(name))
+      await checkThere(sighted, name)
+      return httpStore(sighted, name, (cursor) => sightings.saw(name, cursor))
     },
     close: () => {
       transport.close()

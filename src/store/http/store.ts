@@ -2,7 +2,7 @@ import { bucketInfo, pageAnswer } from '../../protocol/messages.ts'
 import { bucketPath } from '../../protocol/routes.ts'
 import type { BlobStore } from '../contract/blob-store.ts'
 import { BlobsError } from '../contract/errors.ts'
-import type { ListOptions } from '../contract/types.ts'
+import type { Cursor, ListOptions } from '../contract/types.ts'
 import { askJson } from './client.ts'
 import { fetchAll } from './fetch.ts'
 import { followChanges, readChunksOf } from './follow.ts'
@@ -11,8 +11,8 @@ import { type Place, readBlob, readHead } from './read.ts'
 import type { Transport } from './transport.ts'
 import { commitAll, missingOf, stageAll } from './write.ts'
 
-/** One bucket of a server. Closing it ends its feeds and leaves the transport open. */
-export function httpStore(transport: Transport, bucket: string): BlobStore {
+/** One bucket of a server; `saw` is told how far a feed has come. Closing it ends its feeds and leaves the transport open. */
+export function httpStore(transport: Transport, bucket: string, saw: (cursor: Cursor) => void): BlobStore {
   const closing = new AbortController()
   const open = (): Place => {
     if (!closing.signal.aborted) return { transport, bucket }
@@ -31,7 +31,10 @@ export function httpStore(transport: Transport, bucket: string): BlobStore {
       throw new BlobsError('Unavailable', `${transport.origin} does not answer as a blobs server: ${fault}`, { bucket })
     },
     changes: async function* (options) {
-      yield* followChanges(open(), options, closing.signal)
+      for await (const item of followChanges(open(), options, closing.signal)) {
+        saw(item.type === 'bookmark' ? item.cursor : item.position)
+        yield item
+      }
     },
     missing: async (hashes) => missingOf(open(), hashes),
     stage: async (chunks) => stageAll(open(), chunks),
