@@ -1,6 +1,8 @@
 import { createHash, type Hash as Hasher } from 'node:crypto'
 import * as crypto from 'node:crypto'
 
+export type { Hasher }
+
 /** SHA-256 as 64 lower-case hex digits. */
 export type Hash = string
 

@@ -1,11 +1,16 @@
 import { basename, dirname, join } from 'node:path'
 import type { FileSystem, Ids } from './ports.ts'
+import { writeStream } from './write-stream.ts'
 
 export interface AtomicWriteOptions {
   /** Permission bits; 0644 less the umask of the process unless given. */
   readonly mode?: number
   readonly mtimeNs?: bigint | null
+  /** Bytes that are expected, roughly; few unless given. */
+  readonly size?: number
 }
+
+const FEW = 16 * 1024
 
 /**
  * Writes a stream to a path: its old bytes stay until the last byte of the new ones is durable, then the name changes at once. If the
@@ -20,14 +25,11 @@ export async function writeAtomically(
   options: AtomicWriteOptions = {},
 ): Promise<number> {
   const temporary = join(dirname(path), temporaryName(basename(path), ids.next()))
-  let size = 0
+  let size: number
   try {
     const file = await fs.create(temporary, options.mode ?? 0o644)
     try {
-      for await (const bytes of source) {
-        await file.write(bytes)
-        size += bytes.byteLength
-      }
+      size = await writeStream(file, source, options.size ?? FEW)
       if (options.mode !== undefined) fs.chmod(temporary, options.mode)
       if (options.mtimeNs !== undefined && options.mtimeNs !== null) fs.setModified(temporary, options.mtimeNs)
       await file.sync()

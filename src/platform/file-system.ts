@@ -1,5 +1,6 @@
 import * as fs from 'node:fs'
 import { open as openAsync, copyFile, type FileHandle } from 'node:fs/promises'
+import { openFlusher } from './flusher.ts'
 import { native, systemError } from './native.ts'
 import type { FileStat, FileSystem, FolderItem, OpenFolder, ReadFile, WriteFile } from './ports.ts'
 
@@ -178,6 +179,7 @@ function readLater(descriptor: number, buffer: Uint8Array, position: number): Pr
 
 function createFile(path: string, mode: number): WriteFile {
   const descriptor = fs.openSync(path, 'wx', mode)
+  const flusher = openFlusher(() => flushLater(descriptor))
   return {
     write: async (bytes) => {
       let done = 0
@@ -185,10 +187,20 @@ function createFile(path: string, mode: number): WriteFile {
         const rest = done === 0 ? bytes : bytes.subarray(done)
         done += rest.byteLength <= SMALL ? fs.writeSync(descriptor, rest) : await writeLater(descriptor, rest)
       }
+      flusher.wrote(bytes.byteLength)
     },
-    sync: () => syncLater(descriptor),
+    sync: async () => {
+      await flusher.settled()
+      await syncLater(descriptor)
+    },
     stat: () => toStat(fs.fstatSync(descriptor, { bigint: true })),
-    close: async () => fs.closeSync(descriptor),
+    close: async () => {
+      try {
+        await flusher.settled()
+      } finally {
+        fs.closeSync(descriptor)
+      }
+    },
   }
 }
 
@@ -197,6 +209,15 @@ function writeLater(descriptor: number, bytes: Uint8Array): Promise<number> {
     fs.write(descriptor, bytes, (error, count) => {
       if (error) reject(error)
       else resolve(count)
+    })
+  })
+}
+
+function flushLater(descriptor: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fs.fdatasync(descriptor, (error) => {
+      if (error) reject(error)
+      else resolve()
     })
   })
 }

@@ -6,6 +6,8 @@ type WireBlob = Checked<typeof blobInfo>
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>
 
 const META = 'x-blobs-meta-'
+/** Says in a GET of a whole blob that its reader compares the bytes with `x-blobs-sha256`. */
+export const COMPARES = 'x-blobs-reader-compares'
 const PLAIN_TYPE = /^[\x20-\x7e]{1,255}$/
 
 /** `"<version>-<first 16 of the entry id>"`, with its quotes. */

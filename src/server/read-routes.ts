@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { mayRead } from '../access/grant.ts'
-import { blobToHeaders, etagOf } from '../protocol/blob-headers.ts'
+import { blobToHeaders, COMPARES, etagOf } from '../protocol/blob-headers.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
@@ -76,7 +76,8 @@ async function answerBytes(
   range: readonly [number, number] | null,
 ): Promise<FastifyReply> {
   const { key, version, size } = info
-  const blob = await store.get(key, range === null ? { version } : { version, range })
+  const readerCompares = call.request.headers[COMPARES] === 'true'
+  const blob = await store.get(key, range === null ? { version, readerCompares } : { version, range })
   if (blob === null) return refuseAbsent(call, version)
   const pieces = await primed(blob.stream)
   const length = range === null ? size : range[1] - range[0] + 1

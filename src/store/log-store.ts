@@ -1,7 +1,7 @@
 import type { ByteRange } from '../content/body.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import type { StoreDisk } from '../platform/store-disk.ts'
-import { checkChunks, checkHashes, readBlob, readMany, refsOf } from './bodies.ts'
+import { checkChunks, checkHashes, readBlob, readMany, readUncompared, refsOf } from './bodies.ts'
 import { openKeeper, type Keep, type Keeper } from './checkpoint/keeper.ts'
 import { epochOf, newestCheckpoint } from './checkpoint/newest.ts'
 import type { PageSizes } from './checkpoint/tree.ts'
@@ -169,7 +169,8 @@ function reads(
       const found = await open().read((view) => view.findBlob(key, options.version))
       if (found === null) return null
       const range = rangeOf(key, found.info.size, options)
-      return { info: found.info, range, stream: readBlob(content, found, range) } satisfies Blob
+      const read = options.readerCompares === true ? readUncompared : readBlob
+      return { info: found.info, range, stream: read(content, found, range) } satisfies Blob
     },
     list: async (options = {}) => open().read(listing(options)),
     changes: async function* (options) {

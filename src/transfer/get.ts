@@ -87,7 +87,10 @@ export async function getFile(context: TransferContext, item: GetItem, range?: R
   const bytes = spent(readBlob(context, info, range))
   const { mode, mtimeNs } = attributesOf(info.meta)
   try {
-    return await writeAtomically(context.fs, context.ids, path, bytes, range ? {} : { mode, mtimeNs })
+    return await writeAtomically(context.fs, context.ids, path, bytes, {
+      size: info.size,
+      ...(range ? {} : { mode, mtimeNs }),
+    })
   } catch (error) {
     throw withPath(error, path)
   }

@@ -12,6 +12,7 @@ import { openDatabase } from '../../src/platform/sqlite.ts'
 import type { BlobStore } from '../../src/store/contract/blob-store.ts'
 import { encodeEntry } from '../../src/store/entry.ts'
 import { openLogStore } from '../../src/store/log-store.ts'
+import { retrying } from '../../src/store/retry.ts'
 import type { BucketPorts, Placed, RawEntry } from '../../src/store/ports.ts'
 import { bytesOf, collect, commit, deleteChange, entry, newId, put, putChange, textOf, told } from './acts.ts'
 import { noise } from './noise.ts'
@@ -91,6 +92,22 @@ describe('damaged content', () => {
     const range = [0, before - 1] as const
     expect((await bytesOf(store, 'large', { range }))?.length).toBe(before)
     await expect(bytesOf(store, 'large', { range: [before, before] })).rejects.toMatchObject({ code: 'Corrupt' })
+  })
+
+  it('is found by the reader, where he said that he compares: but not in a part, and never a chunk of another length', async () => {
+    const { store, refs } = await openLarge()
+    const bad = refs[7]
+    const reading = (range?: readonly [number, number]): Promise<Uint8Array | null> =>
+      bytesOf(store, 'large', { readerCompares: true, ...(range === undefined ? {} : { range }) })
+    medium.chunks.set(bad?.hash ?? '', Buffer.alloc(bad?.size ?? 0))
+    expect((await reading())?.length).toBe(bytes.length)
+    await expect(reading([1, bytes.length - 1])).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
+    const patient = retrying(store, { clock, chance: () => 0 })
+    await expect(bytesOf(patient, 'large')).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
+    medium.chunks.set(bad?.hash ?? '', Buffer.alloc((bad?.size ?? 0) - 1))
+    await expect(reading()).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
+    medium.chunks.delete(bad?.hash ?? '')
+    await expect(reading()).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
   })
 
   it('is told of a list of chunks as of a chunk', async () => {

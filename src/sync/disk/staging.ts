@@ -1,5 +1,6 @@
-import { hasher } from '../../content/hash.ts'
+import { hasher, type Hasher } from '../../content/hash.ts'
 import type { Clock, FileStat, FileSystem } from '../../platform/ports.ts'
+import { writeStream } from '../../platform/write-stream.ts'
 import type { Content } from '../core/types.ts'
 import { lookAtFile } from './look.ts'
 import { codeOf } from './failure.ts'
@@ -38,15 +39,7 @@ export async function stageStream(source: AsyncIterable<Uint8Array>, options: St
     const file = await fs.create(part, content.executable ? 0o777 : 0o666)
     try {
       const hash = hasher()
-      let size = 0
-      for await (const bytes of source) {
-        options.signal?.throwIfAborted()
-        size += bytes.byteLength
-        if (size > content.size) break
-        hash.update(bytes)
-        await file.write(bytes)
-        options.onBytes?.(bytes.byteLength)
-      }
+      const size = await writeStream(file, watched(source, hash, options), content.size)
       if (size !== content.size || hash.digest('hex') !== content.hash) throw notThese(size, content)
       setTime(part, options)
       return { at: part, stat: file.stat() }
@@ -56,6 +49,23 @@ export async function stageStream(source: AsyncIterable<Uint8Array>, options: St
   } catch (error) {
     discard(fs, part)
     throw error
+  }
+}
+
+/** Passes a stream on, hashing it; stops behind the first piece that is too much. */
+async function* watched(
+  source: AsyncIterable<Uint8Array>,
+  hash: Hasher,
+  { content, signal, onBytes }: StageOptions,
+): AsyncGenerator<Uint8Array> {
+  let size = 0
+  for await (const bytes of source) {
+    signal?.throwIfAborted()
+    size += bytes.byteLength
+    hash.update(bytes)
+    yield bytes
+    if (size > content.size) return
+    onBytes?.(bytes.byteLength)
   }
 }
 
