@@ -1,37 +1,71 @@
 /**
- * `npm run bench [-- NAME…]`: how long the everyday things take, against what the machine itself can do in the same run. Medians, in
- * milliseconds unless said otherwise; compare the ratios, not the milliseconds.
+ * `npm run bench [-- NAME…]`: how long the everyday things take, and other programs with the same work in the same run. A name is a
+ * measure (`tree`) or a row of one (`tree.up`). `--write` puts what was found into docs/performance.md, beside what was found before.
  */
-import { openPlace } from '../scripts/harness.ts'
-import { measureLarge } from './large.ts'
-import { measureLatency } from './latency.ts'
-import { measureStartup } from './startup.ts'
-import { measureTree } from './tree.ts'
-import type { Result } from './measure.ts'
+import { parseArgs } from 'node:util'
+import { openBench, type Bench, type Settings } from './bench.ts'
+import { measureOf, type Row } from './figures.ts'
+import { measureIdle } from './measures/idle.ts'
+import { measureInsert } from './measures/insert.ts'
+import { measureLarge } from './measures/large.ts'
+import { measureLatency } from './measures/latency.ts'
+import { measureMany } from './measures/many.ts'
+import { measureRename } from './measures/rename.ts'
+import { measureRest } from './measures/rest.ts'
+import { measureStartup } from './measures/startup.ts'
+import { measureTree } from './measures/tree.ts'
+import { tableOf } from './report/table.ts'
+import { writeReport } from './report/write.ts'
 
-const MEASURES = { startup: measureStartup, tree: measureTree, large: measureLarge, latency: measureLatency }
-type Name = keyof typeof MEASURES
+const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  startup: measureStartup,
+  tree: measureTree,
+  many: measureMany,
+  idle: measureIdle,
+  large: measureLarge,
+  insert: measureInsert,
+  rename: measureRename,
+  latency: measureLatency,
+  rest: measureRest,
+}
+const NAMES = Object.keys(MEASURES)
 
-const wanted = process.argv.slice(2)
-const unknown = wanted.filter((name) => !(name in MEASURES))
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: 'string' },
+    'no-peers': { type: 'boolean', default: false },
+    million: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+  },
+})
+const unknown = positionals.filter((name) => !(measureOf(name) in MEASURES))
 if (unknown.length > 0) {
-  console.error(`no such measure: ${unknown.join(', ')}; there are ${Object.keys(MEASURES).join(', ')}`)
+  console.error(`no such measure: ${unknown.join(', ')}; there are ${NAMES.join(', ')}`)
   process.exit(2)
 }
+const settings: Settings = {
+  runs: values.runs === undefined ? null : Number(values.runs),
+  alone: values['no-peers'],
+  wanted: positionals,
+  million: values.million,
+  profiles: null,
+}
 
-console.log(`Node ${process.versions.node}, ${process.platform} ${process.arch}\n`)
-for (const name of Object.keys(MEASURES) as Name[]) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue
-  const place = openPlace(`blobs-bench-${name}-`)
+const rows: Row[] = []
+for (const name of NAMES) {
+  if (positionals.length > 0 && !positionals.some((one) => measureOf(one) === name)) continue
+  const bench = openBench(name, settings, (row) => {
+    rows.push(row)
+    console.log(tableOf([row]))
+  })
+  const end = (): void => void bench.place.dispose().then(() => process.exit(1))
+  process.once('SIGINT', end).once('SIGTERM', end)
   try {
-    for await (const result of MEASURES[name](place)) print(result)
+    await MEASURES[name]?.(bench)
   } finally {
-    await place.dispose()
+    process.off('SIGINT', end).off('SIGTERM', end)
+    await bench.place.dispose()
   }
 }
-
-function print({ what, value, unit, base }: Result): void {
-  const ratio = base === undefined ? '' : `${(value / base.value).toFixed(2)} × ${base.what}`
-  const digits = value < 100 ? 1 : 0
-  console.log(`${what.padEnd(52)} ${value.toFixed(digits).padStart(9)} ${unit.padEnd(6)} ${ratio}`.trimEnd())
-}
+if (values.write) writeReport(rows, NAMES)

@@ -1,0 +1,18 @@
+/** What the system says of a process. Linux only. */
+import { readFileSync } from 'node:fs'
+
+const TICKS = 100
+const MIB = 1024 ** 2
+
+/** CPU time so far, user and system, in seconds. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS
+}
+
+/** Resident memory now, in MiB. */
+export function residentMiB(pid: number): number {
+  const [, kib = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return (Number(kib) * 1024) / MIB
+}
