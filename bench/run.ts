@@ -1,10 +1,17 @@
 /**
  * `npm run bench [-- NAME…]`: how long the everyday things take, and other programs with the same work in the same run. A name is a
  * measure (`tree`) or a row of one (`tree.up`). `--write` puts what was found into docs/performance.md, beside what was found before.
+ * `--profile` says instead what our own processes spend their time on.
  */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { openBench, type Bench, type Settings } from './bench.ts'
 import { measureOf, type Row } from './figures.ts'
+import { measureGrowth } from './measures/growth.ts'
+import { measureServer } from './measures/server.ts'
+import { measureS3 } from './measures/s3.ts'
 import { measureIdle } from './measures/idle.ts'
 import { measureInsert } from './measures/insert.ts'
 import { measureLarge } from './measures/large.ts'
@@ -15,7 +22,8 @@ import { measureRest } from './measures/rest.ts'
 import { measureStartup } from './measures/startup.ts'
 import { measureTree } from './measures/tree.ts'
 import { tableOf } from './report/table.ts'
-import { writeReport } from './report/write.ts'
+import { readProfiles } from './profile/report.ts'
+import { writeProfiles, writeReport } from './report/write.ts'
 
 const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   startup: measureStartup,
@@ -27,6 +35,9 @@ const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   rename: measureRename,
   latency: measureLatency,
   rest: measureRest,
+  server: measureServer,
+  growth: measureGrowth,
+  s3: measureS3,
 }
 const NAMES = Object.keys(MEASURES)
 
@@ -36,6 +47,7 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string' },
     'no-peers': { type: 'boolean', default: false },
     million: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
@@ -45,11 +57,12 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 const settings: Settings = {
-  runs: values.runs === undefined ? null : Number(values.runs),
-  alone: values['no-peers'],
+  // A profile costs time itself: what it measures is no figure to be kept.
+  runs: values.profile ? 1 : values.runs === undefined ? null : Number(values.runs),
+  alone: values['no-peers'] || values.profile,
   wanted: positionals,
   million: values.million,
-  profiles: null,
+  profiles: values.profile ? mkdtempSync(join(tmpdir(), 'blobs-profiles-')) : null,
 }
 
 const rows: Row[] = []
@@ -68,4 +81,15 @@ for (const name of NAMES) {
     await bench.place.dispose()
   }
 }
-if (values.write) writeReport(rows, NAMES)
+if (settings.profiles !== null) reportProfiles(settings.profiles)
+else if (values.write) writeReport(rows, NAMES)
+
+/** Each measure has a folder. */
+function reportProfiles(folder: string): void {
+  for (const measure of readdirSync(folder)) {
+    const profiles = readProfiles(join(folder, measure))
+    for (const { text } of profiles) console.log(`${text}\n`)
+    if (values.write) writeProfiles(measure, profiles)
+  }
+  rmSync(folder, { recursive: true })
+}

@@ -16,7 +16,7 @@ export function describeMachine(day: string): string {
 
 function fileSystem(): string {
   try {
-    return execFileSync('stat', ['--file-system', '--format=%T', tmpdir()], { encoding: 'utf8' }).trim()
+    return execFileSync('df', ['--output=fstype', tmpdir()], { encoding: 'utf8' }).split('\n')[1] ?? ''
   } catch {
     return 'unknown file system'
   }

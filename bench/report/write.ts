@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { merge, type Row } from '../figures.ts'
+import type { ProfileOf } from '../profile/report.ts'
 import { chartOf } from './chart.ts'
 import { withParts } from './document.ts'
 import { describeMachine } from './machine.ts'
@@ -9,6 +10,7 @@ import { markdownOf, notesOf } from './table.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const RESULTS = join(ROOT, 'bench', 'results.json')
 const DOCUMENT = join(ROOT, 'docs', 'performance.md')
+const MAX_FLAME = 60_000
 const CHART = join(ROOT, 'docs', 'performance.svg')
 
 /** Merges what was measured with what is known and writes all three files. `order` is that of the measures. */
@@ -26,6 +28,18 @@ export function writeReport(fresh: readonly Row[], order: readonly string[]): vo
       ['notes', `## How it was measured\n\n${describeMachine(day)}\n\n${notesOf(rows)}`],
     ]),
   )
+}
+
+/** One section for a measure, and a flame graph for each of its processes that is small enough to be kept. */
+export function writeProfiles(measure: string, profiles: readonly ProfileOf[]): void {
+  const sections = profiles.map(({ role, text, flame }) => {
+    if (flame.length > MAX_FLAME) return text
+    write(join(ROOT, 'docs', 'profiles', `${measure}-${role}.svg`), flame)
+    return `${text}\n- [flame graph](profiles/${measure}-${role}.svg)`
+  })
+  const document = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : null
+  const text = `### Where the time goes: ${measure}\n\n${sections.join('\n\n')}`
+  write(DOCUMENT, withParts(document, [[`profile of ${measure}`, text]]))
 }
 
 function rounded(row: Row): Row {

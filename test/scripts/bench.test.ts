@@ -1,6 +1,8 @@
 import { array, assert, float, nat, property } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { atLeast, atMost, judge, median, merge, percentile, type Row } from '../../bench/figures.ts'
+import { flameOf } from '../../bench/profile/flame.ts'
+import { addProfile, newTree, roomOf, topOf, type CpuProfile } from '../../bench/profile/tree.ts'
 import { chartOf } from '../../bench/report/chart.ts'
 import { withParts } from '../../bench/report/document.ts'
 import { markdownOf, tableOf } from '../../bench/report/table.ts'
@@ -90,5 +92,41 @@ describe('reports of the benchmark', () => {
     expect(document).toMatch(
       /^# Performance\n\nIntroduction\.\n\n<!-- generated: figures -->[^]*## Findings\n\nKept\.\n$/,
     )
+  })
+})
+
+describe('profiles of the benchmark', () => {
+  const frame = (id: number, functionName: string, children: readonly number[], url = '') => ({
+    id,
+    callFrame: { functionName, url, lineNumber: id },
+    children,
+  })
+  const profile: CpuProfile = {
+    nodes: [
+      frame(1, '(root)', [2, 3, 5]),
+      frame(2, '(idle)', []),
+      frame(3, 'main', [4], 'a'),
+      frame(4, '', [], 'b'),
+      frame(5, '(garbage collector)', []),
+    ],
+    samples: [2, 3, 4, 4, 5],
+    timeDeltas: [1000, 10, 20, 50, 20],
+  }
+
+  it('share the time that something ran among functions and rooms, and leave out what was idle', () => {
+    const tree = newTree()
+    addProfile(tree, profile, (url, line) => `src/${url}/${line}.ts`)
+    addProfile(tree, profile, (url, line) => `src/${url}/${line}.ts`)
+    expect(tree.total).toBe(200)
+    expect(topOf(tree, roomOf, 2)).toEqual([
+      { name: 'src/b', share: 0.7 },
+      { name: 'garbage collector', share: 0.2 },
+    ])
+    expect(topOf(tree, ({ name }) => name, 9).map(({ name }) => name)).toEqual([
+      '(anonymous)',
+      '(garbage collector)',
+      'main',
+    ])
+    expect(flameOf(tree).match(/<rect/g)).toHaveLength(4)
   })
 })
