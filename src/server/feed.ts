@@ -73,38 +73,50 @@ async function* ticking<T>(
   clock: Clock,
 ): AsyncGenerator<T | null, void, undefined> {
   type Step = IteratorResult<T, unknown> | { readonly failed: unknown }
+  let step: Step | null = null
+  let wake: () => void = () => undefined
+  const arrive = (arrived: Step): void => {
+    step = arrived
+    wake()
+  }
+  let since = clock.elapsed()
+  let [armed, cancel] = [false, (): void => undefined]
+  // One that is set stays set while items come: a timer for each would cost more than the items.
+  const setTimer = (): void => {
+    if (armed) return
+    armed = true
+    cancel = after(clock, Math.max(0, since + interval - clock.elapsed()), () => {
+      armed = false
+      wake()
+    })
+  }
+  /** Null when nothing came for an interval. */
+  const next = async (): Promise<Step | null> => {
+    for (;;) {
+      if (step !== null) return step
+      if (clock.elapsed() - since >= interval) return null
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        setTimer()
+      })
+    }
+  }
   try {
     for (;;) {
-      let step: Step | null = null
-      let wake: () => void = () => undefined
-      const arrive = (arrived: Step): void => {
-        step = arrived
-        wake()
-      }
+      step = null
       source.next().then(arrive, (failed: unknown) => arrive({ failed }))
-      let arrived = await waitFor()
-      while (arrived === null) {
+      let arrived = await next()
+      for (; arrived === null; arrived = await next()) {
+        since = clock.elapsed()
         yield null
-        arrived = await waitFor()
       }
       if ('failed' in arrived) throw arrived.failed
       if (arrived.done) return
+      since = clock.elapsed()
       yield arrived.value
-
-      async function waitFor(): Promise<Step | null> {
-        if (step === null) {
-          await new Promise<void>((resolve) => {
-            const cancel = after(clock, interval, resolve)
-            wake = () => {
-              cancel()
-              resolve()
-            }
-          })
-        }
-        return step
-      }
     }
   } finally {
+    cancel()
     await source.return?.()
   }
 }

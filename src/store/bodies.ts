@@ -23,6 +23,8 @@ const FETCH_BATCH = 4 * 1024 * 1024
 const FETCH_BLOBS = 256
 /** Chunks that are checked without a pause. */
 const PIECES = 64
+/** Sizes that are asked for without a pause. */
+const SIZES = 1024
 /** Hashes asked about at once. */
 const MISSING_BATCH = 4096
 
@@ -58,11 +60,16 @@ export async function checkPresent(content: Content, bodies: readonly NamedBody[
   if (asked.size > 0) await ask()
 }
 
-/** Throws `Corrupt` naming the key unless the bytes of each body are those of its hash, and as many as it says. */
+/**
+ * Throws as `checkPresent`, and `Corrupt` naming the key unless the bytes of each body are those of its hash, and as many as it
+ * says.
+ */
 export async function checkBytes(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
   const isOneChunk = ({ body }: NamedBody): boolean => body.depth === 0 && body.refs.length <= 1
+  const others = bodies.filter((body) => !isOneChunk(body))
+  await checkPresent(content, others, pause)
   await checkSizes(content, bodies.filter(isOneChunk), pause)
-  for (const { key, hash, body } of bodies.filter((one) => !isOneChunk(one))) {
+  for (const { key, hash, body } of others) {
     const whole = hasher()
     let pieces = 0
     await naming(key, async () => {
@@ -91,14 +98,25 @@ async function findDamage(content: Content, key: string, body: Body, pause: Paus
 
 /** A blob of one chunk has the chunk's hash, which was checked when it came; how long that is, only the chunk tells. */
 async function checkSizes(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
-  for (let at = 0; at < bodies.length; at += PIECES) {
-    const some = bodies.slice(at, at + PIECES)
-    const chunks = await content.get(some.map(({ hash }) => hash))
+  const atOnce = content.sizes === undefined ? PIECES : SIZES
+  for (let at = 0; at < bodies.length; at += atOnce) {
+    const some = bodies.slice(at, at + atOnce)
+    const sizes = await sizesOf(
+      content,
+      some.map(({ hash }) => hash),
+    )
     for (const [index, { key, hash, body }] of some.entries()) {
-      if ((chunks[index]?.length ?? 0) !== (body.refs[0]?.size ?? 0)) throw notItsBytes(key, hash)
+      const [ref] = body.refs
+      if (ref !== undefined && (sizes[index] ?? null) === null) throw notStaged(key, ref.hash)
+      if ((sizes[index] ?? 0) !== (ref?.size ?? 0)) throw notItsBytes(key, hash)
     }
     await pause()
   }
+}
+
+async function sizesOf(content: Content, hashes: readonly Hash[]): Promise<readonly (number | null)[]> {
+  if (content.sizes !== undefined) return content.sizes(hashes)
+  return (await content.get(hashes)).map((bytes) => bytes?.length ?? null)
 }
 
 function notItsBytes(key: string, hash: Hash): BlobsError {

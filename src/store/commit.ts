@@ -8,7 +8,7 @@ import type { BucketOptions, EntryInput, Outcome } from './contract/types.ts'
 import { draftsOf, type Writer } from './drafts.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
-import { judge, type Draft } from './judge.ts'
+import { judge, type Draft, type Verdict } from './judge.ts'
 import type { BucketPorts, Log, Position, RawEntry } from './ports.ts'
 
 /** Appends entries; those of callers at the same time go into the log together. */
@@ -34,6 +34,8 @@ export interface CommitterOptions {
 
 interface Job {
   readonly drafts: readonly Draft[]
+  /** What `judge` said to the drafts when the view was at a position; null: it was not asked. */
+  readonly judged: { readonly verdicts: readonly Verdict[]; readonly position: Position } | null
   readonly outcomes: Map<string, Outcome>
   readonly settle: (error?: unknown) => void
 }
@@ -53,35 +55,34 @@ export function openCommitter(options: CommitterOptions): Committer {
     working = null
   }
   const oneByOne = openTurns()
-  const enqueue = (drafts: readonly Draft[], outcomes: Map<string, Outcome>): Promise<void> =>
+  const enqueue = (job: Omit<Job, 'settle'>): Promise<void> =>
     new Promise((resolve, reject) => {
       const settle = (error?: unknown): void => (error === undefined ? resolve() : reject(error))
-      queue.push({ drafts, outcomes, settle })
+      queue.push({ ...job, settle })
       working ??= work()
     })
   const check = async (
     entries: readonly EntryInput[],
     { verify = false, signal }: CommitOptions,
-  ): Promise<Pick<Job, 'drafts' | 'outcomes'>> => {
+  ): Promise<Omit<Job, 'settle'>> => {
     const outcomes = new Map<string, Outcome>()
-    const drafts = await prepare(options, entries, outcomes)
+    const { drafts, judged } = await prepare(options, entries, outcomes)
     const bodies = drafts.flatMap(namedBodies)
     const pause = async (): Promise<void> => {
       signal?.throwIfAborted()
       await options.clock.sleep(0)
     }
-    await checkPresent(options.ports.content, bodies, pause)
-    if (verify) await checkBytes(options.ports.content, bodies, pause)
-    return { drafts, outcomes }
+    await (verify ? checkBytes : checkPresent)(options.ports.content, bodies, pause)
+    return { drafts, judged, outcomes }
   }
   return {
     commit: (entries, checks) =>
       oneByOne(
         entries.map(({ id }) => id),
         async () => {
-          const { drafts, outcomes } = await check(entries, checks)
-          if (drafts.length > 0) await enqueue(drafts, outcomes)
-          return entries.map(({ id }) => outcomeOf(outcomes, id))
+          const job = await check(entries, checks)
+          if (job.drafts.length > 0) await enqueue(job)
+          return entries.map(({ id }) => outcomeOf(job.outcomes, id))
         },
       ),
     foresee: async (entries, checks) => (await check(entries, checks)).outcomes,
@@ -94,7 +95,7 @@ export function openCommitter(options: CommitterOptions): Committer {
         changes: [],
         bucket: { name, created, options: wanted },
       }
-      await enqueue([draft], new Map())
+      await enqueue({ drafts: [draft], judged: null, outcomes: new Map() })
     },
     settled: () => working ?? Promise.resolve(),
   }
@@ -122,9 +123,10 @@ async function prepare(
   { follower, writer }: CommitterOptions,
   entries: readonly EntryInput[],
   outcomes: Map<string, Outcome>,
-): Promise<readonly Draft[]> {
+): Promise<Pick<Job, 'drafts' | 'judged'>> {
   return follower.read((view) => {
-    const limits = JSON.parse(view.state().options) as BucketOptions
+    const { options, position } = view.state()
+    const limits = JSON.parse(options) as BucketOptions
     for (const entry of entries) checkEntry(entry, limits)
     const seen = new Set<string>()
     const fresh = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
@@ -135,12 +137,16 @@ async function prepare(
       fresh.filter(({ id }) => !outcomes.has(id)),
       writer,
     )
-    const verdicts = judge(view, drafts)
-    return drafts.filter(({ id }, index) => {
-      const verdict = verdicts[index]
-      if (typeof verdict === 'object') outcomes.set(id, verdict)
-      return typeof verdict === 'string'
-    })
+    const found = judge(
+      view,
+      drafts,
+      drafts.map(() => null),
+    )
+    for (const [index, verdict] of found.entries()) {
+      if (typeof verdict === 'object') outcomes.set(drafts[index]?.id ?? '', verdict)
+    }
+    const open = (_: unknown, index: number): boolean => typeof found[index] === 'string'
+    return { drafts: drafts.filter(open), judged: { verdicts: found.filter(open), position } }
   })
 }
 
@@ -161,15 +167,18 @@ function outcomeOf(outcomes: ReadonlyMap<string, Outcome>, id: string): Outcome 
 async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Promise<void> {
   const { follower } = options
   let waiting = jobs.flatMap(({ drafts, outcomes }) => drafts.map((draft) => ({ draft, outcomes })))
+  let judged = jobs.length === 1 ? (jobs[0]?.judged ?? null) : null
   while (waiting.length > 0) {
     const round = waiting
-    const [verdicts, based] = await follower.peek((view) => [
-      judge(
-        view,
-        round.map(({ draft }) => draft),
-      ),
-      view.state().position,
-    ])
+    const before = judged
+    judged = null
+    const [verdicts, based] = await follower.peek((view) => {
+      const { position } = view.state()
+      // Nothing was read since the job was judged, and it is alone: the verdicts would be the same.
+      if (before?.position === position) return [before.verdicts, position] as const
+      const drafts = round.map(({ draft }) => draft)
+      return [judge(view, drafts), position] as const
+    })
     for (const [index, { draft, outcomes }] of round.entries()) {
       const verdict = verdicts[index]
       if (typeof verdict === 'object') outcomes.set(draft.id, verdict)

@@ -6,18 +6,21 @@ import type { View } from './view/view.ts'
 /** An entry before it gets its time and base. */
 export type Draft = Omit<Entry, 'v' | 'time' | 'based'>
 /** `wait`: it depends on an entry that is only about to be appended. */
-type Verdict = 'append' | 'wait' | Outcome
+export type Verdict = 'append' | 'wait' | Outcome
 
 /**
  * Says what the view will make of drafts that are appended in this order, so that none is appended in vain. Keeps in mind what
- * those before would do; only a race with another process can prove it wrong.
+ * those before would do; only a race with another process can prove it wrong. `outcomes`: those of the drafts that the view has.
  */
-export function judge(view: View, drafts: readonly Draft[]): readonly Verdict[] {
+export function judge(
+  view: View,
+  drafts: readonly Draft[],
+  outcomes: readonly (Outcome | null)[] = view.outcomes(drafts.map(({ id }) => id)),
+): readonly Verdict[] {
   const standings = new Map(view.standings([...new Set(drafts.flatMap(({ changes }) => changes.map(keyOf)))]))
   const touched = new Set<string>()
   const ids = new Set<string>()
   const standing = (key: string): Standing => standings.get(key) ?? NEVER_WAS
-  const outcomes = view.outcomes(drafts.map(({ id }) => id))
   return drafts.map((draft, index): Verdict => {
     const outcome = outcomes[index] ?? null
     if (outcome !== null) return outcome

@@ -58,6 +58,8 @@ export interface Content {
   /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. They are the caller's own: nobody else has their memory. */
   get(hashes: readonly Hash[]): Promise<readonly (Uint8Array | null)[]>
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
+  /** How many bytes `get` would give of each, without reading them. Absent where the place cannot tell. */
+  sizes?(hashes: readonly Hash[]): Promise<readonly (number | null)[]>
   /** Absent where chunks stay for ever; `BackendPromises.cannot` says why. */
   readonly sweeping?: Sweeping
   close(): Promise<void>

@@ -37,32 +37,50 @@ export function localContent(bucket: BucketRow, parts: ContentParts): Content {
     db.get('SELECT 1 FROM chunks WHERE bucket = ? AND hash = ?', bucket.id, address(hash)) === undefined
   const missing = (hashes: readonly Hash[]): Promise<Hash[]> => transactions.read(() => hashes.filter(isMissing))
 
+  const get = async (hashes: readonly Hash[]): Promise<(Uint8Array | null)[]> => {
+    const rows = await transactions.read(() =>
+      hashes.map((hash) =>
+        db.get<ChunkRow>(
+          'SELECT size, pack, place, bytes FROM chunks WHERE bucket = ? AND hash = ?',
+          bucket.id,
+          address(hash),
+        ),
+      ),
+    )
+    return Promise.all(rows.map((row) => (row === undefined ? null : bytesOf(row, parts.reader))))
+  }
+
   return {
     missing,
     put: async (chunks) => {
       await transactions.read(() => bucket.check())
-      const wanted = new Set(await missing(chunks.map((chunk) => chunk.hash)))
+      const small = chunks.filter((chunk) => chunk.bytes.length <= SMALL)
+      const large = chunks.filter((chunk) => chunk.bytes.length > SMALL)
+      // Small ones need not be asked about: their rows are looked for as they are written.
+      const wanted = new Set(await missing(large.map((chunk) => chunk.hash)))
       // A hash given twice is stored once.
-      const fresh = chunks.filter((chunk) => wanted.delete(chunk.hash))
-      const large = fresh.filter((chunk) => chunk.bytes.length > SMALL)
-      const small = fresh.filter((chunk) => chunk.bytes.length <= SMALL)
-      await Promise.all([putSmall(bucket, parts, small), putLarge(bucket, parts, large)])
+      const fresh = large.filter((chunk) => wanted.delete(chunk.hash))
+      await Promise.all([putSmall(bucket, parts, small), putLarge(bucket, parts, fresh)])
     },
-    get: async (hashes) => {
-      const rows = await transactions.read(() =>
-        hashes.map((hash) =>
-          db.get<ChunkRow>(
-            'SELECT size, pack, place, bytes FROM chunks WHERE bucket = ? AND hash = ?',
-            bucket.id,
-            address(hash),
-          ),
-        ),
-      )
-      return Promise.all(rows.map((row) => (row === undefined ? null : bytesOf(row, parts.reader))))
+    sizes: async (hashes) => {
+      const rows = await transactions.read(() => db.all<SizeRow>(SIZES, bucket.id, JSON.stringify(hashes)))
+      // What is in a pack may be gone with it, which its row does not know.
+      const read = async (hash: Hash): Promise<number | null> => (await get([hash]))[0]?.length ?? null
+      return Promise.all(rows.map(({ hash, size, pack }) => (pack === null ? size : read(hash))))
     },
+    get,
     close: async () => undefined,
   }
 }
+
+interface SizeRow {
+  readonly hash: Hash
+  readonly size: number | null
+  readonly pack: number | null
+}
+/** One statement for many, in the order of what is asked for. */
+const SIZES = `SELECT value AS hash, length(bytes) AS size, pack FROM json_each(?2)
+  LEFT JOIN chunks ON chunks.bucket = ?1 AND chunks.hash = unhex(value) ORDER BY key`
 
 function address(hash: Hash): Uint8Array {
   return Buffer.from(hash, 'hex')

@@ -28,7 +28,12 @@ export async function askJson<T>(transport: Transport, outgoing: Outgoing, check
 }
 
 export function jsonBody(value: unknown): NonNullable<Outgoing['body']> {
-  return { type: 'application/json', pieces: [Buffer.from(JSON.stringify(value))] }
+  return jsonText(JSON.stringify(value))
+}
+
+/** As `jsonBody`, of what is JSON already. */
+export function jsonText(text: string): NonNullable<Outgoing['body']> {
+  return { type: 'application/json', pieces: [Buffer.from(text)] }
 }
 
 /** Throws for an answer that is of another type than it must be. */

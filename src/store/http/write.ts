@@ -5,7 +5,7 @@ import { commitAnswer, missingAnswer, stagedAnswer } from '../../protocol/messag
 import { bucketPath, FRAMES_TYPE } from '../../protocol/routes.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Chunk, EntryInput, Outcome } from '../contract/types.ts'
-import { askJson, jsonBody } from './client.ts'
+import { askJson, jsonBody, jsonText } from './client.ts'
 import type { Place } from './read.ts'
 
 /** A request carries up to about this much. */
@@ -18,37 +18,43 @@ const VERIFIED_PER_MS = 20_000
 export async function commitAll(place: Place, entries: readonly EntryInput[]): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = []
   const most = { items: limits.entries, weight: limits.changes, bytes: BATCH_BYTES }
-  for (const batch of batches(entries.map(withoutAuthor), most, (entry) => ({
+  const written = entries.map(writtenDown)
+  for (const batch of batches(written, most, ({ entry, text }) => ({
     weight: entry.changes.length,
-    bytes: roughBytes(entry),
+    bytes: text.length,
   }))) {
     const answer = await askJson(
       place.transport,
       {
         method: 'POST',
         path: bucketPath(place.bucket, 'commit'),
-        body: jsonBody({ entries: batch }),
-        extra: batch.reduce((sum, entry) => sum + bytesOf(entry), 0) / VERIFIED_PER_MS,
+        body: jsonText(`{"entries":[${batch.map(({ text }) => text).join(',')}]}`),
+        extra: batch.reduce((sum, { entry }) => sum + bytesOf(entry), 0) / VERIFIED_PER_MS,
       },
       commitAnswer,
     )
     const told = new Map(answer.outcomes.map((outcome) => [outcome.id, outcome]))
-    for (const { id } of batch) outcomes.push(told.get(id) ?? unknown(id, place))
+    for (const {
+      entry: { id },
+    } of batch)
+      outcomes.push(told.get(id) ?? unknown(id, place))
   }
   return outcomes
 }
 
-/** The author is whom the token names; a server takes no other's word for it. */
-function withoutAuthor({ author: _author, ...entry }: EntryInput): Omit<EntryInput, 'author'> {
-  return entry
+interface Written {
+  readonly entry: EntryInput
+  readonly text: string
+}
+
+/** Without its author, who is whom the token names: a server takes no other's word for it. */
+function writtenDown(entry: EntryInput): Written {
+  const { author: _author, ...sent } = entry
+  return { entry, text: JSON.stringify(sent) }
 }
 
 function bytesOf({ changes }: Pick<EntryInput, 'changes'>): number {
   return changes.reduce((sum, change) => sum + (change.type === 'put' ? change.size : 0), 0)
-}
-
-function roughBytes(entry: Omit<EntryInput, 'author'>): number {
-  return JSON.stringify(entry).length
 }
 
 function unknown(id: string, { transport }: Place): never {
