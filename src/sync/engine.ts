@@ -217,12 +217,12 @@ async function untilSettled(session: Session, signal: AbortSignal): Promise<Cycl
   let result = await session.cycle({ local: 'all', remote: true }, signal)
   while (!signal.aborted) {
     const retry = retryIn(session)
-    const restless = session.observer.restless().length > 0 && clock.elapsed() - start < RESTLESS_PATIENCE
+    const restless = session.observer.restless().size > 0 && clock.elapsed() - start < RESTLESS_PATIENCE
     const waits = [result.wait?.inMs, retry, restless ? RESTLESS_PAUSE : undefined].filter((ms) => ms !== undefined)
     if (waits.length === 0) break
     await clock.sleep(Math.min(...waits), signal)
     if (signal.aborted) break
-    const again = [...(result.wait?.folders ?? []), ...dirtyFolders(session.observer.restless())]
+    const again = [...(result.wait?.folders ?? []), ...dirtyFolders(session.observer.restless().keys())]
     result = await session.cycle({ local: again, remote: true }, signal)
   }
   return result

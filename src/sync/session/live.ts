@@ -31,8 +31,8 @@ const LONGEST_RETRY = 30_000
 const CALM = 10_000
 const ROOT_RETRY = 2_000
 const SUSPENDED_RETRY = 30_000
-/** A file that somebody writes to is looked at again so often. */
-const RESTLESS_RETRY = 500
+/** A file that somebody writes to is looked at again after as long as that goes on already, within these bounds: most are closed at once. */
+const RESTLESS_RETRY = { least: 20, most: 500 }
 
 /** Keeps both sides the same until the signal aborts: watch first, then look at everything, then follow both sides' news. */
 export async function keepInSync(options: LiveOptions, signal: AbortSignal): Promise<void> {
@@ -195,11 +195,17 @@ async function follow(
       await watching.renew()
       if (result.wait !== null) later.add(result.wait.folders, clock.elapsed() + result.wait.inMs)
       const restless = session.observer.restless()
-      if (restless.length > 0) later.add(dirtyFolders(restless), clock.elapsed() + RESTLESS_RETRY)
+      if (restless.size > 0) later.add(dirtyFolders(restless.keys()), clock.elapsed() + pauseFor(restless.values()))
     }
   } finally {
     await feed.stop()
   }
+}
+
+/** Until the file that became restless last is looked at again. */
+function pauseFor(restless: Iterable<number>): number {
+  const newest = Math.min(...restless)
+  return Math.min(RESTLESS_RETRY.most, Math.max(RESTLESS_RETRY.least, newest))
 }
 
 function widen(found: CycleScope | null, due: readonly DirtyFolder[], full: boolean): CycleScope {

@@ -24,8 +24,8 @@ export interface Observer {
   ignores(path: Path): boolean
   /** Milliseconds since the path was found to be gone; null: it is not known to be. */
   goneFor(path: Path): number | null
-  /** Files that could not be judged because somebody writes to them. */
-  restless(): readonly Path[]
+  /** Files that could not be judged because somebody writes to them, with the milliseconds since that was first found. */
+  restless(): ReadonlyMap<Path, number>
 }
 
 /** A file that somebody keeps open is taken as it is after so long. */
@@ -119,6 +119,6 @@ export function openObserver(ports: SessionPorts): Observer {
       const at = gone.get(path)
       return at === undefined ? null : clock.elapsed() - at
     },
-    restless: () => [...restless.keys()],
+    restless: () => new Map([...restless].map(([path, since]) => [path, clock.elapsed() - since])),
   }
 }
