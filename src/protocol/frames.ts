@@ -10,6 +10,9 @@ export const ABSENT = 'ff'.repeat(32)
 /** In an answer to `fetch`: the answer ends here with a problem, whose JSON is the frame's bytes. */
 export const FAILED = 'fe'.repeat(32)
 
+/** In a body of chunks, at most once and before them: which blobs they belong to, as JSON (`passages` in messages.ts). */
+export const PASSAGES = 'fd'.repeat(32)
+
 const HEAD = 36
 const END = '00'.repeat(32)
 

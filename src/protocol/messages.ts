@@ -77,6 +77,15 @@ const entry = object(
 export const commitRequest = object({ entries: list(entry, limits.entries, 1) }, {}, 'closed')
 /** Body of `POST …/chunks/missing`. */
 export const missingRequest = object({ hashes: list(hash, limits.hashes) }, {}, 'closed')
+/** What the frame of passages holds. */
+export const passages = list(
+  object(
+    { first: hash, at: integer(0), refs: list(object({ hash, size: integer(1) }, {}, 'closed'), limits.chunks) },
+    {},
+    'closed',
+  ),
+  limits.chunks,
+)
 /** Body of `POST …/fetch`. */
 export const fetchRequest = object(
   { wants: list(object({ key: anyKey, version }, {}, 'closed'), limits.wants) },

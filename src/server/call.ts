@@ -159,9 +159,9 @@ function watched({ context, lease: { signal }, sight }: Scene, store: BlobStore)
       for (const outcome of outcomes) if (outcome.ok) sight.told(outcome.cursor)
       return outcomes
     },
-    stage: async (chunks) => {
+    stage: async (chunks, options) => {
       signal.throwIfAborted()
-      return health.write(() => store.stage(chunks))
+      return health.write(() => store.stage(chunks, options))
     },
   }
 }
@@ -209,7 +209,8 @@ export async function withBody<T>(
   }
 }
 
-const REQUEST: JsonBounds = {
+/** What a JSON text of a client may hold. */
+export const REQUEST: JsonBounds = {
   values: limits.jsonValues,
   items: limits.jsonItems,
   names: limits.jsonNames,

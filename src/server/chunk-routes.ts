@@ -1,17 +1,28 @@
 import { hash as digest } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import { mayIn, mayRead } from '../access/grant.ts'
-import { ABSENT, decodeFrames, FAILED, FRAMES_END, frameHead } from '../protocol/frames.ts'
+import { ABSENT, decodeFrames, FAILED, FRAMES_END, frameHead, PASSAGES } from '../protocol/frames.ts'
 import { limits } from '../protocol/limits.ts'
-import { fetchRequest, missingRequest } from '../protocol/messages.ts'
+import { parseJson } from '../protocol/json.ts'
+import { fetchRequest, missingRequest, passages as passagesCheck } from '../protocol/messages.ts'
 import { FRAMES_TYPE, NDJSON_TYPE } from '../protocol/routes.ts'
 import { Malformed } from '../protocol/schema.ts'
-import type { BlobStore, Want } from '../store/contract/blob-store.ts'
+import type { BlobStore, Passage, StageOptions, Want } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
 import { openShelf, type Slabs } from '../store/contract/slabs.ts'
 import type { Chunk } from '../store/contract/types.ts'
-import { type Call, forbid, readJson, sendJson, sendStream, useBucket, useBucketToWrite, withBody } from './call.ts'
+import {
+  type Call,
+  forbid,
+  readJson,
+  REQUEST,
+  sendJson,
+  sendStream,
+  useBucket,
+  useBucketToWrite,
+  withBody,
+} from './call.ts'
 import { problemOf } from './problems.ts'
 import { countParameter, readQuery } from './query.ts'
 
@@ -48,11 +59,12 @@ async function stageAll(store: BlobStore, body: AsyncIterable<Uint8Array>, slabs
   const shelf = openShelf(slabs)
   let batch: Chunk[] = []
   let [count, bytes] = [0, 0]
+  let passages: readonly Passage[] = []
   // While the store has the bytes, and after it failed, their memory must stay as it is.
   let untouched = true
-  const stage = async (): Promise<void> => {
+  const stage = async (options?: StageOptions): Promise<void> => {
     untouched = false
-    await store.stage(batch)
+    await store.stage(batch, options)
     untouched = true
     batch = []
     bytes = 0
@@ -70,15 +82,27 @@ async function stageAll(store: BlobStore, body: AsyncIterable<Uint8Array>, slabs
   }
   try {
     for await (const frame of decodeFrames(body, limits.chunkBytes, room)) {
+      if (frame.label === PASSAGES && count === 0 && passages.length === 0) {
+        passages = passagesOf(frame.bytes)
+        continue
+      }
       if (++count > limits.chunks) throw new BlobsError('TooLarge', `more than ${limits.chunks} chunks in one request`)
       batch.push({ hash: frame.label, bytes: frame.bytes })
       bytes += frame.bytes.length
     }
-    if (batch.length > 0) await stage()
+    if (batch.length > 0 || passages.length > 0) await stage({ passages, verify: true })
     return count
   } finally {
     shelf.clear(untouched)
   }
+}
+
+/** Runs of chunks of blobs on their way, as a client tells of them: no more than the chunks it may send at once. */
+function passagesOf(bytes: Uint8Array): readonly Passage[] {
+  const told = parseJson(new TextDecoder().decode(bytes), passagesCheck, { ...REQUEST, items: limits.chunks })
+  const refs = told.reduce((sum, passage) => sum + passage.refs.length, 0)
+  if (refs > limits.chunks) throw new BlobsError('TooLarge', `passages of more than ${limits.chunks} chunks`)
+  return told
 }
 
 /** `POST …/fetch`: many small blobs, each in a frame, in the order they were asked for. */

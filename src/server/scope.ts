@@ -47,9 +47,10 @@ export function scopeStore(store: BlobStore, scope: Scope): BlobStore {
       allow(scope, mayIn(grant, 'write', bucket), 'write to')
       return mayReadAll(grant, bucket) ? store.missing(hashes) : hashes.filter((hash) => !scope.brought.has(hash))
     },
-    stage: async (chunks) => {
+    stage: async (chunks, options) => {
       allow(scope, mayIn(grant, 'write', bucket), 'write to')
-      await store.stage(chunks)
+      // Passages name chunks: those of others are not its business.
+      await store.stage(chunks, mayReadAll(grant, bucket) ? options : {})
       if (!mayReadAll(grant, bucket)) scope.onStaged(chunks)
     },
     fetch: (wants) => {

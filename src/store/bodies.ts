@@ -15,6 +15,7 @@ import { free } from './contract/slabs.ts'
 import type { BlobInfo, Chunk } from './contract/types.ts'
 import type { Content } from './ports.ts'
 import type { BlobVersion } from './view/view.ts'
+import type { Witness } from './witness.ts'
 
 /** Largest chunk that a store takes: list objects and chunks are far smaller. */
 const MAX_STAGED_BYTES = 1024 * 1024
@@ -64,12 +65,19 @@ export async function checkPresent(content: Content, bodies: readonly NamedBody[
  * Throws as `checkPresent`, and `Corrupt` naming the key unless the bytes of each body are those of its hash, and as many as it
  * says.
  */
-export async function checkBytes(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
+export async function checkBytes(
+  content: Content,
+  bodies: readonly NamedBody[],
+  pause: Pause,
+  witness: Pick<Witness, 'hashOf'>,
+): Promise<void> {
   const isOneChunk = ({ body }: NamedBody): boolean => body.depth === 0 && body.refs.length <= 1
   const others = bodies.filter((body) => !isOneChunk(body))
   await checkPresent(content, others, pause)
   await checkSizes(content, bodies.filter(isOneChunk), pause)
   for (const { key, hash, body } of others) {
+    const seen = await naming(key, () => witness.hashOf(walk(body, (hashes) => content.get(hashes))))
+    if (seen === hash) continue
     const whole = hasher()
     let pieces = 0
     await naming(key, async () => {
@@ -133,9 +141,9 @@ function notStaged(key: string, hash: Hash): BlobsError {
   })
 }
 
-async function naming(key: string, read: () => Promise<void>): Promise<void> {
+async function naming<T>(key: string, read: () => Promise<T>): Promise<T> {
   try {
-    await read()
+    return await read()
   } catch (error) {
     if (error instanceof ContentDamaged && error.problem === 'missing') throw notStaged(key, error.hash)
     throw asCorrupt(error, key)

@@ -10,6 +10,7 @@ import { encodeEntry, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
 import { judge, type Draft, type Verdict } from './judge.ts'
 import type { BucketPorts, Log, Position, RawEntry } from './ports.ts'
+import type { Witness } from './witness.ts'
 
 /** Appends entries; those of callers at the same time go into the log together. */
 export interface Committer {
@@ -24,6 +25,8 @@ export interface Committer {
 export interface CommitterOptions {
   readonly ports: BucketPorts
   readonly follower: Follower
+  /** Saw bodies as they were staged. */
+  readonly witness: Witness
   readonly maxEntryBytes: number
   readonly writer: Writer
   readonly clock: Clock
@@ -72,7 +75,8 @@ export function openCommitter(options: CommitterOptions): Committer {
       signal?.throwIfAborted()
       await options.clock.sleep(0)
     }
-    await (verify ? checkBytes : checkPresent)(options.ports.content, bodies, pause)
+    const { content } = options.ports
+    await (verify ? checkBytes(content, bodies, pause, options.witness) : checkPresent(content, bodies, pause))
     return { drafts, judged, outcomes }
   }
   return {

@@ -55,7 +55,7 @@ export function faulty(store: BlobStore, plan: (call: Call) => Fault | null): Bl
     },
     changes: (options) => streaming(next('changes'), store.changes(options)),
     missing: (hashes) => plain('missing', () => store.missing(hashes)),
-    stage: (chunks) => plain('stage', () => store.stage(chunks)),
+    stage: (chunks, options) => plain('stage', () => store.stage(chunks, options)),
     fetch: (wants) => streaming(next('fetch'), store.fetch(wants)),
     chunksOf: async (key, version) => {
       const fault = next('chunksOf')

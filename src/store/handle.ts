@@ -19,7 +19,7 @@ export function handle(store: BlobStore, release: () => Promise<void>): BlobStor
       return store.changes({ ...options, signal })
     },
     missing: async (hashes) => open().missing(hashes),
-    stage: async (chunks) => open().stage(chunks),
+    stage: async (chunks, options) => open().stage(chunks, options),
     fetch: (wants) => open().fetch(wants),
     chunksOf: async (key, version) => open().chunksOf(key, version),
     ...(store.reach === undefined ? {} : { reach: store.reach }),

@@ -50,7 +50,7 @@ export function lazily(open: () => Promise<BlobStore>, forget: () => void = () =
     list: (options) => using((opened) => opened.list(options)),
     changes: (options) => streaming((opened) => opened.changes(options)),
     missing: (hashes) => using((opened) => opened.missing(hashes)),
-    stage: (chunks) => using((opened) => opened.stage(chunks)),
+    stage: (chunks, options) => using((opened) => opened.stage(chunks, options)),
     fetch: (wants) => streaming((opened) => opened.fetch(wants)),
     chunksOf: (key, version) => using((opened) => opened.chunksOf(key, version)),
     close: async () => {

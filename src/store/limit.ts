@@ -43,12 +43,14 @@ export function limited(
       const blob = await store.get(key, options)
       return blob === null ? null : { ...blob, stream: slowly(blob.stream) }
     },
-    stage: async (chunks) => {
-      if (chunks.length === 0) await store.stage(chunks)
+    stage: async (chunks, options) => {
+      if (chunks.length === 0) await store.stage(chunks, options)
       for (const group of groups(chunks, step)) {
         await pass(sizeOf(group))
         await store.stage(group)
       }
+      // Only now all that it names is there.
+      if (chunks.length > 0 && options !== undefined) await store.stage([], options)
     },
     fetch: async function* (wants) {
       for await (const fetched of store.fetch(wants)) {

@@ -16,6 +16,7 @@ import type { BackendPromises, BucketPorts, Checkpoint, Position } from './ports
 import { openReach, type Reach } from './reach.ts'
 import type { Query } from './view/list.ts'
 import type { View } from './view/view.ts'
+import { openWitness, type Witness } from './witness.ts'
 
 const DEFAULT_LIMIT = 1000
 const MAX_LIMIT = 10_000
@@ -78,8 +79,10 @@ export async function openLogStore(options: LogStoreOptions): Promise<Foreseeing
     const writer = { author: options.author ?? '', device: options.device ?? '' }
     const { maxEntryBytes } = options.promises
     const reach = openReach({ follower, clock, mayLag: options.promises.mayLag === true })
-    const committer = openCommitter({ ports, follower, maxEntryBytes, writer, clock, ids, appended: keeper.grew })
-    return logStore(options, { follower, committer, keeper, reach })
+    const witness = openWitness(ports.content)
+    const appended = keeper.grew
+    const committer = openCommitter({ ports, follower, witness, maxEntryBytes, writer, clock, ids, appended })
+    return logStore(options, { follower, committer, keeper, witness, reach })
   } catch (error) {
     await Promise.all([ports.log.close(), ports.content.close()])
     throw error
@@ -102,12 +105,13 @@ interface Parts {
   readonly follower: Follower
   readonly committer: Committer
   readonly keeper: Keeper
+  readonly witness: Witness
   readonly reach: Reach
 }
 
 function logStore(
   { name, ports }: LogStoreOptions,
-  { follower, committer, keeper, reach }: Parts,
+  { follower, committer, keeper, witness, reach }: Parts,
 ): ForeseeingStore & CheckpointingStore {
   const { log, content } = ports
   const closing = new AbortController()
@@ -127,10 +131,13 @@ function logStore(
       checkHashes(hashes)
       return content.missing(hashes)
     },
-    stage: async (chunks) => {
+    stage: async (chunks, { passages = [], verify = false } = {}) => {
       open()
       checkChunks(chunks)
-      await content.put(chunks)
+      const stored = content.put(chunks)
+      const passing = verify ? passages.map((passage) => witness.pass(passage, chunks, stored)) : []
+      await Promise.allSettled([stored, ...passing])
+      await stored
     },
     reach: async (options) => {
       open()

@@ -63,7 +63,7 @@ export function retrying(store: BlobStore, options: RetryOptions): BlobStore {
       }),
     changes: (options) => resumedChanges(parts, options),
     missing: (hashes) => again(() => store.missing(hashes)),
-    stage: (chunks) => again(() => store.stage(chunks)),
+    stage: (chunks, options) => again(() => store.stage(chunks, options)),
     fetch: (wants) => resumedFetch(parts, wants),
     chunksOf: async (key, version) => {
       const pages = await again(() => store.chunksOf(key, version))

@@ -9,12 +9,14 @@ import { sha256, type Hash } from '../../src/content/hash.ts'
 import type { Clock } from '../../src/platform/ports.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { openDatabase } from '../../src/platform/sqlite.ts'
-import type { BlobStore } from '../../src/store/contract/blob-store.ts'
+import type { BlobStore, StageOptions } from '../../src/store/contract/blob-store.ts'
+import type { Chunk, PutChange } from '../../src/store/contract/types.ts'
+import { stageStream } from '../../src/store/contract/upload.ts'
 import { encodeEntry } from '../../src/store/entry.ts'
 import { openLogStore } from '../../src/store/log-store.ts'
 import { retrying } from '../../src/store/retry.ts'
 import type { BucketPorts, Placed, RawEntry } from '../../src/store/ports.ts'
-import { bytesOf, collect, commit, deleteChange, entry, newId, put, putChange, textOf, told } from './acts.ts'
+import { bytesOf, collect, commit, deleteChange, entry, newId, once, put, putChange, textOf, told } from './acts.ts'
 import { noise } from './noise.ts'
 
 /** A log and content that a test may spoil. */
@@ -108,6 +110,28 @@ describe('damaged content', () => {
     await expect(reading()).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
     medium.chunks.delete(bad?.hash ?? '')
     await expect(reading()).rejects.toMatchObject({ code: 'Corrupt', key: 'large' })
+  })
+
+  it('is looked for at a commit in chunks that were not seen as they were staged, and a lie is found either way', async () => {
+    const store = await open()
+    const stagedWith = async (options: StageOptions): Promise<PutChange> => {
+      const stage = (chunks: readonly Chunk[], { passages = [] }: StageOptions = {}): Promise<void> =>
+        store.stage(chunks, { ...options, passages })
+      const staged = await stageStream({ missing: (hashes) => store.missing(hashes), stage }, once(bytes))
+      return { type: 'put', key: 'large', expect: 'any', contentType: 'text/plain', meta: {}, ...staged }
+    }
+    for (const verify of [true, false]) {
+      const change = await stagedWith({ verify })
+      medium.reads.length = 0
+      const [outcome] = await store.commit([entry(change)], { verify: true })
+      expect(outcome?.ok).toBe(true)
+      expect(new Set(medium.reads).size > 1).toBe(!verify)
+      const lie = { ...(await stagedWith({ verify })), hash: sha256(Buffer.from('another')) }
+      await expect(store.commit([entry(lie)], { verify: true })).rejects.toMatchObject({
+        code: 'Corrupt',
+        key: 'large',
+      })
+    }
   })
 
   it('is told of a list of chunks as of a chunk', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
+import type { Passage, StageOptions } from '../../src/store/contract/blob-store.ts'
 import type { Chunk } from '../../src/store/contract/types.ts'
 import { openSlabs, type Slabs } from '../../src/store/contract/slabs.ts'
 import { openStaging, stageStream } from '../../src/store/contract/upload.ts'
@@ -134,5 +135,65 @@ describe('a staging of many streams', () => {
     await expect(staging.flush()).rejects.toThrow('call 1 failed')
     await expect(staging.add(once(noise(100)))).rejects.toThrow('call 1 failed')
     await expect(staging.flush()).rejects.toThrow('call 1 failed')
+  })
+})
+
+describe('what a staging tells of large blobs', () => {
+  /** The refs that were told of each blob, which follow each other from its beginning. */
+  function follow(told: Map<string, { next: number; refs: string[] }>, { first, at, refs }: Passage): void {
+    const blob = at === 0 ? { next: 0, refs: [] } : told.get(first)
+    expect(blob?.next).toBe(at)
+    for (const { hash, size } of refs) {
+      if (blob === undefined) return
+      blob.next += size
+      blob.refs.push(hash)
+    }
+    if (blob !== undefined) told.set(first, blob)
+  }
+
+  it('is each of their chunks in order, with few requests where all are there, and nothing of small ones', async () => {
+    const told = new Map<string, { next: number; refs: string[] }>()
+    const kept = new Set<string>()
+    let requests = 0
+    const store = {
+      missing: async (hashes: readonly string[]) => hashes.filter((hash) => !kept.has(hash)),
+      stage: async (chunks: readonly Chunk[], { passages = [] }: StageOptions = {}) => {
+        requests++
+        for (const { hash } of chunks) kept.add(hash)
+        for (const passage of passages) follow(told, passage)
+      },
+    }
+    const large = noise(30 * MiB)
+    for (const most of [8, 1]) {
+      told.clear()
+      requests = 0
+      const staging = openStaging(store)
+      const { size } = await staging.add(pieces(large, MiB))
+      await staging.add(once(Buffer.from('small')))
+      await staging.flush()
+      expect(size).toBe(large.length)
+      expect([...told.values()].map(({ next }) => next)).toEqual([large.length])
+      expect([...told.values()].flatMap(({ refs }) => refs).every((hash) => kept.has(hash))).toBe(true)
+      expect(requests).toBeLessThanOrEqual(most + 1)
+    }
+  })
+
+  it('stays small for a blob of one chunk again and again', async () => {
+    const runs: number[] = []
+    const store = {
+      missing: async (hashes: readonly string[]) => [...hashes],
+      stage: async (_chunks: readonly Chunk[], { passages = [] }: StageOptions = {}) => {
+        runs.push(passages.reduce((sum, { refs }) => sum + refs.length, 0))
+      },
+    }
+    const zeros = Buffer.alloc(4 * MiB)
+    await stageStream(
+      store,
+      (async function* () {
+        for (let i = 0; i < 100; i++) yield zeros
+      })(),
+    )
+    expect(runs.reduce((sum, run) => sum + run, 0)).toBe(800)
+    expect(Math.max(...runs)).toBeLessThanOrEqual(1024)
   })
 })

@@ -49,7 +49,7 @@ export interface BlobStore {
    * Makes chunks nameable by a later commit. Durable when it resolves; from then on nothing looks at their bytes any more, so that
    * their memory may be used again. Throws `Corrupt` if bytes do not match their hash; then something may still be reading them.
    */
-  stage(chunks: readonly Chunk[]): Promise<void>
+  stage(chunks: readonly Chunk[], options?: StageOptions): Promise<void>
   /**
    * The bytes of many small blobs (each at most `MAX_FETCH_BYTES`) in few round trips, in any order; one that no longer is there
    * is left out. Verified. For larger ones, `get`.
@@ -95,6 +95,19 @@ export interface GetOptions {
   readonly range?: readonly [first: number, last: number]
   /** The reader compares a whole blob with its hash himself, before he uses the last of it: the store need not do it once more. */
   readonly readerCompares?: boolean
+}
+/** A run of chunks of one large blob on its way: those of the call it comes with, and others that are there. */
+export interface Passage {
+  /** Of the blob's first chunk: what tells one blob on its way from another. */
+  readonly first: Hash
+  /** Bytes of the blob before the run; 0 begins it anew. */
+  readonly at: number
+  readonly refs: readonly BodyRef[]
+}
+export interface StageOptions {
+  readonly passages?: readonly Passage[]
+  /** A commit with `verify` will come: what passes is compared now, so that it need not be read again then. */
+  readonly verify?: boolean
 }
 export interface CommitOptions {
   /** Re-read bodies of more than one chunk and check them against the blob's hash before appending: for writers whose word is no proof. */

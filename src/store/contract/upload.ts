@@ -1,12 +1,14 @@
-import { bodyBuilder, type Addressed, type Body } from '../../content/body.ts'
-import { cut } from '../../content/chunker.ts'
+import { bodyBuilder, type Addressed, type Body, type BodyRef } from '../../content/body.ts'
+import { cut, SMALL } from '../../content/chunker.ts'
 import { hasher, sha256, type Hash } from '../../content/hash.ts'
-import type { BlobStore } from './blob-store.ts'
+import type { BlobStore, Passage } from './blob-store.ts'
 import { openShelf, openSlabs, type Shelf, type Slabs } from './slabs.ts'
 
 /** A batch holds at most so many bytes and chunks. */
 const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_CHUNKS = 512
+/** Chunks that all were there, until a request tells of them alone; with those of the batches under way they fit into one. */
+const SILENT = 256
 /** While these travel, the next batch is filled. */
 const BATCHES_UNDER_WAY = 3
 /** Slabs of as many batches; what lies in one is not divided, so a batch takes some more than its bytes. */
@@ -76,21 +78,24 @@ async function addStream(sender: Sender, source: AsyncIterable<Uint8Array>): Pro
   const whole = hasher()
   const builder = bodyBuilder()
   let size = 0
+  let first: Hash | null = null
   for await (const bytes of cut(source)) {
     whole.update(bytes)
-    size += bytes.length
     const hash = sha256(bytes)
-    await sender.add({ hash, bytes }, bytes.length)
-    for (const list of builder.add({ hash, size: bytes.length })) await sender.add(list, 0)
+    // Up to that size it is the only one.
+    if (size === 0 && bytes.length > SMALL) first = hash
+    await sender.add({ hash, bytes }, bytes.length, first === null ? null : { first, at: size })
+    size += bytes.length
+    for (const list of builder.add({ hash, size: bytes.length })) await sender.add(list, 0, null)
   }
   const { body, lists } = builder.finish()
-  for (const list of lists) await sender.add(list, 0)
+  for (const list of lists) await sender.add(list, 0, null)
   return { hash: whole.digest('hex'), size, body }
 }
 
 interface Sender {
-  /** Copies the chunk. */
-  add(chunk: Addressed, progress: number): Promise<void>
+  /** Copies the chunk; `of` is the blob that it belongs to, and its place there. */
+  add(chunk: Addressed, progress: number, of: Pick<Passage, 'first' | 'at'> | null): Promise<void>
   /** Resolves when everything added before is staged. */
   flush(): Promise<void>
   /** Gives back the memory of what was added and not flushed. */
@@ -99,22 +104,33 @@ interface Sender {
 interface Batch {
   readonly chunks: Map<Hash, Addressed>
   readonly shelf: Shelf
+  readonly passages: Map<Hash, Passage & { readonly refs: BodyRef[] }>
+  /** Chunks that were added, each as often as it was. */
+  count: number
   bytes: number
   progress: number
 }
 
 function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingOptions): Sender {
-  const newBatch = (): Batch => ({ chunks: new Map(), shelf: openShelf(slabs), bytes: 0, progress: 0 })
+  const newBatch = (): Batch => ({
+    chunks: new Map(),
+    passages: new Map(),
+    shelf: openShelf(slabs),
+    count: 0,
+    bytes: 0,
+    progress: 0,
+  })
   const underWay = new Set<Promise<void>>()
   let failure: { readonly error: unknown } | null = null
   let batch = newBatch()
+  const courier = openCourier(store)
   const check = (): void => {
     if (failure !== null) throw failure.error
   }
-  const travel = async ({ chunks, shelf, progress }: Batch): Promise<void> => {
+  const travel = async ({ chunks, passages, shelf, progress }: Batch): Promise<void> => {
     let arrived = false
     try {
-      await send(store, [...chunks.values()])
+      await courier.bring([...chunks.values()], [...passages.values()])
       arrived = true
       onBytes?.(progress)
     } catch (error) {
@@ -131,8 +147,9 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
   }
   /** False when the chunk has no place in the batch. */
   const place = ({ hash, bytes }: Addressed): boolean => {
+    if (batch.count >= BATCH_CHUNKS) return false
     if (batch.chunks.has(hash)) return true
-    if (batch.bytes + bytes.length > BATCH_BYTES || batch.chunks.size >= BATCH_CHUNKS) return false
+    if (batch.bytes + bytes.length > BATCH_BYTES) return false
     const room = batch.shelf.room(bytes.length)
     if (room === null) return false
     room.set(bytes)
@@ -149,22 +166,51 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
     check()
   }
   return {
-    add: async (chunk, progress) => {
+    add: async (chunk, progress, of) => {
       check()
       while (!place(chunk)) await makePlace()
+      batch.count += 1
       batch.progress += progress
+      if (of === null) return
+      const passage = batch.passages.get(of.first) ?? { ...of, refs: [] }
+      passage.refs.push({ hash: chunk.hash, size: chunk.bytes.length })
+      batch.passages.set(of.first, passage)
     },
     flush: async () => {
       while (batch.chunks.size > 0) await makePlace()
       await Promise.all(underWay)
       check()
+      await courier.settle()
     },
     discard: () => batch.shelf.clear(true),
   }
 }
 
-async function send(store: Target, chunks: readonly Addressed[]): Promise<void> {
-  const missing = new Set(await store.missing(chunks.map((chunk) => chunk.hash)))
-  const wanted = chunks.filter((chunk) => missing.has(chunk.hash))
-  if (wanted.length > 0) await store.stage(wanted)
+interface Courier {
+  /** Stages what is missing of the chunks, and tells where they belong. */
+  bring(chunks: readonly Addressed[], passages: readonly Passage[]): Promise<void>
+  /** Tells what was not told yet. */
+  settle(): Promise<void>
+}
+
+function openCourier(store: Target): Courier {
+  /** Passages of chunks that all were there: they travel with others. */
+  let silent: readonly Passage[] = []
+  const tell = async (wanted: readonly Addressed[]): Promise<void> => {
+    const passages = silent
+    silent = []
+    await store.stage(wanted, { passages })
+  }
+  return {
+    bring: async (chunks, passages) => {
+      const missing = new Set(await store.missing(chunks.map((chunk) => chunk.hash)))
+      const wanted = chunks.filter((chunk) => missing.has(chunk.hash))
+      silent = [...silent, ...passages]
+      const told = silent.reduce((sum, { refs }) => sum + refs.length, 0)
+      if (wanted.length > 0 || told >= SILENT) await tell(wanted)
+    },
+    settle: async () => {
+      if (silent.length > 0) await tell([])
+    },
+  }
 }

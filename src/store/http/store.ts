@@ -37,7 +37,7 @@ export function httpStore(transport: Transport, bucket: string, saw: (cursor: Cu
       }
     },
     missing: async (hashes) => missingOf(open(), hashes),
-    stage: async (chunks) => stageAll(open(), chunks),
+    stage: async (chunks, options) => stageAll(open(), chunks, options?.passages ?? []),
     fetch: async function* (wants) {
       yield* fetchAll(open(), wants)
     },

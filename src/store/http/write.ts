@@ -1,8 +1,9 @@
 import type { Hash } from '../../content/hash.ts'
-import { encodeFrames, type Frame } from '../../protocol/frames.ts'
+import { encodeFrames, PASSAGES, type Frame } from '../../protocol/frames.ts'
 import { limits } from '../../protocol/limits.ts'
 import { commitAnswer, missingAnswer, stagedAnswer } from '../../protocol/messages.ts'
 import { bucketPath, FRAMES_TYPE } from '../../protocol/routes.ts'
+import type { Passage } from '../contract/blob-store.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Chunk, EntryInput, Outcome } from '../contract/types.ts'
 import { askJson, jsonBody, jsonText } from './client.ts'
@@ -73,17 +74,32 @@ export async function missingOf(place: Place, hashes: readonly Hash[]): Promise<
 }
 
 /** See `BlobStore.stage`. */
-export async function stageAll(place: Place, chunks: readonly Chunk[]): Promise<void> {
+export async function stageAll(
+  place: Place,
+  chunks: readonly Chunk[],
+  passages: readonly Passage[] = [],
+): Promise<void> {
   const frames = chunks.map(({ hash, bytes }): Frame => ({ label: hash, bytes }))
   const most = { items: limits.chunks, weight: limits.chunks, bytes: BATCH_BYTES }
-  for (const batch of batches(frames, most, ({ bytes }) => ({ weight: 1, bytes: bytes.length }))) {
-    const body = { type: FRAMES_TYPE, pieces: encodeFrames(batch) }
-    const path = bucketPath(place.bucket, 'chunks')
-    const { staged } = await askJson(place.transport, { method: 'POST', path, body }, stagedAnswer)
-    if (staged !== batch.length) {
-      throw new BlobsError('Unavailable', `${place.transport.origin} took ${staged} of ${batch.length} chunks`)
-    }
+  const all = [...batches(frames, most, ({ bytes }) => ({ weight: 1, bytes: bytes.length }))]
+  // What they tell of must be there with the frames of one request, or before: so they go with the last.
+  const last = all.pop() ?? []
+  for (const batch of all) await stageFrames(place, batch, batch.length)
+  if (last.length > 0 || passages.length > 0) {
+    await stageFrames(place, passages.length === 0 ? last : [passagesFrame(passages), ...last], last.length)
   }
+}
+
+async function stageFrames(place: Place, frames: readonly Frame[], chunks: number): Promise<void> {
+  const body = { type: FRAMES_TYPE, pieces: encodeFrames(frames) }
+  const path = bucketPath(place.bucket, 'chunks')
+  const { staged } = await askJson(place.transport, { method: 'POST', path, body }, stagedAnswer)
+  if (staged === chunks) return
+  throw new BlobsError('Unavailable', `${place.transport.origin} took ${staged} of ${chunks} chunks`)
+}
+
+function passagesFrame(passages: readonly Passage[]): Frame {
+  return { label: PASSAGES, bytes: Buffer.from(JSON.stringify(passages)) }
 }
 
 interface Size {

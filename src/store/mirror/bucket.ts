@@ -141,9 +141,9 @@ function mirrorStore(mirror: Mirror): LogStore {
     list: async (options) => (await fresh()).list(options),
     changes: (options) => feed(mirror, fresh, options, closing.signal),
     missing: (hashes) => shadow.missing(hashes),
-    stage: async (chunks) => {
+    stage: async (chunks, options) => {
       if (refusal !== null) throw refusal
-      await shadow.stage(chunks)
+      await shadow.stage(chunks, options)
     },
     fetch: (wants) => shadow.fetch(wants),
     chunksOf: (key, version) => shadow.chunksOf(key, version),
