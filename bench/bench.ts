@@ -18,6 +18,8 @@ export interface Bench {
 export interface Settings {
   /** Runs of each contender; null: as many as the measure thinks right, five where a run is short. */
   readonly runs: number | null
+  /** No new round of a row begins after so many. */
+  readonly seconds: number
   /** Without peers. */
   readonly alone: boolean
   /** Measures, or rows of them. */
@@ -88,7 +90,10 @@ async function race(spec: Race, settings: Settings): Promise<Row> {
     figures.push({ name, values: list })
     return list
   })
+  const started = performance.now()
   for (let run = 0; run < runs; run++) {
+    // Rather fewer rounds than a row that nobody waits for; each one is whole.
+    if (performance.now() - started > settings.seconds * 1000) break
     for (const [index, contender] of here.entries()) {
       if (run < (contender.runs ?? runs)) values[index]?.push(await once(contender, run))
     }

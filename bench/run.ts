@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { openBench, type Bench, type Settings } from './bench.ts'
-import { measureOf, type Row } from './figures.ts'
+import { measureOf } from './figures.ts'
 import { measureGrowth } from './measures/growth.ts'
 import { measureServer } from './measures/server.ts'
 import { measureS3 } from './measures/s3.ts'
@@ -45,6 +45,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: 'string' },
+    seconds: { type: 'string', default: '100' },
     'no-peers': { type: 'boolean', default: false },
     million: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
@@ -57,6 +58,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 const settings: Settings = {
+  seconds: Number(values.seconds),
   // A profile costs time itself: what it measures is no figure to be kept.
   runs: values.profile ? 1 : values.runs === undefined ? null : Number(values.runs),
   alone: values['no-peers'] || values.profile,
@@ -65,11 +67,10 @@ const settings: Settings = {
   profiles: values.profile ? mkdtempSync(join(tmpdir(), 'blobs-profiles-')) : null,
 }
 
-const rows: Row[] = []
 for (const name of NAMES) {
   if (positionals.length > 0 && !positionals.some((one) => measureOf(one) === name)) continue
   const bench = openBench(name, settings, (row) => {
-    rows.push(row)
+    if (values.write && settings.profiles === null) writeReport([row], NAMES)
     console.log(tableOf([row]))
   })
   const end = (): void => void bench.place.dispose().then(() => process.exit(1))
@@ -82,7 +83,6 @@ for (const name of NAMES) {
   }
 }
 if (settings.profiles !== null) reportProfiles(settings.profiles)
-else if (values.write) writeReport(rows, NAMES)
 
 /** Each measure has a folder. */
 function reportProfiles(folder: string): void {
