@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: how long the everyday things take, and other programs with the same work in the same run. A name is a
  * measure (`tree`) or a row of one (`tree.up`). `--write` puts what was found into docs/performance.md, beside what was found before.
- * `--profile` says instead what our own processes spend their time on.
+ * `--note` adds what a reader of the rows must know of this run. `--profile` says instead what our own processes spend their time on.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -48,6 +48,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '100' },
     'no-peers': { type: 'boolean', default: false },
     million: { type: 'boolean', default: false },
+    note: { type: 'string', multiple: true, default: [] },
     profile: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
@@ -69,7 +70,8 @@ const settings: Settings = {
 
 for (const name of NAMES) {
   if (positionals.length > 0 && !positionals.some((one) => measureOf(one) === name)) continue
-  const bench = openBench(name, settings, (row) => {
+  const bench = openBench(name, settings, (found) => {
+    const row = { ...found, notes: [...found.notes, ...values.note] }
     if (values.write && settings.profiles === null) writeReport([row], NAMES)
     console.log(tableOf([row]))
   })
