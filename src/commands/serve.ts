@@ -5,6 +5,7 @@ import { openAuditFile } from '../cli/audit-file.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { checkFaces, parseFace } from '../cli/face.ts'
 import { duration, plain } from '../cli/format.ts'
+import { linesToStderr } from '../cli/log-lines.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { parseDuration } from '../cli/values.ts'
 import { openBuckets } from '../locations/open.ts'
@@ -138,7 +139,7 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
           ...(flags.backend === undefined ? {} : { staleReads: flags['stale-reads'] ?? STALE_READS }),
           ...(flags.backend === undefined ? { space: () => storeSpace(data) } : {}),
           faces: faces.map((face) => ({ ...face, spool: join(data, 'uploads') })),
-          ...(this.wantsLog(flags) ? { log: (line: string) => void process.stderr.write(line) } : {}),
+          ...(this.wantsLog(flags) ? { log: linesToStderr() } : {}),
         },
         flags.backend ?? data,
       )

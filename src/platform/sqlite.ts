@@ -24,6 +24,8 @@ export interface Database {
   iterate<Row>(sql: string, ...values: Value[]): IterableIterator<Row>
   /** Changes when another connection (of any process) has committed since the last call. */
   dataVersion(): number
+  /** Changes when this connection has written, or taken back what it had. */
+  ownVersion(): number
   /** True between BEGIN and COMMIT or ROLLBACK. */
   inTransaction(): boolean
   close(): void
@@ -63,6 +65,9 @@ export function openImage(image: Uint8Array | null): { readonly db: Database; im
   return { db: wrap(connection), image: () => connection.serialize() }
 }
 
+const BEGIN = 'BEGIN'
+const COMMIT = 'COMMIT'
+
 function wrap(connection: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {
@@ -70,9 +75,16 @@ function wrap(connection: DatabaseSync): Database {
     if (statement === undefined) statements.set(sql, (statement = connection.prepare(sql)))
     return statement
   }
+  let writes = 0
   return {
-    exec: (sql) => connection.exec(sql),
+    exec: (sql) => {
+      // As a prepared statement it need not be read each time.
+      if (sql === BEGIN || sql === COMMIT) return void prepared(sql).run()
+      writes++
+      connection.exec(sql)
+    },
     run: (sql, ...values) => {
+      writes++
       const { changes, lastInsertRowid } = prepared(sql).run(...values)
       return { changes: Number(changes), rowid: Number(lastInsertRowid) }
     },
@@ -80,11 +92,26 @@ function wrap(connection: DatabaseSync): Database {
     all: <Row>(sql: string, ...values: Value[]) => prepared(sql).all(...values) as Row[],
     iterate: <Row>(sql: string, ...values: Value[]) => prepared(sql).iterate(...values) as IterableIterator<Row>,
     dataVersion: () => Number(prepared('PRAGMA data_version').get()?.['data_version']),
+    ownVersion: () => writes,
     inTransaction: () => connection.isTransaction,
     close: () => {
       statements.clear()
       connection.close()
     },
+  }
+}
+
+/**
+ * Looks again only after the database was written to, by whomever: to look is many times as dear as to find that out. What `look` throws is not
+ * remembered.
+ */
+export function remembering<T>(db: Database, look: () => T): () => T {
+  let known: { readonly value: T; readonly own: number; readonly others: number } | null = null
+  return () => {
+    const own = db.ownVersion()
+    const others = db.dataVersion()
+    if (known === null || known.own !== own || known.others !== others) known = { value: look(), own, others }
+    return known.value
   }
 }
 

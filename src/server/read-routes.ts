@@ -4,7 +4,7 @@ import { blobToHeaders, COMPARES, etagOf } from '../protocol/blob-headers.ts'
 import type { BlobStore } from '../store/contract/blob-store.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { checkKey } from '../store/contract/keys.ts'
-import type { BlobInfo } from '../store/contract/types.ts'
+import type { Blob, BlobInfo } from '../store/contract/types.ts'
 import { type Call, forbid, primed, sendBytes, useBucket } from './call.ts'
 import { matches, parseRange } from './conditions.ts'
 import { problemOf, sendProblem } from './problems.ts'
@@ -16,7 +16,16 @@ export async function getBlob(call: Call): Promise<FastifyReply> {
   checkKey(call.key)
   if (!mayRead(call.grant, call.bucket, call.key)) forbid(call, `read ${call.bucket}/${call.key}`)
   return useBucket(call, async (store) => {
-    const info = await store.head(call.key, version === undefined ? {} : { version })
+    const which = version === undefined ? {} : { version }
+    if (isPlain(call)) {
+      // In one look what else takes two: there is nothing to decide before its bytes are asked for.
+      const blob = await store.get(call.key, { ...which, readerCompares: readerCompares(call) })
+      if (blob !== null) {
+        describe(call, blob.info)
+        return answerBytes(call, blob, null)
+      }
+    }
+    const info = await store.head(call.key, which)
     return info === null ? refuseAbsent(call, version) : answerBlob(call, store, info)
   })
 }
@@ -27,9 +36,18 @@ function refuseAbsent({ bucket, key }: Call, version: number | undefined): never
   throw new BlobsError('NotFound', `there is no ${what}`, { bucket, key })
 }
 
-async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise<FastifyReply> {
-  const { reply, request } = call
-  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers
+/** Whether all bytes are asked for, on no condition. */
+function isPlain({ request: { method, headers } }: Call): boolean {
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch, range } = headers
+  return method === 'GET' && ifMatch === undefined && ifNoneMatch === undefined && range === undefined
+}
+
+function readerCompares({ request }: Call): boolean {
+  return request.headers[COMPARES] === 'true'
+}
+
+/** Puts what is known of the blob into the head of the answer. */
+function describe({ reply }: Call, info: BlobInfo): void {
   reply.headers(blobToHeaders(info)).headers({
     'cache-control': 'private, no-cache',
     'accept-ranges': 'bytes',
@@ -37,6 +55,12 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
     // A blob may be a page of a stranger: nothing in it runs in this origin.
     'content-security-policy': "default-src 'none'; sandbox",
   })
+}
+
+async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise<FastifyReply> {
+  const { reply, request } = call
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers
+  describe(call, info)
   if (info.deleted) {
     const { bucket, key, version } = info
     throw new BlobsError('NotFound', `${bucket}/${key} was deleted in its version ${version}`, { bucket, key })
@@ -60,9 +84,11 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
     })
     return sendProblem(reply, { ...problemOf(error), status: 416 })
   }
-  return request.method === 'HEAD'
-    ? reply.header('content-length', info.size).send()
-    : answerBytes(call, store, info, range)
+  if (request.method === 'HEAD') return reply.header('content-length', info.size).send()
+  const { key, version } = info
+  const whole = { version, readerCompares: readerCompares(call) }
+  const blob = await store.get(key, range === null ? whole : { version, range })
+  return blob === null ? refuseAbsent(call, version) : answerBytes(call, blob, range)
 }
 
 function rangeHolds(ifRange: unknown, info: BlobInfo): boolean {
@@ -71,15 +97,10 @@ function rangeHolds(ifRange: unknown, info: BlobInfo): boolean {
 
 async function answerBytes(
   call: Call,
-  store: BlobStore,
-  info: BlobInfo,
+  { info: { size }, stream }: Blob,
   range: readonly [number, number] | null,
 ): Promise<FastifyReply> {
-  const { key, version, size } = info
-  const readerCompares = call.request.headers[COMPARES] === 'true'
-  const blob = await store.get(key, range === null ? { version, readerCompares } : { version, range })
-  if (blob === null) return refuseAbsent(call, version)
-  const pieces = await primed(blob.stream)
+  const pieces = await primed(stream)
   const length = range === null ? size : range[1] - range[0] + 1
   call.reply.code(range === null ? 200 : 206).header('content-length', length)
   if (range !== null) call.reply.header('content-range', `bytes ${range[0]}-${range[1]}/${size}`)

@@ -90,7 +90,10 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
   }
   const catchUp = shared(() => mending(pull, async () => undefined))
   const look = <T>(reader: (view: View) => T): Promise<T> =>
-    mending(() => filling(kept.view, ports.content, () => patiently(clock, () => reader(kept.view()))), catchUp)
+    mending(
+      () => filling(kept.view, ports.content, () => patiently(clock, () => lookStill(kept.view(), reader))),
+      catchUp,
+    )
   const position = async (): Promise<Position> => (await look((view) => view.state())).position
   const waiters = openWaiters(async (signal) => {
     const before = await position()
@@ -119,6 +122,10 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
       kept.close()
     },
   }
+}
+
+function lookStill<T>(view: View, reader: (view: View) => T): T {
+  return view.still(() => reader(view))
 }
 
 function unlessExpired(error: unknown): void {

@@ -9,6 +9,7 @@ import { openCommitter, type Committer } from './commit.ts'
 import type { BlobStore, CommitOptions, GetOptions, Reached } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
 import type { Blob, BucketInfo, BucketOptions, EntryInput, ListOptions, Outcome } from './contract/types.ts'
+import { formatCursor } from './cursor.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
@@ -195,8 +196,17 @@ function reads(
 }
 
 function bucketInfo(name: string, view: View): BucketInfo {
-  const { epoch, created, options, blobs, bytes } = view.state()
-  return { name, epoch, head: view.head(), created, blobs, bytes, options: JSON.parse(options) as BucketOptions }
+  const state = view.state()
+  const { epoch, created, options, blobs, bytes } = state
+  return {
+    name,
+    epoch,
+    head: formatCursor(state),
+    created,
+    blobs,
+    bytes,
+    options: JSON.parse(options) as BucketOptions,
+  }
 }
 
 function listing({

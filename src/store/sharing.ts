@@ -1,6 +1,10 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Position } from './ports.ts'
 
-/** Calls made while one runs share the next one: each sees what was there when it was made, and never two run at once. */
+/**
+ * Calls made while one runs, or in the same turn of the event loop, share the next one: each sees what was there when it was made, and
+ * never two run at once. So a server asks once for all requests that came in together.
+ */
 export function shared(act: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | null = null
   let next: Promise<void> | null = null
@@ -11,13 +15,10 @@ export function shared(act: () => Promise<void>): () => Promise<void> {
     return running
   }
   return () => {
-    if (running === null && next === null) return start()
-    next ??= (running ?? Promise.resolve())
-      .catch(() => undefined)
-      .then(() => {
-        next = null
-        return start()
-      })
+    next ??= (running?.catch(() => undefined) ?? setImmediate()).then(() => {
+      next = null
+      return start()
+    })
     return next
   }
 }

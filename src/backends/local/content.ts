@@ -35,7 +35,8 @@ export function localContent(bucket: BucketRow, parts: ContentParts): Content {
   const { db } = store
   const isMissing = (hash: Hash): boolean =>
     db.get('SELECT 1 FROM chunks WHERE bucket = ? AND hash = ?', bucket.id, address(hash)) === undefined
-  const missing = (hashes: readonly Hash[]): Promise<Hash[]> => transactions.read(() => hashes.filter(isMissing))
+  const missing = async (hashes: readonly Hash[]): Promise<Hash[]> =>
+    hashes.length === 0 ? [] : transactions.read(() => hashes.filter(isMissing))
 
   const get = async (hashes: readonly Hash[]): Promise<(Uint8Array | null)[]> => {
     const rows = await transactions.read(() =>
@@ -53,12 +54,11 @@ export function localContent(bucket: BucketRow, parts: ContentParts): Content {
   return {
     missing,
     put: async (chunks) => {
-      await transactions.read(() => bucket.check())
-      const small = chunks.filter((chunk) => chunk.bytes.length <= SMALL)
       const large = chunks.filter((chunk) => chunk.bytes.length > SMALL)
-      // Small ones need not be asked about: their rows are looked for as they are written.
+      const small = chunks.filter((chunk) => chunk.bytes.length <= SMALL)
+      if (large.length > 0) await transactions.read(() => bucket.check())
       const wanted = new Set(await missing(large.map((chunk) => chunk.hash)))
-      // A hash given twice is stored once.
+      // A hash given twice is stored once; of small ones the index sees to that.
       const fresh = large.filter((chunk) => wanted.delete(chunk.hash))
       await Promise.all([putSmall(bucket, parts, small), putLarge(bucket, parts, fresh)])
     },

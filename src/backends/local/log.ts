@@ -1,5 +1,6 @@
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Log, Placed, Position, RawEntry } from '../../store/ports.ts'
+import { remembering } from '../../platform/sqlite.ts'
 import type { BucketRow } from './bucket.ts'
 import { headProblem, openHeadNote, readHead, type Head } from './heads.ts'
 import { damaged } from './problems.ts'
@@ -47,6 +48,11 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters, leni
   const head = (): Position =>
     db.get<{ head: number | null }>('SELECT max(position) AS head FROM log WHERE bucket = ?', bucket.id)?.head ?? 0
 
+  /** The same for readers, who ask often; of a bucket that is there. */
+  const end = remembering(db, () => {
+    bucket.check()
+    return head()
+  })
   const insert = (entries: readonly RawEntry[]): Head[] => {
     bucket.check()
     const first = head() + 1
@@ -91,16 +97,17 @@ export function localLog(bucket: BucketRow, { store, transactions, waiters, leni
       return heads.map(({ position }) => position)
     },
     read: async function* ({ after }) {
-      const end = await transactions.read(head)
+      const last = await transactions.read(end)
+      if (after >= last) return
       for (let at = after; ;) {
         const from = at
-        const entries = await transactions.read(() => batch(from, end))
-        const last = entries.at(-1)
-        if (last === undefined) return
+        const entries = await transactions.read(() => batch(from, last))
+        const newest = entries.at(-1)
+        if (newest === undefined) return
         // SQLite trusts the order of a page; in one that lies this would go around.
-        if (!(last.position > at)) throw altered(bucket, at + 1)
+        if (!(newest.position > at)) throw altered(bucket, at + 1)
         yield entries
-        at = last.position
+        at = newest.position
       }
     },
     wait: ({ after, signal }) =>

@@ -186,6 +186,9 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
   }
 }
 
+/** To ask whether so few bytes are there already takes as long as to send them. */
+const UNASKED_BYTES = 64 * 1024
+
 interface Courier {
   /** Stages what is missing of the chunks, and tells where they belong. */
   bring(chunks: readonly Addressed[], passages: readonly Passage[]): Promise<void>
@@ -203,7 +206,9 @@ function openCourier(store: Target): Courier {
   }
   return {
     bring: async (chunks, passages) => {
-      const missing = new Set(await store.missing(chunks.map((chunk) => chunk.hash)))
+      const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
+      const hashes = chunks.map((chunk) => chunk.hash)
+      const missing = new Set(bytes <= UNASKED_BYTES ? hashes : await store.missing(hashes))
       const wanted = chunks.filter((chunk) => missing.has(chunk.hash))
       silent = [...silent, ...passages]
       const told = silent.reduce((sum, { refs }) => sum + refs.length, 0)

@@ -3,9 +3,10 @@ import type { Database } from '../../platform/sqlite.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Expectation } from '../contract/types.ts'
 import { keyOf, type Entry, type EntryChange } from '../entry.ts'
-import { holds, NEVER_WAS, type Standing } from '../expectation.ts'
+import { holds, NEVER_WAS } from '../expectation.ts'
 import type { Position } from '../ports.ts'
 import { wantEntries } from './gaps.ts'
+import { standingOf, type Found } from './standing.ts'
 import { APPLIED, readState, REPEATED, VOID } from './schema.ts'
 
 /** How far back, in positions, an entry may be based, and its id is looked for. Part of the format. */
@@ -22,10 +23,6 @@ export interface Refusal {
   readonly version: number
 }
 
-interface Found extends Standing {
-  readonly number: number
-  readonly size: number
-}
 /** What changes while a batch is applied; written back once. */
 interface Tally {
   blobs: number
@@ -76,7 +73,7 @@ function applyOne(db: Database, tally: Tally, { position, entry }: PlacedEntry):
   if (tally.epoch === '') startEpoch(tally, entry)
   else if (isRepeat(db, position, entry.id)) return record(db, position, entry, REPEATED, tally.serial, null)
   const first = tally.serial
-  const standings = entry.changes.map((change) => find(db, keyOf(change)))
+  const standings = entry.changes.map((change) => standingOf(db, keyOf(change)))
   const refusals = refusalsOf(entry, position, standings)
   if (refusals !== null) return record(db, position, entry, VOID, first, JSON.stringify(refusals))
   for (const [index, change] of entry.changes.entries()) {
@@ -111,16 +108,6 @@ function refusalsOf(entry: Entry, position: Position, standings: readonly (Found
     refusals.push({ key: keyOf(change), expected: change.expect, version: standing.version })
   }
   return wrong || refusals.length > 0 ? refusals : null
-}
-
-function find(db: Database, key: string): Found | null {
-  const row = db.get<{ number: number; version: number; deleted: number; size: number; stamp: string }>(
-    `SELECT number, version, v.deleted AS deleted, size,
-       CASE v.deleted WHEN 1 THEN (SELECT id FROM entries e WHERE e.position = v.position) ELSE hash END AS stamp
-     FROM keys JOIN versions v USING (number) WHERE key = ? AND serial = head`,
-    key,
-  )
-  return row === undefined ? null : { ...row, deleted: row.deleted === 1 }
 }
 
 function applyChange(db: Database, tally: Tally, placed: PlacedEntry, change: EntryChange, found: Found | null): void {

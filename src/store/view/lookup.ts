@@ -6,6 +6,7 @@ import { NEVER_WAS, type Standing } from '../expectation.ts'
 import type { Refusal } from './apply.ts'
 import { openWants, wantEntries, wantSerials, type Part } from './gaps.ts'
 import { INFO_COLUMNS, toBody, type InfoRow } from './rows.ts'
+import { standingOf } from './standing.ts'
 import { APPLIED, REPEATED, type State } from './schema.ts'
 
 export type ToInfo = (row: InfoRow) => BlobInfo
@@ -28,10 +29,7 @@ export function findStandings(db: Database, keys: readonly string[], { root }: S
   if (root !== '') wantHeads(db, keys)
   return new Map(
     keys.map((key) => {
-      const row = rowOf(db, key)
-      if (row === undefined) return [key, NEVER_WAS]
-      const deleted = row.deleted === 1
-      return [key, { version: row.version, deleted, stamp: deleted ? row.entry : row.hash }]
+      return [key, standingOf(db, key) ?? NEVER_WAS]
     }),
   )
 }

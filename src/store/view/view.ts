@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import type { Body } from '../../content/body.ts'
 import type { Clock, Ids } from '../../platform/ports.ts'
-import { patiently, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
+import { patiently, remembering, sqliteProblem, transact, type Database } from '../../platform/sqlite.ts'
 import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import type { BlobInfo, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
@@ -41,6 +41,8 @@ export interface BlobVersion {
  */
 export interface View {
   state(): State
+  /** Everything that is read within is read from one state. */
+  still<T>(look: () => T): T
   /** The cursor of the last entry that was read. */
   head(): Cursor
   find(key: string, version?: number): BlobInfo | null
@@ -145,12 +147,19 @@ function openChecked(disk: StoreDisk, path: string): Database {
 
 function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
   let open = true
+  const state = remembering(db, () => readState(db))
+  let held: State | null = null
   const atOnce = <T>(read: (info: ToInfo, state: State) => T): T => {
+    const toOwnInfo = ({ epoch }: State): ToInfo => {
+      return (row) => toInfo(bucket, epoch, row)
+    }
+    if (held !== null) return read(toOwnInfo(held), held)
     db.exec('BEGIN')
     try {
-      const state = readState(db)
-      return read((row) => toInfo(bucket, state.epoch, row), state)
+      held = state()
+      return read(toOwnInfo(held), held)
     } finally {
+      held = null
       db.exec('COMMIT')
     }
   }
@@ -161,8 +170,9 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
       ),
     )
   return {
-    state: () => readState(db),
-    head: () => formatCursor(readState(db)),
+    state: () => held ?? state(),
+    still: (look) => atOnce(look),
+    head: () => formatCursor(held ?? state()),
     find: (key, version) =>
       atOnce((info, state) => {
         const [row] = findRows(db, [{ key, version }], state)

@@ -118,7 +118,7 @@ export function contentLaws({ open }: Laws): void {
     const staged = []
     for (let index = 0; index < 600; index++) staged.push(await staging.add(once(Buffer.from(`blob ${index}`))))
     await staging.flush()
-    expect(calls).toBe(4)
+    expect(calls).toBe(2)
     expect(told).toBe(staged.reduce((sum, one) => sum + one.size, 0))
     const inputs = staged.map((one, index) =>
       entry({ ...one, type: 'put', key: `k${index}`, expect: 'absent', contentType: 'a/b', meta: {} }),
