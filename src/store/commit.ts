@@ -10,6 +10,7 @@ import { encodeEntry, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
 import { judge, type Draft, type Verdict } from './judge.ts'
 import type { BucketPorts, Log, Position, RawEntry } from './ports.ts'
+import type { View } from './view/view.ts'
 import type { Witness } from './witness.ts'
 
 /** Appends entries; those of callers at the same time go into the log together. */
@@ -35,13 +36,23 @@ export interface CommitterOptions {
   readonly appended: () => void
 }
 
+interface Judged {
+  readonly verdicts: readonly Verdict[]
+  readonly position: Position
+}
+
 interface Job {
   readonly drafts: readonly Draft[]
   /** What `judge` said to the drafts when the view was at a position; null: it was not asked. */
-  readonly judged: { readonly verdicts: readonly Verdict[]; readonly position: Position } | null
+  readonly judged: Judged | null
   readonly outcomes: Map<string, Outcome>
+  /** Judged by what was known: if others have appended meanwhile, all is to be looked at again. */
+  readonly hasty: boolean
   readonly settle: (error?: unknown) => void
 }
+
+/** What a hasty job ends with when others were first. */
+const OTHERS_FIRST = Symbol('others were first')
 
 export function openCommitter(options: CommitterOptions): Committer {
   let queue: Job[] = []
@@ -67,9 +78,10 @@ export function openCommitter(options: CommitterOptions): Committer {
   const check = async (
     entries: readonly EntryInput[],
     { verify = false, signal }: CommitOptions,
+    mayBeHasty: boolean,
   ): Promise<Omit<Job, 'settle'>> => {
-    const outcomes = new Map<string, Outcome>()
-    const { drafts, judged } = await prepare(options, entries, outcomes)
+    const prepared = (mayBeHasty ? await prepareHastily(options, entries) : null) ?? (await prepare(options, entries))
+    const { drafts } = prepared
     const bodies = drafts.flatMap(namedBodies)
     const pause = async (): Promise<void> => {
       signal?.throwIfAborted()
@@ -77,19 +89,29 @@ export function openCommitter(options: CommitterOptions): Committer {
     }
     const { content } = options.ports
     await (verify ? checkBytes(content, bodies, pause, options.witness) : checkPresent(content, bodies, pause))
-    return { drafts, judged, outcomes }
+    return prepared
+  }
+  const commit = async (
+    entries: readonly EntryInput[],
+    checks: CommitOptions,
+    mayBeHasty: boolean,
+  ): Promise<readonly Outcome[]> => {
+    const job = await check(entries, checks, mayBeHasty)
+    try {
+      if (job.drafts.length > 0) await enqueue(job)
+    } catch (error) {
+      if (error === OTHERS_FIRST) return commit(entries, checks, false)
+      throw error
+    }
+    return entries.map(({ id }) => outcomeOf(job.outcomes, id))
   }
   return {
     commit: (entries, checks) =>
       oneByOne(
         entries.map(({ id }) => id),
-        async () => {
-          const job = await check(entries, checks)
-          if (job.drafts.length > 0) await enqueue(job)
-          return entries.map(({ id }) => outcomeOf(job.outcomes, id))
-        },
+        () => commit(entries, checks, true),
       ),
-    foresee: async (entries, checks) => (await check(entries, checks)).outcomes,
+    foresee: async (entries, checks) => (await check(entries, checks, false)).outcomes,
     configure: async (name, wanted) => {
       checkOptions(wanted)
       const created = await options.follower.read((view) => view.state().created)
@@ -99,7 +121,7 @@ export function openCommitter(options: CommitterOptions): Committer {
         changes: [],
         bucket: { name, created, options: wanted },
       }
-      await enqueue({ drafts: [draft], judged: null, outcomes: new Map() })
+      await enqueue({ drafts: [draft], judged: null, outcomes: new Map(), hasty: false })
     },
     settled: () => working ?? Promise.resolve(),
   }
@@ -122,36 +144,48 @@ function openTurns(): Turns {
   }
 }
 
-/** Checks entries, decides those whose outcome is known already, and gives the others, each id once. */
-async function prepare(
-  { follower, writer }: CommitterOptions,
+async function prepare({ follower, writer }: CommitterOptions, entries: readonly EntryInput[]): Promise<Prepared> {
+  return { ...(await follower.read((view) => prepared(view, entries, writer))), hasty: false }
+}
+
+/**
+ * The same by what the view knows, without a look at the log: where one can append behind a position only, that it could shows that
+ * nothing was missed. Null unless all entries are to be appended: a refusal must not be by what is long past.
+ */
+async function prepareHastily(
+  { ports, follower, writer }: CommitterOptions,
   entries: readonly EntryInput[],
-  outcomes: Map<string, Outcome>,
-): Promise<Pick<Job, 'drafts' | 'judged'>> {
-  return follower.read((view) => {
-    const { options, position } = view.state()
-    const limits = JSON.parse(options) as BucketOptions
-    for (const entry of entries) checkEntry(entry, limits)
-    const seen = new Set<string>()
-    const fresh = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
-    const known = view.outcomes(fresh.map(({ id }) => id))
-    for (const outcome of known) if (outcome !== null) outcomes.set(outcome.id, outcome)
-    const drafts = draftsOf(
-      view,
-      fresh.filter(({ id }) => !outcomes.has(id)),
-      writer,
-    )
-    const found = judge(
-      view,
-      drafts,
-      drafts.map(() => null),
-    )
-    for (const [index, verdict] of found.entries()) {
-      if (typeof verdict === 'object') outcomes.set(drafts[index]?.id ?? '', verdict)
-    }
-    const open = (_: unknown, index: number): boolean => typeof found[index] === 'string'
-    return { drafts: drafts.filter(open), judged: { verdicts: found.filter(open), position } }
-  })
+): Promise<Prepared | null> {
+  if (ports.log.appendAt === undefined || !follower.hasRead()) return null
+  try {
+    const found = await follower.peek((view) => prepared(view, entries, writer))
+    return found.outcomes.size === 0 ? { ...found, hasty: true } : null
+  } catch {
+    return null
+  }
+}
+
+type Prepared = Omit<Job, 'settle'>
+
+/** Checks entries, decides those whose outcome is known already, and gives the others, each id once. */
+function prepared(view: View, entries: readonly EntryInput[], writer: Writer): Omit<Prepared, 'hasty'> {
+  const outcomes = new Map<string, Outcome>()
+  const { options, position } = view.state()
+  const limits = JSON.parse(options) as BucketOptions
+  for (const entry of entries) checkEntry(entry, limits)
+  const seen = new Set<string>()
+  const fresh = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
+  const known = view.outcomes(fresh.map(({ id }) => id))
+  for (const outcome of known) if (outcome !== null) outcomes.set(outcome.id, outcome)
+  const undecided = fresh.filter(({ id }) => !outcomes.has(id))
+  const drafts = draftsOf(view, undecided, writer)
+  const nothing = drafts.map(() => null)
+  const found = judge(view, drafts, nothing)
+  for (const [index, verdict] of found.entries()) {
+    if (typeof verdict === 'object') outcomes.set(drafts[index]?.id ?? '', verdict)
+  }
+  const open = (_: unknown, index: number): boolean => typeof found[index] === 'string'
+  return { drafts: drafts.filter(open), judged: { verdicts: found.filter(open), position }, outcomes }
 }
 
 function namedBodies(draft: Draft): readonly NamedBody[] {
@@ -169,40 +203,67 @@ function outcomeOf(outcomes: ReadonlyMap<string, Outcome>, id: string): Outcome 
 }
 
 async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Promise<void> {
-  const { follower } = options
-  let waiting = jobs.flatMap(({ drafts, outcomes }) => drafts.map((draft) => ({ draft, outcomes })))
+  let waiting: readonly Waiting[] = jobs.flatMap((job) => job.drafts.map((draft) => ({ draft, job })))
+  const over = new Set<Job>()
+  const lookAgain = (job: Job): void => {
+    over.add(job)
+    job.settle(OTHERS_FIRST)
+  }
   let judged = jobs.length === 1 ? (jobs[0]?.judged ?? null) : null
   while (waiting.length > 0) {
-    const round = waiting
-    const before = judged
+    const left = await appendRound(options, { waiting, judged }, lookAgain)
     judged = null
-    const [verdicts, based] = await follower.peek((view) => {
-      const { position } = view.state()
-      // Nothing was read since the job was judged, and it is alone: the verdicts would be the same.
-      if (before?.position === position) return [before.verdicts, position] as const
-      const drafts = round.map(({ draft }) => draft)
-      return [judge(view, drafts), position] as const
-    })
-    for (const [index, { draft, outcomes }] of round.entries()) {
-      const verdict = verdicts[index]
-      if (typeof verdict === 'object') outcomes.set(draft.id, verdict)
-    }
-    waiting = round.filter((_, index) => verdicts[index] === 'wait')
-    const next = round.filter((_, index) => verdicts[index] === 'append')
-    if (next.length === 0) continue
-    const count = await append(
-      options,
-      next.map(({ draft }) => draft),
-      based,
-    )
-    waiting.unshift(...next.slice(count))
-    const appended = next.slice(0, count)
-    const outcomes = await follower.read((view) => view.outcomes(appended.map(({ draft }) => draft.id)))
-    for (const [index, outcome] of outcomes.entries()) {
-      if (outcome !== null) appended[index]?.outcomes.set(outcome.id, outcome)
-    }
-    if (count > 0) options.appended()
+    waiting = left.filter(({ job }) => !over.has(job))
   }
+}
+
+interface Waiting {
+  readonly draft: Draft
+  readonly job: Job
+}
+
+/** Appends what can be; gives what is left for the next round. Hasty jobs that others were before are handed to `lookAgain`. */
+async function appendRound(
+  options: CommitterOptions,
+  { waiting: round, judged }: { readonly waiting: readonly Waiting[]; readonly judged: Judged | null },
+  lookAgain: (job: Job) => void,
+): Promise<readonly Waiting[]> {
+  const { follower } = options
+  const drafts = round.map(({ draft }) => draft)
+  const [verdicts, based] = await follower.peek((view) => {
+    const { position } = view.state()
+    // Nothing was read since the job was judged, and it is alone: the verdicts would be the same.
+    return [judged?.position === position ? judged.verdicts : judge(view, drafts), position] as const
+  })
+  for (const [index, { draft, job }] of round.entries()) {
+    const verdict = verdicts[index]
+    if (typeof verdict !== 'object') continue
+    if (job.hasty) lookAgain(job)
+    else job.outcomes.set(draft.id, verdict)
+  }
+  const later = round.filter((_, index) => verdicts[index] === 'wait')
+  const next = round.filter((_, index) => verdicts[index] === 'append')
+  if (next.length === 0) return later
+  const ready = next.map(({ draft }) => draft)
+  const count = await append(options, ready, based)
+  const left = [...next.slice(count), ...later]
+  if (count === 0) for (const { job } of left) if (job.hasty) lookAgain(job)
+  const outcomes = await outcomesOf(
+    follower,
+    ready.slice(0, count).map(({ id }) => id),
+  )
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome !== null) next[index]?.job.outcomes.set(outcome.id, outcome)
+  }
+  if (count > 0) options.appended()
+  return left
+}
+
+/** Of entries that were appended; of none, once the log was read to its end. */
+async function outcomesOf(follower: Follower, ids: readonly string[]): Promise<readonly (Outcome | null)[]> {
+  const look = (view: View): readonly (Outcome | null)[] => view.outcomes(ids)
+  const known = ids.length === 0 ? null : await follower.peek(look)
+  return known === null || known.includes(null) ? follower.read(look) : known
 }
 
 /** Gives how many of the drafts, from the first on, are in the log; 0 where others came first and the log lets nobody overlook that. */
@@ -217,6 +278,11 @@ async function append(
   const positions = await appendTo(ports.log, raw, based)
   // The log may have gone back in time, to a backup perhaps: the view must be compared with it.
   if (positions === null || positions.some((position) => position <= based)) follower.doubt()
+  else
+    await follower.took(
+      based,
+      positions.map((position, index) => ({ ...(raw[index] as RawEntry), position })),
+    )
   return positions?.length ?? 0
 }
 

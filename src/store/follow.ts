@@ -28,6 +28,13 @@ export interface Follower {
   peek<T>(look: (view: View) => T): Promise<T>
   /** Resolves when the view is beyond `position`, or the signal aborts. All who wait share one wait on the log. */
   passed(position: Position, signal: AbortSignal): Promise<void>
+  /** Whether the log was read to its end, some time ago at least. */
+  hasRead(): boolean
+  /**
+   * Takes what this process has appended right behind `after`, so that the log need not be asked for it. Where the view is elsewhere by now,
+   * or the entries cannot be taken, that is left to the next `read`.
+   */
+  took(after: Position, entries: readonly Placed[]): Promise<void>
   /** Compares the view with the log before it is read again: the log seems to have gone back in time. */
   doubt(): void
   /** Brings what the view lacks of the checkpoint that it was started from. */
@@ -75,6 +82,7 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     const end = await trimmed(kept.view, ports, check, readUp)
     if (check) checked = clock.elapsed()
     doubted = false
+    hasRead = true
     waiters.wake(end)
   }
   /** Acts once more on another view, if that may help. */
@@ -88,6 +96,13 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     await mend()
     return act()
   }
+  const took = async (after: Position, placed: readonly Placed[]): Promise<void> => {
+    if (placed.some(({ position }, index) => position !== after + 1 + index)) return
+    const entries = await decodeBatch(placed, ports)
+    await filling(kept.view, ports.content, () => kept.view().applyBehind(after, entries))
+    waiters.wake(placed.at(-1)?.position ?? after)
+  }
+  let hasRead = false
   const catchUp = shared(() => mending(pull, async () => undefined))
   const look = <T>(reader: (view: View) => T): Promise<T> =>
     mending(
@@ -112,6 +127,8 @@ export async function openFollower(options: FollowerOptions): Promise<Follower> 
     passed: async (at, signal) => {
       if ((await position()) <= at) await waiters.wait(at, signal)
     },
+    hasRead: () => hasRead && !doubted,
+    took: (after, entries) => took(after, entries).catch(() => undefined),
     doubt: () => {
       doubted = true
     },

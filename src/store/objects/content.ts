@@ -20,8 +20,9 @@ export function objectContent({ objects, root, checkPresent, parallel }: ObjectC
   return {
     put: async (chunks) => {
       if (chunks.length === 0) return
-      await objects.createAll(chunks.map(({ hash, bytes }) => ({ name: nameOf(hash), bytes })))
-      await checkPresent()
+      const named = chunks.map(({ hash, bytes }) => ({ name: nameOf(hash), bytes }))
+      // Who removes a bucket meanwhile is told by the log, which every chunk is put for.
+      await Promise.all([objects.createAll(named), checkPresent()])
     },
     get: (hashes) => eachOf(hashes, parallel, (hash) => objects.read(nameOf(hash))),
     missing: async (hashes) => (await objects.missing(hashes.map(nameOf))).map(hashOf),

@@ -33,6 +33,11 @@ interface Tally {
   epoch: string
 }
 
+/** As `applyEntries`, if the view has read up to this position and no further; else it is left as it is. */
+export function applyBehind(db: Database, position: Position, entries: readonly PlacedEntry[]): void {
+  if (position > 0 && readState(db).position === position) applyEntries(db, entries)
+}
+
 /**
  * Reads entries into the view, in log order; those that it has are passed over. Inside a transaction. What it makes of an entry
  * depends on the entries before it alone (docs/entry-format.md).

@@ -7,7 +7,7 @@ import type { BlobInfo, Cursor, Outcome, Page } from '../contract/types.ts'
 import { formatCursor, type Place } from '../cursor.ts'
 import type { Standing } from '../expectation.ts'
 import type { Position } from '../ports.ts'
-import { applyEntries, type PlacedEntry } from './apply.ts'
+import { applyBehind, applyEntries, type PlacedEntry } from './apply.ts'
 import type { SortKey, Tree } from './bounds.ts'
 import { gapsIn, type Gap, type Range } from './gaps.ts'
 import { listPage, type Query } from './list.ts'
@@ -66,6 +66,8 @@ export interface View {
     after: Position,
   ): { readonly items: readonly BlobInfo[]; readonly after: Position | null }
   apply(entries: readonly PlacedEntry[]): Promise<void>
+  /** As `apply`, if it has read up to this position and no further; else it is left as it is. */
+  applyBehind(position: Position, entries: readonly PlacedEntry[]): Promise<void>
   /** Forgets everything. */
   reset(): Promise<void>
   /** Begins where a checkpoint ends, all of whose pages are missing at first. A view that has read anything is left as it is. */
@@ -199,6 +201,7 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
         return { items: versionsOf(db, parts, state).map(info), after }
       }),
     apply: (entries) => transact(db, clock, () => applyEntries(db, entries)),
+    applyBehind: (position, entries) => transact(db, clock, () => applyBehind(db, position, entries)),
     reset: () => transact(db, clock, () => reset(db, ids.next())),
     start: (start) => transact(db, clock, () => startFrom(db, start)),
     gaps: (range, most) => gapsIn(db, range, most),
