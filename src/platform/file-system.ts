@@ -36,6 +36,7 @@ export function systemFileSystem(): FileSystem {
     chmod,
     setModified,
     readSmall,
+    writeSmall,
     open: async (path) => openFile(path),
     create: async (path, mode = 0o600) => createFile(path, mode),
     copy,
@@ -147,6 +148,24 @@ function readSmall(path: string, limit: number): Uint8Array | null {
   } finally {
     fs.closeSync(descriptor)
   }
+}
+
+function writeSmall(path: string, bytes: Uint8Array, mode: number, mtimeNs: bigint | null): FileStat {
+  const descriptor = fs.openSync(path, 'wx', mode)
+  try {
+    for (let done = 0; done < bytes.byteLength;) done += fs.writeSync(descriptor, bytes, done)
+    if (mtimeNs !== null) setOpenModified(descriptor, path, mtimeNs)
+    return toStat(fs.fstatSync(descriptor, { bigint: true }))
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+/** By the descriptor, which saves the way there. */
+function setOpenModified(descriptor: number, path: string, mtimeNs: bigint): void {
+  const exact = native().setOpenModified
+  if (exact) exact(descriptor, mtimeNs)
+  else setModified(path, mtimeNs)
 }
 
 function openFile(path: string): ReadFile {

@@ -10,13 +10,22 @@ export interface Native {
   readonly exchange: ((a: string, b: string) => boolean) | null
   /** Sets mtime alone, exactly, of what is at the path itself. */
   readonly setModified: ((path: string, mtimeNs: bigint) => void) | null
+  /** The same of an open file. */
+  readonly setOpenModified: ((descriptor: number, mtimeNs: bigint) => void) | null
   /** Everything of the file system of this descriptor, on a worker thread. */
   readonly syncFileSystem: ((descriptor: number) => Promise<void>) | null
   /** True if some process has the file of this descriptor open for writing; null if the system would not say. */
   readonly hasWriter: ((descriptor: number) => boolean | null) | null
 }
 
-const NONE: Native = { renameNew: null, exchange: null, setModified: null, syncFileSystem: null, hasWriter: null }
+const NONE: Native = {
+  renameNew: null,
+  exchange: null,
+  setModified: null,
+  setOpenModified: null,
+  syncFileSystem: null,
+  hasWriter: null,
+}
 let loaded: Native | null = null
 
 /** Loads the foreign-function package on the first call (10 ms). Never throws: what is missing is null. */
@@ -63,6 +72,7 @@ function linux(koffi: Ffi): Native {
     renameNew: rename && ((from, to) => flagged(1, from, to)),
     exchange: rename && ((a, b) => flagged(2, a, b)),
     setModified: modifier(koffi, find, AT_CWD_LINUX, omit, 0x100),
+    setOpenModified: openModifier(koffi, find, omit),
     syncFileSystem: syncer(find('int syncfs(int)')),
     hasWriter: leaseProbe(koffi, find('int fcntl(int, int, int)') as IntCall | null),
   }
@@ -124,10 +134,22 @@ function modifier(
   const call = find('int utimensat(int, const char *, const int64_t *, int)') as IntCall | null
   if (!call) return null
   return (path, mtimeNs) => {
-    const fraction = BigInt.asIntN(64, ((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)
-    const times = new BigInt64Array([0n, omit, (mtimeNs - fraction) / 1_000_000_000n, fraction])
-    if (call(cwd, path, times, noFollow) !== 0) throw failure(koffi, 'utimensat', path)
+    if (call(cwd, path, timesOf(mtimeNs, omit), noFollow) !== 0) throw failure(koffi, 'utimensat', path)
   }
+}
+
+function openModifier(koffi: Ffi, find: ReturnType<typeof symbols>, omit: bigint): Native['setOpenModified'] {
+  const call = find('int futimens(int, const int64_t *)') as IntCall | null
+  if (!call) return null
+  return (descriptor, mtimeNs) => {
+    if (call(descriptor, timesOf(mtimeNs, omit)) !== 0)
+      throw failure(koffi, 'futimens', `/proc/self/fd/${descriptor}`)
+  }
+}
+
+function timesOf(mtimeNs: bigint, omit: bigint): BigInt64Array {
+  const fraction = BigInt.asIntN(64, ((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)
+  return new BigInt64Array([0n, omit, (mtimeNs - fraction) / 1_000_000_000n, fraction])
 }
 
 function syncer(call: ReturnType<ReturnType<typeof symbols>>): Native['syncFileSystem'] {

@@ -47,6 +47,8 @@ export interface FileSystem {
   setModified(path: string, mtimeNs: bigint): void
   /** A whole small file at once. Null if it is not there; throws EFBIG if it is over `limit` bytes. */
   readSmall(path: string, limit: number): Uint8Array | null
+  /** Writes a whole small file at once, and its modification time unless that is null. Creates, never opens an existing path. */
+  writeSmall(path: string, bytes: Uint8Array, mode: number, mtimeNs: bigint | null): FileStat
   /** Opens for reading without following a link. */
   open(path: string): Promise<ReadFile>
   /** Creates (never opens an existing path), mode 0600 unless given. */

@@ -35,6 +35,7 @@ export function folding(disk: FileSystem): FileSystem {
     readSmall: (path, limit) => disk.readSmall(real(path), limit),
     open: (path) => disk.open(real(path)),
     create: (path, mode) => disk.create(real(path), mode),
+    writeSmall: (path, bytes, mode, time) => disk.writeSmall(real(path), bytes, mode, time),
     copy: (from, to) => disk.copy(real(from), real(to)),
     openFolder: (path) => disk.openFolder(real(path)),
   }

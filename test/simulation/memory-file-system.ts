@@ -306,6 +306,12 @@ export function openMemoryDisk(options: MemoryDiskOptions): MemoryDisk {
       if (data.byteLength > limit) fail('EFBIG', 'read', path)
       return new Uint8Array(data)
     },
+    writeSmall: (path, bytes, mode, mtimeNs) => {
+      const inode = put(path, 'open', () => make('file', mode & 0o755))
+      write(inode, bytes, path)
+      if (mtimeNs !== null) inode.mtimeNs = mtimeNs
+      return stat(inode)
+    },
     open: async (path) => reader(openInode(path)),
     create: async (path, mode = 0o600) =>
       writer(

@@ -65,6 +65,11 @@ function watchedFileSystem(fs: FileSystem, { check, effect, maybe }: Watching): 
     chmod: (path, mode) => effect('chmod', () => fs.chmod(path, mode)),
     setModified: (path, time) => effect('setModified', () => fs.setModified(path, time)),
     readSmall: (path, limit) => effect('readSmall', () => fs.readSmall(path, limit)),
+    writeSmall: (path, bytes, mode, time) => {
+      effect('create', () => fs.writeSmall(path, bytes.subarray(0, bytes.byteLength >> 1), mode, null))
+      fs.unlink(path)
+      return effect('write', () => fs.writeSmall(path, bytes, mode, time))
+    },
     open: async (path) => reading(await soon('open', () => fs.open(path))),
     create: async (path, mode) => writing(await soon('create', () => fs.create(path, mode))),
     copy: (from, to) => soon('copy', () => fs.copy(from, to)),

@@ -54,6 +54,7 @@ export function dieAt(at: number, done: boolean): Death {
       chmod: (path, mode) => act(() => fs.chmod(path, mode)),
       setModified: (path, time) => act(() => fs.setModified(path, time)),
       create: (path, mode) => act(() => fs.create(path, mode)),
+      writeSmall: (path, bytes, mode, time) => act(() => fs.writeSmall(path, bytes, mode, time)),
       copy: (from, to) => act(() => fs.copy(from, to)),
       syncGroup: async (path, files) => alive(await fs.syncGroup(path, files)),
     }),

@@ -7,12 +7,14 @@ import { codeOf, reasonOf } from './failure.ts'
 import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
 import { parentOf } from './names.ts'
 import { linkSibling, observe } from './siblings.ts'
-import { discard, nameStaged, stageCopy, stageStream, type Staged } from './staging.ts'
-import { attempt, contentOf, fail, isModeOnly, replacedBy, resultOf, taskOf, type Task } from './task.ts'
+import { discard, nameStaged, stageBytes, stageCopy, stageStream, type Staged } from './staging.ts'
+import { attempt, attemptNow, contentOf, fail, isModeOnly, replacedBy, resultOf, taskOf, type Task } from './task.ts'
 import type { ApplyOptions, DiskResult, DiskWork, Source } from './transition.ts'
 import { EMPTY_FOLDER } from './walk.ts'
 
 const STAGED_AT_ONCE = 8
+/** So many that looking at their folders once for all pays, and so few that nothing else waits long. */
+const ADDED_AT_ONCE = 64
 
 /** See `Disk.apply`. `touched` are the folders whose names have to be made durable. */
 export async function applyBatch(
@@ -35,14 +37,17 @@ export async function applyBatch(
     displacing.length > 0 ? context.journal.intend(note, displacing.map(intentOf)) : null,
   ])
   // Until here they are what a recovery throws away.
-  for (const task of open(tasks)) await attempt(task, async () => name(context, task))
+  for (const task of displacing) attemptNow(task, () => name(context, task))
   const placing = open(tasks).filter(({ staged }) => staged !== null)
   if (placing.length > 0) options.onPlacing?.(placing.map(({ path, op }) => ({ path, op })))
-  for (const task of inOrder(open(tasks))) {
+  for (const group of groups(inOrder(open(tasks)))) {
     if (options.signal?.aborted) break
-    await attempt(task, () => act(context, task))
-    // An error from here on is none of this step's, which was done: it ends the batch, and `placed` finds out what became of it.
-    afterwards(context, task, touched)
+    if (isAddition(group[0])) context.confine.inOneGo(() => addAll(context, group, touched))
+    for (const task of open(group)) {
+      await attempt(task, () => act(context, task))
+      // An error from here on is none of this step's, which was done: it ends the batch, and `placed` finds out what became of it.
+      afterwards(context, task, touched)
+    }
   }
   await finish(context, tasks, touched, options)
   const results = tasks.map(resultOf)
@@ -102,6 +107,7 @@ async function stage(
 ): Promise<Staged> {
   const { fs, clock, tmp, confine } = context
   const settings = { fs, clock, folder: tmp, op: task.op, content, mtimeNs, onBytes, signal } as const
+  if (source.from === 'memory') return stageBytes(source.bytes, settings)
   if (source.from === 'bucket') return stageStream(source.open(), settings)
   const place = confine.place(source.path)
   const copied = 'blocked' in place ? null : await stageCopy(place.at, settings)
@@ -139,7 +145,7 @@ async function makeDurable(context: DiskContext, tasks: readonly Task[], touched
 }
 
 function name({ fs }: DiskContext, task: Task): void {
-  if (task.staged) task.staged = nameStaged(fs, task.staged, replacedBy(task) ? 'new' : 'add')
+  if (task.staged) task.staged = nameStaged(fs, task.staged)
 }
 
 /** What makes way first, from the inside out; then what comes, from the outside in. */
@@ -148,6 +154,36 @@ function inOrder(tasks: readonly Task[]): Task[] {
   const byPath = (a: Task, b: Task): number => (a.path < b.path ? -1 : 1)
   const going = tasks.filter(goes).sort((a, b) => byPath(b, a))
   return [...going, ...tasks.filter((task) => !goes(task)).sort(byPath)]
+}
+
+/** Files that come where nothing was, many at once; everything else one by one. */
+function* groups(tasks: readonly Task[]): Generator<readonly [Task, ...Task[]]> {
+  let group: Task[] = []
+  for (const task of tasks) {
+    const [first] = group
+    if (first && !(isAddition(first) && isAddition(task) && group.length < ADDED_AT_ONCE)) {
+      yield [first, ...group.slice(1)]
+      group = []
+    }
+    group.push(task)
+  }
+  const [first, ...rest] = group
+  if (first) yield [first, ...rest]
+}
+
+function isAddition(task: Task): boolean {
+  return task.staged !== null && replacedBy(task) === null
+}
+
+/** Those in whose way something stands are left open. */
+function addAll(context: DiskContext, group: readonly Task[], touched: Set<string>): void {
+  for (const task of group) {
+    attemptNow(task, () => {
+      const ended = task.staged && create(context, task.path, task.staged)
+      if (ended && ended.type !== 'dropped') task.ended = ended
+    })
+    afterwards(context, task, touched)
+  }
 }
 
 async function act(context: DiskContext, task: Task): Promise<void> {

@@ -26,6 +26,8 @@ export interface Confine {
   place(path: Path, make?: boolean): Place | NoWay
   /** The folder itself, as a place to put names in: `at` and `folder` are the same. */
   folder(path: Path, make?: boolean): Place | NoWay
+  /** Runs what awaits nothing. Meanwhile a folder that was checked is not checked again: its places stay good to the end. */
+  inOneGo<T>(work: () => T): T
   /** Forgets what it holds open and what it knows of names; it can be used again. */
   release(): void
 }
@@ -39,7 +41,9 @@ interface Held {
 }
 
 export function confine(fs: FileSystem, root: Root): Confine {
-  const holder = hold(fs, root)
+  // Only what the holder entered since it last let go of something: the others may be closed.
+  let checked: Map<Path, Place> | null = null
+  const holder = hold(fs, root, () => checked?.clear())
   const names = new Map<Path, ReadonlyMap<string, string>>()
 
   const nameIn = (folder: Path, at: string, key: string): string => {
@@ -53,6 +57,14 @@ export function confine(fs: FileSystem, root: Root): Confine {
   }
 
   const folder = (path: Path, make = false): Place | NoWay => {
+    const known = checked?.get(path)
+    if (known) return known
+    const found = walk(path, make)
+    if (!('blocked' in found)) checked?.set(path, found)
+    return found
+  }
+
+  const walk = (path: Path, make: boolean): Place | NoWay => {
     if (!isInside(path)) return { blocked: 'name-reserved' }
     let at = holder.top()
     let shown = root.path
@@ -81,6 +93,14 @@ export function confine(fs: FileSystem, root: Root): Confine {
       if ('blocked' in inside) return inside
       return { ...inside, at: `${inside.at}/${nameIn(parent, inside.at, key)}` }
     },
+    inOneGo: (work) => {
+      checked = new Map()
+      try {
+        return work()
+      } finally {
+        checked = null
+      }
+    },
     release: () => {
       holder.release()
       names.clear()
@@ -88,8 +108,8 @@ export function confine(fs: FileSystem, root: Root): Confine {
   }
 }
 
-/** Open folders by path, in two generations, so that what was opened of late is not closed. */
-function hold(fs: FileSystem, root: Root) {
+/** Open folders by path, in two generations, so that what was opened of late is not closed; `onLetGo` is told before and when something is. */
+function hold(fs: FileSystem, root: Root, onLetGo: () => void) {
   let top: OpenFolder | null = null
   let held = new Map<Path, Held>()
   let older = new Map<Path, Held>()
@@ -99,6 +119,7 @@ function hold(fs: FileSystem, root: Root) {
         for (const { handle } of older.values()) handle.close()
         older = held
         held = new Map()
+        onLetGo()
       }
       top ??= openTop(fs, root)
       return top.path
@@ -108,7 +129,10 @@ function hold(fs: FileSystem, root: Root) {
       const before = held.get(path) ?? older.get(path)
       older.delete(path)
       held.delete(path)
-      if (before && before.ino !== stat.ino) before.handle.close()
+      if (before && before.ino !== stat.ino) {
+        before.handle.close()
+        onLetGo()
+      }
       const now = before?.ino === stat.ino ? before : holdOne(fs.openFolder(at))
       held.set(path, now)
       return now.handle.path

@@ -3,7 +3,7 @@ import { syncStanding } from './batch.ts'
 import type { DiskContext } from './context.ts'
 import { lookAtFile } from './look.ts'
 import type { Observation } from './observed.ts'
-import { PART } from './staging.ts'
+import { OLD_PART, PART } from './staging.ts'
 
 /** A download that was about to get its name when nobody was left to tell whether it did. */
 export interface Unclear {
@@ -43,7 +43,7 @@ export async function findPlaced(context: DiskContext, unclear: readonly Unclear
 
 /** Names are given by renaming or exchanging: where its bytes are, there it is. */
 async function stillWaits({ fs, clock, tmp }: DiskContext, { op, comes }: Unclear): Promise<boolean> {
-  if (fs.lstat(`${tmp}/${op}.add`) || fs.lstat(`${tmp}/${op}${PART}`)) return true
+  if (fs.lstat(`${tmp}/${op}${PART}`) || fs.lstat(`${tmp}/${op}${OLD_PART}`)) return true
   if (!fs.lstat(`${tmp}/${op}.new`)) return false
   const look = await lookAtFile(fs, clock, `${tmp}/${op}.new`, { takeBusy: true })
   return look.kind !== 'file' || look.content.hash === comes

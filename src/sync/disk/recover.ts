@@ -5,7 +5,7 @@ import type { Intent } from './journal.ts'
 import { lookAtFile, type Look } from './look.ts'
 import type { Observation } from './observed.ts'
 import { observe, rescue } from './siblings.ts'
-import { discard, PART } from './staging.ts'
+import { discard, OLD_PART, PART } from './staging.ts'
 import { moveToTrash } from './trash.ts'
 
 type KnownToServer = (path: Path, hash: string) => boolean | Promise<boolean>
@@ -28,7 +28,7 @@ export async function recover(
   for (const { name, kind } of fs.list(context.tmp)) {
     if (name === null) continue
     const at = `${context.tmp}/${name}`
-    if (kind === 'file' && (name.endsWith(PART) || name.endsWith('.add'))) discard(fs, at)
+    if (kind === 'file' && (name.endsWith(PART) || name.endsWith(OLD_PART))) discard(fs, at)
     else {
       const op = name.split('.')[0] ?? name
       const found = await bringBack(context, { at, op, intent: intents.get(op) ?? null }, knownToServer, isAgreed)

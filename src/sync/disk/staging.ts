@@ -1,4 +1,4 @@
-import { hasher, type Hasher } from '../../content/hash.ts'
+import { hasher, sha256, type Hasher } from '../../content/hash.ts'
 import type { Clock, FileStat, FileSystem } from '../../platform/ports.ts'
 import { writeStream } from '../../platform/write-stream.ts'
 import type { Content } from '../core/types.ts'
@@ -23,8 +23,10 @@ export interface StageOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Ours and incomplete: never holds anything of a user. */
+/** Ours, and never holds anything of a user. */
 export const PART = '.part'
+/** The same, as an earlier version of this program may have left it. */
+export const OLD_PART = '.add'
 const EARLIEST = -62_135_596_800n * 1_000_000_000n
 const LATEST = 253_402_300_799n * 1_000_000_000n
 
@@ -36,7 +38,7 @@ export async function stageStream(source: AsyncIterable<Uint8Array>, options: St
   const { fs, op, folder, content } = options
   const part = `${folder}/${op}${PART}`
   try {
-    const file = await fs.create(part, content.executable ? 0o777 : 0o666)
+    const file = await fs.create(part, modeOf(content))
     try {
       const hash = hasher()
       const size = await writeStream(file, watched(source, hash, options), content.size)
@@ -69,6 +71,19 @@ async function* watched(
   }
 }
 
+/** The same of bytes that are at hand, on the spot. */
+export function stageBytes(bytes: Uint8Array, options: StageOptions): Staged {
+  const { fs, op, folder, content } = options
+  if (bytes.byteLength !== content.size || sha256(bytes) !== content.hash) throw notThese(bytes.byteLength, content)
+  const part = `${folder}/${op}${PART}`
+  try {
+    return { at: part, stat: fs.writeSmall(part, bytes, modeOf(content), timeOf(options)) }
+  } catch (error) {
+    discard(fs, part)
+    throw error
+  }
+}
+
 /** The same from a file of this folder; null if that is not (any more) what it should be, or cannot be read. */
 export async function stageCopy(from: string, options: StageOptions): Promise<Staged | null> {
   const { fs, clock, op, folder, content } = options
@@ -92,11 +107,11 @@ export async function stageCopy(from: string, options: StageOptions): Promise<St
 }
 
 /**
- * Gives bytes that are durable by now the name under which a crash may find something else in their place: `new` changes places with a
- * user's file, which the journal must know by then; `add` is ours whatever happens.
+ * Gives bytes that are durable by now the name under which a crash may find something else in their place: they change places with a
+ * user's file, which the journal must know by then.
  */
-export function nameStaged(fs: FileSystem, { at, stat }: Staged, ending: 'add' | 'new'): Staged {
-  const named = `${at.slice(0, -PART.length)}.${ending}`
+export function nameStaged(fs: FileSystem, { at, stat }: Staged): Staged {
+  const named = `${at.slice(0, -PART.length)}.new`
   fs.rename(at, named)
   return { at: named, stat }
 }
@@ -116,8 +131,18 @@ export function discard(fs: FileSystem, at: string): void {
   }
 }
 
-function setTime(part: string, { fs, mtimeNs }: StageOptions): void {
-  if (mtimeNs !== null && mtimeNs >= EARLIEST && mtimeNs <= LATEST) fs.setModified(part, mtimeNs)
+function modeOf(content: Content): number {
+  return content.executable ? 0o777 : 0o666
+}
+
+function setTime(part: string, options: StageOptions): void {
+  const time = timeOf(options)
+  if (time !== null) options.fs.setModified(part, time)
+}
+
+/** Null for a time that no disk holds. */
+function timeOf({ mtimeNs }: StageOptions): bigint | null {
+  return mtimeNs !== null && mtimeNs >= EARLIEST && mtimeNs <= LATEST ? mtimeNs : null
 }
 
 function notThese(size: number, content: Content): Error {

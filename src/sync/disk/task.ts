@@ -31,9 +31,22 @@ export async function attempt(task: Task, work: () => Promise<void>): Promise<vo
   try {
     await work()
   } catch (error) {
-    if (codeOf(error) === null) throw error
-    fail(task, reasonOf(error) ?? 'not-writable', error)
+    failBy(task, error)
   }
+}
+
+/** The same at once. */
+export function attemptNow(task: Task, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    failBy(task, error)
+  }
+}
+
+function failBy(task: Task, error: unknown): void {
+  if (codeOf(error) === null) throw error
+  fail(task, reasonOf(error) ?? 'not-writable', error)
 }
 
 /** What is to be at the path afterwards; null: nothing. */

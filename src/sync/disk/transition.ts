@@ -11,8 +11,9 @@ import { findPlaced, type Unclear } from './placed.ts'
 import { recover } from './recover.ts'
 import { pruneTrash } from './trash.ts'
 
-/** Where the bytes of a download come from: the bucket, or a file of this folder that has the same ones. */
+/** Where the bytes of a download come from: the bucket, if they were not fetched already, or a file of this folder that has the same ones. */
 export type Source =
+  | { readonly from: 'memory'; readonly bytes: Uint8Array }
   | { readonly from: 'bucket'; readonly open: () => AsyncIterable<Uint8Array> }
   | { readonly from: 'disk'; readonly path: Path; readonly orElse: () => AsyncIterable<Uint8Array> }
 

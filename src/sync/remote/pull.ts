@@ -151,15 +151,11 @@ function diskWork(options: PullOptions, work: PullWork, bytes: ReadonlyMap<strin
 function sourceOf(options: PullOptions, path: Path, remote: Live, bytes: ReadonlyMap<string, Uint8Array>): Source {
   const key = keyOf(options.bucket.prefix, path)
   const fetched = bytes.get(`${remote.version} ${key}`)
-  if (fetched !== undefined) return { from: 'bucket', open: () => once(fetched) }
+  if (fetched !== undefined) return { from: 'memory', bytes: fetched }
   const open = (): AsyncIterable<Uint8Array> => stream(options, key, remote)
   if (remote.size === 0) return { from: 'bucket', open }
   const [twin] = options.onDiskWith(remote.hash, remote.size)
   return twin === undefined ? { from: 'bucket', open } : { from: 'disk', path: twin, orElse: open }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
 }
 
 async function* stream(options: PullOptions, key: string, remote: Live): AsyncGenerator<Uint8Array> {

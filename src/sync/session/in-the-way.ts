@@ -19,6 +19,13 @@ export function inTheWay({ fs, root, traits }: SessionPorts): (row: PlanRow) => 
     listed.set(folder, names)
     return names
   }
+  const there = new Map<Path, boolean>()
+  const isThere = (folder: Path): boolean => {
+    const before = there.get(folder)
+    const is = before ?? (fs.lstat(join(root.path, folder)) !== null)
+    if (before === undefined) there.set(folder, is)
+    return is
+  }
   const judged = new Map<Path, boolean>()
   const isOtherFolder = (folder: Path): boolean => {
     const before = judged.get(folder)
@@ -37,7 +44,7 @@ export function inTheWay({ fs, root, traits }: SessionPorts): (row: PlanRow) => 
     if (base !== null || local !== null || remote === null || remote.kind === 'deleted') return null
     try {
       if (remote.kind === 'folder') return isOther(path.slice(0, -1)) ? 'name-clash' : null
-      if (localFolder) return null
+      if (localFolder || !isThere(parentOf(path))) return null
       if (fs.lstat(join(root.path, path))?.kind === 'folder') return 'file-and-folder'
       return isOther(path) ? 'name-clash' : null
     } catch (error) {

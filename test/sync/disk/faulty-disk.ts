@@ -60,6 +60,11 @@ export function faultyDisk(
     chmod: (path, mode) => run('chmod', () => base.chmod(path, mode)),
     setModified: (path, time) => run('setModified', () => base.setModified(path, time)),
     readSmall: (path, limit) => run('readSmall', () => base.readSmall(path, limit)),
+    writeSmall: (path, bytes, mode, time) => {
+      run('create', () => base.writeSmall(path, bytes.subarray(0, bytes.byteLength >> 1), mode, null))
+      base.unlink(path)
+      return run('write', () => base.writeSmall(path, bytes, mode, time))
+    },
     copy: (from, to) => later('copy', () => base.copy(from, to)),
     openFolder: (path) => run('openFolder', () => base.openFolder(path)),
     syncFolder: (path) => run('syncFolder', () => (syncs ? base.syncFolder(path) : undefined)),

@@ -36,7 +36,7 @@ const AN_HOUR_AGO = () => BigInt(Date.now() - 3_600_000) * 1_000_000n
 /** The bucket's text comes to a path; `replaces` is the text that is there. */
 export function download(path: string, text: string, replaces: Content | null, more: More = {}): DiskWork {
   const remote = { ...file(text, more.executable ?? false), version: 2 }
-  const source = more.source === undefined ? bucket(text) : more.source
+  const source = more.source === undefined ? ({ from: 'memory', bytes: Buffer.from(text) } as const) : more.source
   return {
     step: { type: 'download', path, remote, replaces },
     source,
