@@ -22,6 +22,8 @@ export interface PullOptions {
   readonly disk: Disk
   /** Files on disk that hold these bytes, as last seen. */
   readonly onDiskWith: (hash: string, size: number) => readonly Path[]
+  /** False: `onDiskWith` finds nothing, whatever it is asked for. */
+  readonly hasBytesOnDisk: () => boolean
   readonly keepFolder: ApplyOptions['keepFolder']
   /** Called with downloads that are about to get their names; what it writes down has to be durable when it returns. */
   readonly onPlacing: (placings: readonly Placing[]) => void
@@ -92,13 +94,14 @@ function* inBatches(options: PullOptions, works: readonly PullWork[]): Iterable<
   let batch: PullWork[] = []
   let small: { path: Path; remote: Live }[] = []
   let bytes = 0
+  const twins = options.hasBytesOnDisk()
   for (const work of works) {
     const remote = work.step.type === 'delete-local' ? null : work.step.remote
     const wanted =
       remote !== null &&
       isSmall(remote) &&
       needsBytes(work.step) &&
-      options.onDiskWith(remote.hash, remote.size).length === 0
+      !(twins && options.onDiskWith(remote.hash, remote.size).length > 0)
     const size = wanted ? remote.size : 0
     if (batch.length > 0 && (batch.length >= BATCH_STEPS || bytes + size > BATCH_BYTES)) {
       yield { works: batch, small }

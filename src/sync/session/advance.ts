@@ -105,16 +105,16 @@ function followPushed(context: Context, told: Narrator, result: PushResult): voi
 }
 
 function savePulled({ ports: { db }, observer }: Context, results: readonly PullResult[]): void {
-  const done: Path[] = []
-  for (const { work, result } of results) {
-    const { step } = work
-    endPlacing(db, step.path)
-    if (result.type !== 'done') continue
-    observer.take(result.now)
+  for (const { work } of results) endPlacing(db, work.step.path)
+  // All at once: what follows from an observation for the names above it is looked up once.
+  observer.take(results.flatMap(({ result }) => (result.type === 'done' ? result.now : [])))
+  const done = results.filter(({ result }) => result.type === 'done').map(({ work }) => work.step)
+  for (const step of done)
     setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
-    done.push(step.path)
-  }
-  release(db, done)
+  release(
+    db,
+    done.map(({ path }) => path),
+  )
 }
 
 function followPulled(context: Context, told: Narrator, { work: { step }, result }: PullResult): void {

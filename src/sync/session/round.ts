@@ -9,7 +9,7 @@ import { park, unparkAbove, type Parked } from '../state/parking.ts'
 import { write } from '../state/open.ts'
 import { beginPlacing } from '../state/placing.ts'
 import { setBase } from '../state/remote.ts'
-import { onDiskWith, rowAt } from '../state/rows.ts'
+import { hasBytesOnDisk, onDiskWith, rowAt } from '../state/rows.ts'
 import { dirtyFolders } from './dirty.ts'
 import { advance, type Advance, type Progress as Moves } from './advance.ts'
 import type { Progress } from './progress.ts'
@@ -178,6 +178,7 @@ function pullAll(
       bucket,
       disk,
       onDiskWith: (hash, size) => onDiskWith(db, hash, size, 1),
+      hasBytesOnDisk: () => hasBytesOnDisk(db),
       keepFolder: (folder) => keepsFolder(ports, folder),
       onPlacing: (placings) => write(db, () => beginPlacing(db, placings)),
       onResults: (list) => {

@@ -15,6 +15,7 @@ export function park(db: Database, paths: readonly (readonly [Path, Parked])[]):
 
 /** What is decided for a name depends on what is below it, so a change looks at the names above again. Inside a transaction. */
 export function unparkAbove(db: Database, changed: readonly Path[]): void {
+  if (changed.length === 0 || db.get('SELECT 1 FROM paths WHERE parked IS NOT NULL LIMIT 1') === undefined) return
   const above = new Set<Path>()
   for (const path of changed) {
     for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
@@ -27,7 +28,7 @@ export function unparkAbove(db: Database, changed: readonly Path[]): void {
     unpark(db, folder)
     unpark(db, `${folder}/`)
   }
-  if (changed.length > 0) db.run(`UPDATE paths SET parked = NULL WHERE parked IS NOT NULL AND parked = 'name-clash'`)
+  db.run(`UPDATE paths SET parked = NULL WHERE parked IS NOT NULL AND parked = 'name-clash'`)
 }
 
 export function unparkAll(db: Database): void {

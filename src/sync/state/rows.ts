@@ -120,6 +120,13 @@ export function setHistory(db: Database, row: PlanRow, old: boolean): void {
   )
 }
 
+/** False when no file on disk has any bytes, as last seen: then `onDiskWith` need not be asked. */
+export function hasBytesOnDisk(db: Database): boolean {
+  return (
+    db.get(`SELECT 1 FROM paths WHERE substr(l_hash, 1, 8) > x'' AND l_kind = 'f' AND l_size > 0 LIMIT 1`) !== undefined
+  )
+}
+
 const SAME_BYTES = `substr(l_hash, 1, 8) = ? AND l_kind = 'f' AND l_size > 0 AND l_hash = ? AND l_size = ? AND ignored = 0`
 
 /** Paths of files on disk with these bytes, as last seen. */
