@@ -142,8 +142,7 @@ function openModifier(koffi: Ffi, find: ReturnType<typeof symbols>, omit: bigint
   const call = find('int futimens(int, const int64_t *)') as IntCall | null
   if (!call) return null
   return (descriptor, mtimeNs) => {
-    if (call(descriptor, timesOf(mtimeNs, omit)) !== 0)
-      throw failure(koffi, 'futimens', `/proc/self/fd/${descriptor}`)
+    if (call(descriptor, timesOf(mtimeNs, omit)) !== 0) throw failure(koffi, 'futimens', `/proc/self/fd/${descriptor}`)
   }
 }
 

@@ -187,7 +187,7 @@ async function cameOut({ fs, clock }: DiskContext, at: string, seen: Seen): Prom
   return look.kind === 'file' && look.content.hash === seen.hash ? 'seen' : 'other'
 }
 
-function sameButForCtime(a: FileStat, b: FileStat): boolean {
+export function sameButForCtime(a: FileStat, b: FileStat): boolean {
   return identityOf({ ...a, ctimeNs: 0n }) === identityOf({ ...b, ctimeNs: 0n })
 }
 

@@ -5,6 +5,7 @@ import { isForUser } from './confine.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf, reasonOf } from './failure.ts'
 import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
+import { findMoves, moveFile, opOfMove, type Move } from './move.ts'
 import { parentOf } from './names.ts'
 import { linkSibling, observe } from './siblings.ts'
 import { discard, nameStaged, stageBytes, stageCopy, stageStream, type Staged } from './staging.ts'
@@ -26,21 +27,29 @@ export async function applyBatch(
   const tasks = work.map((item) => taskOf(item, ids.next()))
   const touched = new Set<string>()
   for (const task of tasks) if (!isForUser(bare(task.path))) fail(task, 'name-reserved')
-  await stageAll(context, tasks, options)
+  const moves = findMoves(context, tasks)
+  const moved = new Set(moves.flatMap(({ from, to }) => [from, to]))
+  const apart = tasks.filter((task) => !moved.has(task))
+  await stageAll(context, apart, options)
   for (const task of open(tasks)) {
     if (task.work.step.type === 'conflict') await attempt(task, () => keepLocal(context, task, touched))
   }
   const note = ids.next()
-  const displacing = open(tasks).filter(displaces)
+  const displacing = open(apart).filter(displaces)
   await Promise.all([
     makeDurable(context, tasks, touched),
     displacing.length > 0 ? context.journal.intend(note, displacing.map(intentOf)) : null,
   ])
   // Until here they are what a recovery throws away.
   for (const task of displacing) attemptNow(task, () => name(context, task))
-  const placing = open(tasks).filter(({ staged }) => staged !== null)
-  if (placing.length > 0) options.onPlacing?.(placing.map(({ path, op }) => ({ path, op })))
-  for (const group of groups(inOrder(open(tasks)))) {
+  const placing = [
+    ...open(apart).flatMap(({ staged, path, op }) => (staged === null ? [] : [{ path, op }])),
+    ...moves.map((move) => ({ path: move.to.path, op: opOfMove(move) })),
+  ]
+  if (placing.length > 0) options.onPlacing?.(placing)
+  for (let at = 0; at < moves.length && !options.signal?.aborted; at += ADDED_AT_ONCE)
+    context.confine.inOneGo(() => moveAll(context, moves.slice(at, at + ADDED_AT_ONCE), touched))
+  for (const group of groups(inOrder(open(apart)))) {
     if (options.signal?.aborted) break
     if (isAddition(group[0])) context.confine.inOneGo(() => addAll(context, group, touched))
     for (const task of open(group)) {
@@ -186,6 +195,14 @@ function addAll(context: DiskContext, group: readonly Task[], touched: Set<strin
   }
 }
 
+function moveAll(context: DiskContext, moves: readonly Move[], touched: Set<string>): void {
+  for (const move of moves) {
+    moveFile(context, move)
+    afterwards(context, move.to, touched)
+    afterwards(context, move.from, touched)
+  }
+}
+
 async function act(context: DiskContext, task: Task): Promise<void> {
   task.ended = isOfFolder(task) ? actOnFolder(context, task) : await actOnFile(context, task, contentOf(task))
 }
@@ -259,13 +276,15 @@ async function finish(
   const done = tasks.filter((task) => task.ended?.type === 'done')
   const filled = new Map<Path, Task>()
   const looked = new Map<Path, Task>()
+  const emptier = new Map<Path, Task>()
   for (const task of done) {
     const folder = parentOf(bare(task.path))
     if (task.path.endsWith('/')) looked.set(bare(task.path), task)
-    if (contentOf(task) === null) for (const path of prune(context, folder, keepFolder)) looked.set(path, task)
+    if (contentOf(task) === null) emptier.set(folder, task)
     else if (replacedBy(task) === null)
       for (let at = folder; at !== '' && !filled.has(at); at = parentOf(at)) filled.set(at, task)
   }
+  for (const [folder, task] of emptier) for (const path of prune(context, folder, keepFolder)) looked.set(path, task)
   for (const [path, task] of filled)
     if (!looked.has(path)) task.now.push({ path: `${path}/`, node: { kind: 'absent' } })
   for (const [path, task] of looked) {

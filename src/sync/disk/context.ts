@@ -1,4 +1,5 @@
 import type { Clock, FileSystem } from '../../platform/ports.ts'
+import type { Path } from '../core/types.ts'
 import type { Confine } from './confine.ts'
 import type { Journal, Late } from './journal.ts'
 import type { Root } from './marker.ts'
@@ -16,4 +17,6 @@ export interface DiskContext {
   readonly tmp: string
   /** Trashed files that may still be written to, by operation. */
   readonly late: Map<string, Late & { readonly since: number }>
+  /** New names that a file did not get by being moved there. */
+  readonly unmovable: Set<Path>
 }

@@ -2,6 +2,7 @@ import type { Path } from '../core/types.ts'
 import { syncStanding } from './batch.ts'
 import type { DiskContext } from './context.ts'
 import { lookAtFile } from './look.ts'
+import { movedFrom } from './move.ts'
 import type { Observation } from './observed.ts'
 import { OLD_PART, PART } from './staging.ts'
 
@@ -42,7 +43,12 @@ export async function findPlaced(context: DiskContext, unclear: readonly Unclear
 }
 
 /** Names are given by renaming or exchanging: where its bytes are, there it is. */
-async function stillWaits({ fs, clock, tmp }: DiskContext, { op, comes }: Unclear): Promise<boolean> {
+async function stillWaits({ fs, clock, tmp, confine }: DiskContext, { op, comes }: Unclear): Promise<boolean> {
+  const from = movedFrom(op)
+  if (from !== null) {
+    const place = confine.place(from)
+    return !('blocked' in place) && fs.lstat(place.at) !== null
+  }
   if (fs.lstat(`${tmp}/${op}${PART}`) || fs.lstat(`${tmp}/${op}${OLD_PART}`)) return true
   if (!fs.lstat(`${tmp}/${op}.new`)) return false
   const look = await lookAtFile(fs, clock, `${tmp}/${op}.new`, { takeBusy: true })

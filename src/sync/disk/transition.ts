@@ -99,6 +99,7 @@ export function openDisk(options: {
   const { fs, root, device, clock, ids } = options
   const journal = openJournal(fs, options.stateDirectory)
   const late: DiskContext['late'] = new Map()
+  const unmovable: DiskContext['unmovable'] = new Set()
   let unclear = true
 
   /** With the temporary folder held open, and everything let go at the end. */
@@ -110,7 +111,7 @@ export function openDisk(options: {
       const place = inside.folder(`${OWN_FOLDER}/tmp`, true)
       if ('blocked' in place) throw Object.assign(new Error(`${OWN_FOLDER}/tmp is not a folder`), { code: 'ENOTDIR' })
       tmp = fs.openFolder(place.at)
-      return await work({ fs, root, clock, device, confine: inside, journal, tmp: tmp.path, late })
+      return await work({ fs, root, clock, device, confine: inside, journal, tmp: tmp.path, late, unmovable })
     } finally {
       tmp?.close()
       inside.release()

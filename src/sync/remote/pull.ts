@@ -39,6 +39,8 @@ const BATCH_BYTES = 8 * 1024 * 1024
 
 type Live = Content & { readonly version: number }
 interface Batch {
+  /** The old name of a file that gets a new one. */
+  readonly moved: ReadonlyMap<Path, Path>
   readonly works: readonly PullWork[]
   readonly small: readonly { readonly path: Path; readonly remote: Live }[]
 }
@@ -63,7 +65,7 @@ export async function pull(options: PullOptions, works: readonly PullWork[]): Pr
 async function applyBatch(options: PullOptions, batch: Batch, bytes: ReadonlyMap<string, Uint8Array>): Promise<void> {
   const steps = new Map(batch.works.map(({ step }) => [step.path, step]))
   const results = await options.disk.apply(
-    batch.works.map((work) => diskWork(options, work, bytes)),
+    batch.works.map((work) => diskWork(options, work, bytes, batch.moved)),
     {
       onPlacing: (placings) =>
         options.onPlacing(
@@ -95,23 +97,32 @@ function* inBatches(options: PullOptions, works: readonly PullWork[]): Iterable<
   let small: { path: Path; remote: Live }[] = []
   let bytes = 0
   const twins = options.hasBytesOnDisk()
+  const moved = movedFiles(works)
   for (const work of works) {
     const remote = work.step.type === 'delete-local' ? null : work.step.remote
     const wanted =
       remote !== null &&
       isSmall(remote) &&
       needsBytes(work.step) &&
+      !moved.has(work.step.path) &&
       !(twins && options.onDiskWith(remote.hash, remote.size).length > 0)
     const size = wanted ? remote.size : 0
     if (batch.length > 0 && (batch.length >= BATCH_STEPS || bytes + size > BATCH_BYTES)) {
-      yield { works: batch, small }
+      yield { works: batch, small, moved }
       ;[batch, small, bytes] = [[], [], 0]
     }
     batch.push(work)
     if (wanted) small.push({ path: work.step.path, remote })
     bytes += size
   }
-  if (batch.length > 0) yield { works: batch, small }
+  if (batch.length > 0) yield { works: batch, small, moved }
+}
+
+function movedFiles(works: readonly PullWork[]): ReadonlyMap<Path, Path> {
+  const moved = new Map<Path, Path>()
+  for (const { step } of works)
+    if (step.type === 'delete-local' && step.movedTo !== undefined) moved.set(step.movedTo, step.path)
+  return moved
 }
 
 function isSmall(content: Content): boolean {
@@ -142,22 +153,34 @@ async function fetchSmall(options: PullOptions, batch: Batch | undefined): Promi
   return bytes
 }
 
-function diskWork(options: PullOptions, work: PullWork, bytes: ReadonlyMap<string, Uint8Array>): DiskWork {
+function diskWork(
+  options: PullOptions,
+  work: PullWork,
+  bytes: ReadonlyMap<string, Uint8Array>,
+  moved: ReadonlyMap<Path, Path>,
+): DiskWork {
   const { step } = work
   const identity = work.identity === '' ? null : work.identity
   if (step.type === 'delete-local') return { step, identity }
-  const source = step.remote !== null && needsBytes(step) ? sourceOf(options, step.path, step.remote, bytes) : null
+  const source =
+    step.remote !== null && needsBytes(step) ? sourceOf(options, step.path, step.remote, bytes, moved) : null
   const mtimeNs = parseMtime(work.remoteMtime)
   return step.type === 'download' ? { step, source, mtimeNs, identity } : { step, source, mtimeNs, identity }
 }
 
-function sourceOf(options: PullOptions, path: Path, remote: Live, bytes: ReadonlyMap<string, Uint8Array>): Source {
+function sourceOf(
+  options: PullOptions,
+  path: Path,
+  remote: Live,
+  bytes: ReadonlyMap<string, Uint8Array>,
+  moved: ReadonlyMap<Path, Path>,
+): Source {
   const key = keyOf(options.bucket.prefix, path)
   const fetched = bytes.get(`${remote.version} ${key}`)
   if (fetched !== undefined) return { from: 'memory', bytes: fetched }
   const open = (): AsyncIterable<Uint8Array> => stream(options, key, remote)
   if (remote.size === 0) return { from: 'bucket', open }
-  const [twin] = options.onDiskWith(remote.hash, remote.size)
+  const twin = moved.get(path) ?? options.onDiskWith(remote.hash, remote.size)[0]
   return twin === undefined ? { from: 'bucket', open } : { from: 'disk', path: twin, orElse: open }
 }
 

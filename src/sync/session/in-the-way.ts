@@ -22,7 +22,7 @@ export function inTheWay({ fs, root, traits }: SessionPorts): (row: PlanRow) => 
   const there = new Map<Path, boolean>()
   const isThere = (folder: Path): boolean => {
     const before = there.get(folder)
-    const is = before ?? (fs.lstat(join(root.path, folder)) !== null)
+    const is = before ?? fs.lstat(join(root.path, folder)) !== null
     if (before === undefined) there.set(folder, is)
     return is
   }
