@@ -109,8 +109,7 @@ function savePulled({ ports: { db }, observer }: Context, results: readonly Pull
   // All at once: what follows from an observation for the names above it is looked up once.
   observer.take(results.flatMap(({ result }) => (result.type === 'done' ? result.now : [])))
   const done = results.filter(({ result }) => result.type === 'done').map(({ work }) => work.step)
-  for (const step of done)
-    setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
+  for (const step of done) setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
   release(
     db,
     done.map(({ path }) => path),
