@@ -5,7 +5,7 @@ import { isForUser } from './confine.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf, reasonOf } from './failure.ts'
 import { isEmptyFolder, prune, removeEmptyTree, removeFolder } from './folders.ts'
-import { findMoves, moveFile, opOfMove, type Move } from './move.ts'
+import { findMoves, moveFile, opOfMove } from './move.ts'
 import { parentOf } from './names.ts'
 import { linkSibling, observe } from './siblings.ts'
 import { discard, nameStaged, stageBytes, stageCopy, stageStream, type Staged } from './staging.ts'
@@ -48,7 +48,9 @@ export async function applyBatch(
   ]
   if (placing.length > 0) options.onPlacing?.(placing)
   for (let at = 0; at < moves.length && !options.signal?.aborted; at += ADDED_AT_ONCE)
-    context.confine.inOneGo(() => moveAll(context, moves.slice(at, at + ADDED_AT_ONCE), touched))
+    context.confine.inOneGo(() => {
+      for (const move of moves.slice(at, at + ADDED_AT_ONCE)) moveFile(context, move, touched)
+    })
   for (const group of groups(inOrder(open(apart)))) {
     if (options.signal?.aborted) break
     if (isAddition(group[0])) context.confine.inOneGo(() => addAll(context, group, touched))
@@ -192,14 +194,6 @@ function addAll(context: DiskContext, group: readonly Task[], touched: Set<strin
       if (ended && ended.type !== 'dropped') task.ended = ended
     })
     afterwards(context, task, touched)
-  }
-}
-
-function moveAll(context: DiskContext, moves: readonly Move[], touched: Set<string>): void {
-  for (const move of moves) {
-    moveFile(context, move)
-    afterwards(context, move.to, touched)
-    afterwards(context, move.from, touched)
   }
 }
 

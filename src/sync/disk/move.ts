@@ -1,5 +1,5 @@
 import type { Path } from '../core/types.ts'
-import { sameButForCtime, type Ended } from './act.ts'
+import { DROPPED, sameButForCtime, type Ended } from './act.ts'
 import type { DiskContext } from './context.ts'
 import { codeOf } from './failure.ts'
 import { identityOf, isExecutable, isFresh } from './look.ts'
@@ -58,43 +58,48 @@ function isAbove(folder: Path, path: Path): boolean {
   return path.startsWith(`${folder}/`)
 }
 
-/** Gives one file its new name. Awaits nothing. When it does not go, both halves are dropped, and done apart the next time. */
-export function moveFile(context: DiskContext, move: Move): void {
+/**
+ * Gives one file its new name. Awaits nothing. When it does not go, both halves are dropped, and done apart the next time. `touched`: as
+ * in `applyBatch`.
+ */
+export function moveFile(context: DiskContext, move: Move, touched: Set<string>): void {
   const { from, to } = move
   try {
-    const ended = tryMove(context, move)
-    from.ended = ended
-    to.ended = ended
+    from.ended = to.ended = tryMove(context, move, touched)
   } catch (error) {
     if (codeOf(error) === null) throw error
     context.unmovable.add(to.path)
-    from.ended = to.ended = { type: 'dropped', kept: null }
+    from.ended = to.ended = DROPPED
   }
 }
 
-function tryMove(context: DiskContext, { from, to }: Move): Ended {
+function tryMove(context: DiskContext, { from, to }: Move, touched: Set<string>): Ended {
   const { fs, clock, confine } = context
-  const dropped = { type: 'dropped', kept: null } as const
   const source = confine.place(from.path)
   const seen = 'blocked' in source ? null : fs.lstat(source.at)
-  if ('blocked' in source || seen?.kind !== 'file' || identityOf(seen) !== from.work.identity) return dropped
-  if (isExecutable(seen) !== contentOf(to)?.executable) return dropped
+  if ('blocked' in source || seen?.kind !== 'file' || identityOf(seen) !== from.work.identity) return DROPPED
+  const content = contentOf(to)
+  if (isExecutable(seen) !== content?.executable) return DROPPED
   const { work } = to
   if ('mtimeNs' in work && work.mtimeNs !== null && work.mtimeNs !== seen.mtimeNs) {
     context.unmovable.add(to.path)
-    return dropped
+    return DROPPED
   }
   const target = confine.place(to.path, true)
-  if ('blocked' in target) return dropped
+  if ('blocked' in target) return DROPPED
   fs.renameNew(source.at, target.at)
+  touched.add(source.shown).add(target.shown)
   const came = fs.lstat(target.at)
   // As in `cameOut`: renaming has changed ctime, so a write in the last instant shows only in mtime, if that is not too new to tell.
   if (came && sameButForCtime(came, seen) && !isFresh(came, clock.now())) {
-    to.seen = { stat: came, hash: contentOf(to)?.hash ?? '' }
+    const { hash, size, executable } = content
+    const node = { kind: 'file', hash, size, executable, identity: identityOf(came), mtimeNs: came.mtimeNs } as const
+    to.now.push({ path: to.path, node })
+    from.now.push({ path: from.path, node: { kind: 'absent' } })
     return { type: 'done', kept: null }
   }
   // Somebody's save, which is to stand where it was made; if that name is taken by now it stands where it is, and is found there.
   context.unmovable.add(to.path)
   if (came) fs.renameNew(target.at, source.at)
-  return dropped
+  return DROPPED
 }

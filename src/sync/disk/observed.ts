@@ -45,7 +45,12 @@ export interface KnownTree {
   get(path: Path): Known | null
   /** Every known path below `folder/`, in any order; the folder's own marker `folder/` is not below it. */
   below(folder: Path): Iterable<Path>
+  /** Every known file below `folder/` that has an identity, in any order. */
+  filesBelow(folder: Path): Iterable<KnownFile>
 }
+
+/** A file's bytes, known by what `lstat` says of it. */
+export type KnownFile = Pick<Content, 'hash' | 'size' | 'executable'> & { readonly identity: Identity }
 
 /** A folder to look at again; `deep`: and everything below it. */
 export interface DirtyFolder {

@@ -6,6 +6,7 @@ import { lookAtFile } from './look.ts'
 import { checkRoot, checkRootStands, type Root } from './marker.ts'
 import { locateFolder } from './names.ts'
 import type { DirtyFolder, Known, KnownTree, Observation, Observed } from './observed.ts'
+import { openStrays } from './strays.ts'
 import { walkFolder, type Folder, type Found, type Suspect } from './walk.ts'
 import { codeOf } from './failure.ts'
 
@@ -68,6 +69,7 @@ function* walk(options: ScanOptions): Generator<Found | null> {
   const partial = options.scope !== 'all'
   const seen = new Set<Path>()
   const told = new Set<Path>()
+  const inside = { ...options, strays: openStrays() }
   const stack: Folder[] = options.scope === 'all' ? [rootFolder(options)] : dirtyFolders(options, options.scope)
   const push = (folder: Folder): void => void stack.push(folder)
   for (let folder = stack.pop(); folder; folder = stack.pop()) {
@@ -75,7 +77,7 @@ function* walk(options: ScanOptions): Generator<Found | null> {
       if (seen.has(folder.path)) continue
       seen.add(folder.path)
     }
-    for (const found of walkFolder(options, folder, push)) {
+    for (const found of walkFolder(inside, folder, push)) {
       if (partial && found) {
         if (told.has(found.path)) continue
         told.add(found.path)

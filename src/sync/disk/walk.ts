@@ -5,6 +5,7 @@ import { IGNORE_FILE, type Ignore } from './ignore.ts'
 import { identityOf } from './look.ts'
 import type { Root } from './marker.ts'
 import { below, isAscii, keyOf, ownerOfKey } from './names.ts'
+import type { Strays } from './strays.ts'
 import type { Children, Identity, Known, KnownTree, Observation, Observed } from './observed.ts'
 
 /** A folder to be walked. */
@@ -31,6 +32,8 @@ export interface WalkOptions {
   readonly root: Root
   readonly known: KnownTree
   readonly ignore: Ignore
+  /** Files of folders that were found to be gone: one that has another name now need not be read. */
+  readonly strays: Strays
 }
 
 export const EMPTY_FOLDER = { kind: 'folder', hash: EMPTY_HASH, size: 0, executable: false } as const
@@ -125,7 +128,9 @@ function* entry(options: WalkOptions, folder: Folder, item: Entry, push: (folder
   }
   if (marker) yield { path: `${path}/`, node: ABSENT }
   if (inside) yield* allBelow(options, path, ABSENT)
-  if (!isSame(stat, before.files.get(key))) yield { path, disk, known }
+  if (isSame(stat, before.files.get(key))) return
+  const stray = known === null ? options.strays.find(stat) : null
+  yield stray === null ? { path, disk, known } : { path, node: stray }
 }
 
 /** True for a file of which nothing but itself was known, and that did not change. */
@@ -208,6 +213,7 @@ function* gone(
     const path = below(folder.path, name)
     yield { path, node: ignoredBy(options.ignore, path) ? { kind: 'ignored' } : ABSENT }
   }
+  for (const name of lostFolders) options.strays.add(options.known, below(folder.path, name))
   for (const name of lostFolders) yield* allBelow(options, below(folder.path, name), ABSENT)
 }
 

@@ -34,7 +34,7 @@ export interface PullOptions {
   readonly signal?: AbortSignal
 }
 
-const BATCH_STEPS = 1000
+const BATCH_STEPS = 2000
 const BATCH_BYTES = 8 * 1024 * 1024
 
 type Live = Content & { readonly version: number }

@@ -1,7 +1,7 @@
 import type { SyncEvent } from '../api.ts'
 import { explain } from '../core/reasons.ts'
 import { sameContent } from '../core/reconcile.ts'
-import type { Content, Path, Reason, Step } from '../core/types.ts'
+import type { Base, Content, Path, Reason, Step } from '../core/types.ts'
 import { itemOf } from '../remote/mapping.ts'
 import type { PullResult } from '../remote/pull.ts'
 import type { PushResult } from '../remote/push-work.ts'
@@ -106,13 +106,26 @@ function followPushed(context: Context, told: Narrator, result: PushResult): voi
 
 function savePulled({ ports: { db }, observer }: Context, results: readonly PullResult[]): void {
   for (const { work } of results) endPlacing(db, work.step.path)
+  const agreed = new Map<Path, Base>()
+  const apart: [Path, Base | null][] = []
+  const done = results.flatMap(({ work: { step }, result }) =>
+    result.type === 'done' ? [{ step, now: result.now }] : [],
+  )
+  for (const { step, now } of done) {
+    const base = step.type === 'delete-local' ? step.base : baseOf(step.remote)
+    const isFile = now[0]?.path === step.path && now[0].node.kind === 'file'
+    if (base !== null && isFile) agreed.set(step.path, base)
+    else apart.push([step.path, base])
+  }
   // All at once: what follows from an observation for the names above it is looked up once.
-  observer.take(results.flatMap(({ result }) => (result.type === 'done' ? result.now : [])))
-  const done = results.filter(({ result }) => result.type === 'done').map(({ work }) => work.step)
-  for (const step of done) setBase(db, step.path, step.type === 'delete-local' ? step.base : baseOf(step.remote))
+  observer.take(
+    done.flatMap(({ now }) => now),
+    agreed,
+  )
+  for (const [path, base] of apart) setBase(db, path, base)
   release(
     db,
-    done.map(({ path }) => path),
+    done.map(({ step }) => step.path),
   )
 }
 

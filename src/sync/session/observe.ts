@@ -1,4 +1,4 @@
-import type { Path } from '../core/types.ts'
+import type { Base, Path } from '../core/types.ts'
 import { IGNORE_FILE, openIgnore, type Ignore } from '../disk/ignore.ts'
 import { readMarker } from '../disk/marker.ts'
 import type { DirtyFolder, Observation } from '../disk/observed.ts'
@@ -16,8 +16,8 @@ export type Scope = 'all' | readonly DirtyFolder[]
 export interface Observer {
   /** Looks at the disk and writes down what differs. True if anything did. */
   look(scope: Scope, signal?: AbortSignal): Promise<boolean>
-  /** Takes in what a transition says is on disk now. Inside a transaction. */
-  take(observations: readonly Observation[]): void
+  /** Takes in what a transition says is on disk now, and `agreed` as `applyObservations` does. Inside a transaction. */
+  take(observations: readonly Observation[], agreed?: ReadonlyMap<Path, Base>): void
   /** True when the rules changed on disk and `look('all')` is due. */
   rulesChanged(): boolean
   ignore(): Ignore
@@ -59,8 +59,8 @@ export function openObserver(ports: SessionPorts): Observer {
       return false
     }
   }
-  const take = (observations: readonly Observation[]): void => {
-    applyObservations(db, observations)
+  const take: Observer['take'] = (observations, agreed) => {
+    applyObservations(db, observations, agreed)
     for (const { path, node } of observations) {
       if (node.kind === 'absent') gone.set(path, clock.elapsed())
       else gone.delete(path)

@@ -64,6 +64,16 @@ export function knownTree(db: Database): KnownTree {
         if (folder === '' || row.parent !== from || row.name !== '') yield row.parent + row.name
       }
     },
+    filesBelow: function* (folder) {
+      const [from, to] = rangeBelow(folder)
+      for (const row of db.iterate<{ hash: Uint8Array; size: number; exec: number; identity: string }>(
+        `SELECT l_hash AS hash, l_size AS size, l_exec AS exec, l_identity AS identity FROM paths
+        WHERE parent >= ? AND parent < ? AND l_kind = 'f' AND l_identity <> ''`,
+        from,
+        to,
+      ))
+        yield { identity: row.identity, hash: hashFromBytes(row.hash), size: row.size, executable: row.exec === 1 }
+    },
   }
 }
 

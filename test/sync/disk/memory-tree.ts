@@ -35,6 +35,10 @@ export function memoryTree(): MemoryTree {
       return { files, others, folders }
     },
     get: (path) => nodes.get(path) ?? null,
+    filesBelow: (folder) =>
+      [...nodes].flatMap(([path, node]) =>
+        inFolder(path, folder) && node.kind === 'file' && node.identity !== '' ? [node] : [],
+      ),
     below: (folder) => [...nodes.keys()].filter((path) => inFolder(path, folder)),
     plain: () =>
       Object.fromEntries(

@@ -90,6 +90,26 @@ describe('a scan of everything', () => {
     expect(opened.length).toBe(2)
   })
 
+  test('reads no file of a folder that has another name now, but those that changed', async () => {
+    for (const path of ['old/a', 'old/in/b', 'old/c']) folder.write(path, path)
+    await folder.look(undefined, { clock: later })
+    const opened: string[] = []
+    const counting: FileSystem = { ...disk, open: (path) => (opened.push(path), disk.open(path)) }
+    fs.renameSync(folder.at('old'), folder.at('new'))
+    folder.write('new/c', 'edit')
+    folder.write('new/d', 'new')
+    const seen = await folder.look(undefined, { fs: counting, clock: later })
+    expect(tell(seen)).toEqual(['+new/a', '+new/c', '+new/d', '+new/in/b', '-old/a', '-old/c', '-old/in/b'])
+    expect(folder.tree.plain()).toEqual({
+      'new/a': short('old/a'),
+      'new/in/b': short('old/in/b'),
+      'new/c': short('edit'),
+      'new/d': short('new'),
+    })
+    expect(opened.map((path) => path.slice(-1)).sort()).toEqual(['c', 'd'])
+    expect(await folder.look(undefined, { clock: later })).toEqual([])
+  })
+
   test('flags as other reasons what is neither file nor folder, and follows no link', async () => {
     folder.write('real/file', 'x')
     fs.symlinkSync(folder.at('real'), folder.at('link'))
