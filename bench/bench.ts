@@ -98,7 +98,7 @@ async function race(spec: Race, settings: Settings): Promise<Row> {
       if (run < (contender.runs ?? runs)) values[index]?.push(await once(contender, run))
     }
   }
-  for (const { name, values: list } of figures) if (list.length < 5) notes.push(`${name}: ${list.length} runs`)
+  notes.push(...fewRuns(figures))
   return {
     id: spec.id,
     what: spec.what,
@@ -107,6 +107,14 @@ async function race(spec: Race, settings: Settings): Promise<Row> {
     targets: spec.targets ?? [],
     notes,
   }
+}
+
+/** One note for all that ran as often. */
+function fewRuns(figures: readonly Figure[]): string[] {
+  const byRuns = Map.groupBy(figures, ({ values }) => values.length)
+  return [...byRuns]
+    .filter(([runs]) => runs < RUNS)
+    .map(([runs, some]) => `${runs} ${runs === 1 ? 'run' : 'runs'} of ${some.map(({ name }) => name).join(', ')}`)
 }
 
 async function once(contender: Contender, run: number): Promise<number> {
