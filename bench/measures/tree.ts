@@ -99,7 +99,7 @@ async function measureDown(bench: Bench, source: string): Promise<void> {
   const served = await serve(bench, 'server-down')
   const url = `${served.server.url}/tree`
   remove(join(source, '.blobs'))
-  await served.client('filler').must(['sync', source, url, '--quiet'])
+  await served.client('up-99').must(['sync', source, url, '--quiet'])
   remove(join(source, '.blobs'))
   const copy = join(bench.place.folder, 'copy')
   const fresh = { before: () => remove(copy), after: () => remove(copy) }

@@ -40,9 +40,13 @@ function textOf(role: string, tree: Frame): string {
   return [
     `\`${role}\`: ${(tree.total / 1e6).toFixed(1)} s of CPU in JavaScript and what it calls.`,
     '',
-    `- by room: ${rooms.map(shareText).join(' · ')}`,
-    `- by function, self: ${functions.map(shareText).join(' · ')}`,
+    `- by room: ${rooms.filter(isNamed).map(shareText).join(' · ')}`,
+    `- by function, self: ${functions.filter(isNamed).map(shareText).join(' · ')}`,
   ].join('\n')
+}
+
+function isNamed({ share }: Share): boolean {
+  return share >= 0.005
 }
 
 function shareText({ name, share }: Share): string {

@@ -56,7 +56,7 @@ function plain(text: string): string {
 }
 
 function short(text: string): string {
-  return text.length <= 62 ? text : `${text.slice(0, 61)}…`
+  return text.length <= 58 ? text : `${text.slice(0, 57)}…`
 }
 
 function escape(text: string): string {

@@ -6,15 +6,22 @@ How long the everyday things take, beside other programs with the same work in t
 Compare the ratios: the milliseconds are those of one machine.
 `
 
-/** Replaces the part `name`, or adds it at the end: before what is written by hand when the document is new. */
+/** Replaces the part `name`, or adds it after the last that is generated: before what is written by hand. */
 function withPart(document: string, name: string, text: string): string {
   const begin = `<!-- generated: ${name} -->`
   const end = `<!-- end of ${name} -->`
   const part = `${begin}\n\n${text.trim()}\n\n${end}`
   const from = document.indexOf(begin)
   const to = document.indexOf(end, from)
-  if (from < 0 || to < 0) return `${document.trimEnd()}\n\n${part}\n`
+  if (from < 0 || to < 0) return added(document, part)
   return document.slice(0, from) + part + document.slice(to + end.length)
+}
+
+function added(document: string, part: string): string {
+  const last = document.lastIndexOf('<!-- end of ')
+  const at = last < 0 ? document.length : document.indexOf('-->', last) + '-->'.length
+  const rest = document.slice(at).trim()
+  return `${document.slice(0, at).trimEnd()}\n\n${part}\n${rest === '' ? '' : `\n${rest}\n`}`
 }
 
 /** The document with parts in order; those it does not have yet come after the introduction, before anything by hand. */

@@ -85,6 +85,9 @@ describe('reports of the benchmark', () => {
     ])
     expect(again).toBe(edited.replace('\none\n', () => '\nONE $& more\n').replace('\ntwo\n', '\nTWO\n'))
     expect(withParts(again, [['figures', 'ONE $& more']])).toBe(again)
+    const more = withParts(again, [['profile', 'three']])
+    expect(more.indexOf('three')).toBeGreaterThan(more.indexOf('TWO'))
+    expect(more.indexOf('three')).toBeLessThan(more.indexOf('## Findings'))
   })
 
   it('come before findings that were there first', () => {
