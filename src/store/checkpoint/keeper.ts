@@ -50,11 +50,19 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
   const closing = new AbortController()
   let running: Promise<Checkpoint> | null = null
   let counted = last
-  const write = (): Promise<Checkpoint> => {
-    running ??= writeCheckpoint({ ports, follower, clock, pageSizes, signal: closing.signal }).finally(() => {
+  const writing = { ports, follower, clock, pageSizes, signal: closing.signal }
+  /** Somebody waits for what is being written, or will be. */
+  let awaited = new AbortController()
+  const begin = (): Promise<Checkpoint> => {
+    running ??= writeCheckpoint({ ...writing, hurry: awaited.signal }).finally(() => {
       running = null
+      awaited = new AbortController()
     })
     return running
+  }
+  const write = (): Promise<Checkpoint> => {
+    awaited.abort()
+    return begin()
   }
   let patience: number = PATIENCE[0]
   const isDue = async (): Promise<boolean> => {
@@ -70,7 +78,7 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
     counted = Math.max(counted, (await trimming?.checkpoint())?.position ?? 0)
     if (!(await isDue()) || closing.signal.aborted) return
     counted = (await follower.peek((view) => view.state())).position
-    await write()
+    await begin()
   }
   return {
     grew: () => {
@@ -100,6 +108,7 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
       return floor
     },
     close: async () => {
+      awaited.abort()
       const waiting = new AbortController()
       const ended = Promise.allSettled([looking, running])
       if (looking !== null || running !== null) await Promise.race([ended, clock.sleep(patience, waiting.signal)])

@@ -8,8 +8,15 @@ import type { Top } from '../view/start.ts'
 import { encodeRoot, type Chunk } from './page.ts'
 import { treeBuilder, type PageSizes } from './tree.ts'
 
-/** Rows that are read from the view without a pause. */
+/** Rows that are read from the view, and made pages of, without a pause: at most, at first, and at least. */
 const SLICE = 500
+const FIRST_SLICE = 100
+const SMALLEST_SLICE = 20
+/** Milliseconds that this should take: so long everything else stands still. */
+const TURN = 4
+/** Who is not in a hurry rests so many times as long as it worked, up to so many milliseconds: a request takes many turns, each behind one of these. */
+const REST = 3
+const LONGEST_REST = 30
 /** Pages that are put at once. */
 const PAGES = 32
 
@@ -18,6 +25,8 @@ export interface WriteOptions {
   readonly follower: Follower
   readonly clock: Clock
   readonly signal: AbortSignal
+  /** Until it aborts, most of the time is left to others. */
+  readonly hurry: AbortSignal
   readonly pageSizes?: PageSizes | undefined
 }
 
@@ -44,24 +53,29 @@ export async function writeCheckpoint(options: WriteOptions): Promise<Checkpoint
 }
 
 async function writeTree(
-  { ports, follower, clock, signal, pageSizes }: WriteOptions,
+  { ports, follower, clock, signal, hurry, pageSizes }: WriteOptions,
   tree: Tree,
   until: Until,
 ): Promise<Top | null> {
   const builder = treeBuilder(pageSizes)
   let finished: Chunk[] = []
+  let size = FIRST_SLICE
   for (let after: SortKey | null = null; ;) {
     signal.throwIfAborted()
     const from: SortKey | null = after
-    const rows = await follower.peek((view) => view.slice(tree, from, until, SLICE))
+    const count = size
+    const started = clock.elapsed()
+    const rows = await follower.peek((view) => view.slice(tree, from, until, count))
     if (rows === null) throw new BlobsError('Unavailable', 'the view was made anew while it was written down')
     for (const row of rows) {
       after = sortKeyOf(tree, row)
       finished.push(...builder.add(after, JSON.stringify(row)))
     }
-    if (rows.length < SLICE) break
+    const took = clock.elapsed() - started
+    if (rows.length < count) break
+    size = Math.max(SMALLEST_SLICE, Math.min(SLICE, Math.round((count * TURN) / took)))
     if (finished.length >= PAGES) finished = await putMissing(ports.content, finished)
-    await clock.sleep(0)
+    await (hurry.aborted ? clock.sleep(0) : clock.sleep(Math.min(LONGEST_REST, took * REST), hurry))
   }
   const { pages, top } = builder.finish()
   await putMissing(ports.content, [...finished, ...pages])
