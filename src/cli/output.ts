@@ -31,6 +31,9 @@ export interface Output {
   dispose(): void
 }
 
+/** Text is sent on when it is this long. */
+const PIECE = 64 * 1024
+
 interface Streams {
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
@@ -44,7 +47,6 @@ export function openOutput(
 ): Output {
   let closed = false
   let streamed = false
-  let held: (() => void)[] | null = null
   const lost = (error: NodeJS.ErrnoException): void => {
     if (error.code !== 'EPIPE') throw error
     if (closed) return
@@ -54,11 +56,8 @@ export function openOutput(
   streams.stdout.on('error', lost)
   const ignore = (): void => {}
   streams.stderr.on('error', ignore)
-  const write = (stream: NodeJS.WriteStream, text: string): void => {
-    if (closed && stream === streams.stdout) return
-    if (held && stream.isTTY) held.push(() => stream.write(`${text}\n`))
-    else stream.write(`${text}\n`)
-  }
+  const writer = openWriter(streams, () => closed)
+  const { write, send } = writer
   const out = (text: string): void => write(streams.stdout, text)
   const output: Output = {
     json: mode.json,
@@ -92,7 +91,57 @@ export function openOutput(
     alert: (text) => write(streams.stderr, text),
     bytes: async (chunk) => {
       streamed = true
+      send()
       if (!closed) await writeTo(streams.stdout, chunk)
+    },
+    hold: writer.hold,
+    release: writer.release,
+    dispose: () => {
+      send()
+      streams.stdout.off('error', lost)
+      streams.stderr.off('error', ignore)
+    },
+    flush: async () => {
+      send()
+      await Promise.all(
+        [streams.stdout, streams.stderr].map((stream) => new Promise<void>((done) => stream.write('', () => done()))),
+      )
+    },
+  }
+  return output
+}
+
+interface Writer {
+  write(stream: NodeJS.WriteStream, text: string): void
+  /** Writes what was gathered for stdout. */
+  send(): void
+  hold(): void
+  release(): void
+}
+
+/** Lines for stdout that come at once leave at once: a call to the system for each would cost more than the line. */
+function openWriter(streams: Streams, isClosed: () => boolean): Writer {
+  let held: (() => void)[] | null = null
+  let gathered = ''
+  const send = (): void => {
+    const text = gathered
+    gathered = ''
+    if (text !== '' && !isClosed()) streams.stdout.write(text)
+  }
+  const gather = (line: string): void => {
+    if (gathered === '') queueMicrotask(send)
+    gathered += line
+    if (gathered.length >= PIECE) send()
+  }
+  return {
+    send,
+    write: (stream, text) => {
+      const line = `${text}\n`
+      if (stream === streams.stdout && isClosed()) return
+      if (held && stream.isTTY) return void held.push(() => stream.write(line))
+      if (stream === streams.stdout) return gather(line)
+      send()
+      stream.write(line)
     },
     hold: () => {
       held ??= []
@@ -102,17 +151,7 @@ export function openOutput(
       held = null
       for (const act of waiting) act()
     },
-    dispose: () => {
-      streams.stdout.off('error', lost)
-      streams.stderr.off('error', ignore)
-    },
-    flush: async () => {
-      await Promise.all(
-        [streams.stdout, streams.stderr].map((stream) => new Promise<void>((done) => stream.write('', () => done()))),
-      )
-    },
   }
-  return output
 }
 
 /** Resolves when more are welcome, or nobody reads any more. */

@@ -171,15 +171,22 @@ function setOpenModified(descriptor: number, path: string, mtimeNs: bigint): voi
 function openFile(path: string): ReadFile {
   // Non-blocking, so that a pipe that took the file's place cannot hold us; for files it means nothing.
   const descriptor = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-  const stat = fs.fstatSync(descriptor)
-  if (!stat.isFile()) {
+  const opened = toStat(fs.fstatSync(descriptor, { bigint: true }))
+  if (opened.kind !== 'file') {
     fs.closeSync(descriptor)
-    throw systemError(stat.isDirectory() ? 'EISDIR' : 'ENXIO', 'open', path)
+    throw systemError(opened.kind === 'folder' ? 'EISDIR' : 'ENXIO', 'open', path)
   }
+  // Until something is read, what it was when it was opened says no less than a second look.
+  let first: FileStat | null = opened
   return {
-    stat: () => toStat(fs.fstatSync(descriptor, { bigint: true })),
+    stat: () => {
+      const known = first
+      first = null
+      return known ?? toStat(fs.fstatSync(descriptor, { bigint: true }))
+    },
     openForWriting: () => native().hasWriter?.(descriptor) ?? null,
     read: async (buffer, position) => {
+      first = null
       if (buffer.byteLength <= SMALL) return fs.readSync(descriptor, buffer, 0, buffer.byteLength, position)
       return readLater(descriptor, buffer, position)
     },

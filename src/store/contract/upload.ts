@@ -1,6 +1,6 @@
 import { bodyBuilder, type Addressed, type Body, type BodyRef } from '../../content/body.ts'
 import { cut, SMALL } from '../../content/chunker.ts'
-import { hasher, sha256, type Hash } from '../../content/hash.ts'
+import { EMPTY_HASH, hasher, sha256, type Hash } from '../../content/hash.ts'
 import type { BlobStore, Passage } from './blob-store.ts'
 import { openShelf, openSlabs, type Shelf, type Slabs } from './slabs.ts'
 
@@ -41,6 +41,8 @@ export interface Staging {
    * What it gives may be committed after the next `flush`.
    */
   add(source: AsyncIterable<Uint8Array>): Promise<Staged>
+  /** As `add`, of a whole blob of at most `SMALL` bytes, which are to stay as they are until it resolves. */
+  addSmall(bytes: Uint8Array): Promise<Staged>
   /** Resolves when everything added before is staged. Throws the first error of the store, as does every call after it. */
   flush(): Promise<void>
 }
@@ -71,7 +73,21 @@ export async function stageStream(
  */
 export function openStaging(store: Target, options: StagingOptions = {}): Staging {
   const sender = openSender(store, options)
-  return { add: (source) => addStream(sender, source), flush: () => sender.flush() }
+  return {
+    add: (source) => addStream(sender, source),
+    addSmall: (bytes) => addSmall(sender, bytes),
+    flush: () => sender.flush(),
+  }
+}
+
+/** A small blob is one chunk, with the same hash. */
+async function addSmall(sender: Sender, bytes: Uint8Array): Promise<Staged> {
+  const size = bytes.length
+  if (size > SMALL) throw new RangeError(`${size} bytes are no small blob`)
+  if (size === 0) return { hash: EMPTY_HASH, size, body: { depth: 0, refs: [] } }
+  const hash = sha256(bytes)
+  await sender.add({ hash, bytes }, size, null)
+  return { hash, size, body: { depth: 0, refs: [{ hash, size }] } }
 }
 
 async function addStream(sender: Sender, source: AsyncIterable<Uint8Array>): Promise<Staged> {

@@ -1,7 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { SMALL } from '../../content/chunker.ts'
 import { EMPTY_HASH } from '../../content/hash.ts'
+import type { ReadFile } from '../../platform/ports.ts'
 import { isBlobsError } from '../../store/contract/errors.ts'
 import { FOLDER_TYPE } from '../../store/contract/keys.ts'
 import type { PutChange } from '../../store/contract/types.ts'
+import type { Slabs } from '../../store/contract/slabs.ts'
 import { openStaging, type Staged, type Staging } from '../../store/contract/upload.ts'
 import type { Content, Reason } from '../core/types.ts'
 import { identityOf, lookAtFile } from '../disk/look.ts'
@@ -12,34 +16,55 @@ import { readFile } from './read.ts'
 
 /** Files read at once: enough to hide the latency of small ones. */
 const READERS = 8
+const SLICE_MS = 10
 
 export interface Prepared {
   readonly work: PushWork
   readonly change: (PutChange & { readonly sent: Content }) | null
 }
-/** Looks at every file again and stages its bytes. What cannot be sent is reported and left out. */
-export async function prepare(options: PushOptions, batch: readonly PushWork[]): Promise<readonly Prepared[]> {
-  const staging = openStaging(options.bucket.store, options.onBytes ? { onBytes: options.onBytes } : {})
+/** A batch whose files were read; its bytes may be on their way still. */
+export interface Batch {
+  /** Resolves when the bytes are staged, without what the bucket does not take, which is reported. */
+  staged(): Promise<readonly Prepared[]>
+}
+
+/** Looks at every file again and hands its bytes over to be staged. What cannot be sent is reported and left out. */
+export async function prepare(options: PushOptions, batch: readonly PushWork[], slabs: Slabs): Promise<Batch> {
+  const staging = openStaging(options.bucket.store, options.onBytes ? { onBytes: options.onBytes, slabs } : { slabs })
   const ready: (Prepared | PushResult)[] = Array.from({ length: batch.length })
+  const { clock } = options
   let next = 0
+  let sliceEnds = clock.elapsed() + SLICE_MS
   const reader = async (): Promise<void> => {
+    const buffer = Buffer.allocUnsafe(SMALL)
     for (let index = next++; index < batch.length; index = next++) {
       const work = batch[index]
-      if (work !== undefined) ready[index] = await prepareOne(options, staging, work)
+      if (work !== undefined) ready[index] = await prepareOne(options, { staging, buffer }, work)
+      if (clock.elapsed() < sliceEnds) continue
+      // Small files are read on the spot: what the bucket answers meanwhile would have to wait for them all.
+      await nextTurn()
+      sliceEnds = clock.elapsed() + SLICE_MS
     }
   }
   await Promise.all(Array.from({ length: READERS }, reader))
   const failed = ready.filter((item): item is PushResult => 'type' in item)
   if (failed.length > 0) options.onResults(failed)
   const prepared = ready.filter((item): item is Prepared => !('type' in item))
-  try {
-    await staging.flush()
-  } catch (error) {
-    const reason = reasonOf(error)
-    if (reason === null) throw error
-    return withoutBytes(options, prepared, reason, error)
+  const flushed = staging.flush()
+  // Thrown by `staged`; until then nobody waits for it.
+  flushed.catch(() => undefined)
+  return {
+    staged: async () => {
+      try {
+        await flushed
+      } catch (error) {
+        const reason = reasonOf(error)
+        if (reason === null) throw error
+        return withoutBytes(options, prepared, reason, error)
+      }
+      return prepared
+    },
   }
-  return prepared
 }
 
 /** The bucket takes no bytes from us: what needs none still goes. */
@@ -55,7 +80,13 @@ function withoutBytes(
   return prepared.filter((item) => !needs(item))
 }
 
-async function prepareOne(options: PushOptions, staging: Staging, work: PushWork): Promise<Prepared | PushResult> {
+/** Where a file goes that is read; `buffer` has room for a small one. */
+interface Reader {
+  readonly staging: Staging
+  readonly buffer: Uint8Array
+}
+
+async function prepareOne(options: PushOptions, reader: Reader, work: PushWork): Promise<Prepared | PushResult> {
   const { step } = work
   if (step.type === 'delete-remote') return { work, change: null }
   if (step.local.kind === 'folder')
@@ -68,7 +99,7 @@ async function prepareOne(options: PushOptions, staging: Staging, work: PushWork
       const copy = { key: keyOf(options.bucket.prefix, step.copyOf.path), version: step.copyOf.version }
       return { work, change: putOf(options, work, step, { hash, size, body: { copy } }) }
     }
-    const staged = await stageFile(options, staging, path, step.local)
+    const staged = await stageFile(options, reader, path, step.local)
     return staged === null ? { type: 'changed', work } : { work, change: putOf(options, work, step, staged) }
   } catch (error) {
     if (!isErrno(error)) throw error
@@ -88,7 +119,7 @@ async function isAsPlanned(options: PushOptions, path: string, work: PushWork, c
 /** Null unless the bytes that were staged are the planned ones and the file stood still while it was read. */
 async function stageFile(
   options: PushOptions,
-  staging: Staging,
+  { staging, buffer }: Reader,
   path: string,
   planned: Content,
 ): Promise<Staged | null> {
@@ -96,12 +127,24 @@ async function stageFile(
   try {
     const before = file.stat()
     if (before.kind !== 'file' || before.size !== planned.size) return null
-    const staged = await staging.add(readFile(file, before.size))
+    const small = before.size <= buffer.length ? await readSmall(file, buffer, before.size) : null
+    const staged = await (small === null ? staging.add(readFile(file, before.size)) : staging.addSmall(small))
     if (identityOf(file.stat()) !== identityOf(before)) return null
     return staged.hash === planned.hash ? staged : null
   } finally {
     await file.close()
   }
+}
+
+/** Fewer bytes where the file became shorter. */
+async function readSmall(file: ReadFile, buffer: Uint8Array, size: number): Promise<Uint8Array> {
+  let filled = 0
+  while (filled < size) {
+    const count = await file.read(buffer.subarray(filled, size), filled)
+    if (count === 0) break
+    filled += count
+  }
+  return buffer.subarray(0, filled)
 }
 
 function putOf(

@@ -1,13 +1,16 @@
 import type { Path } from '../core/types.ts'
-import { prepare, type Prepared } from './prepare.ts'
+import { stagingSlabs } from '../../store/contract/upload.ts'
+import { prepare, type Batch, type Prepared } from './prepare.ts'
 import type { PushOptions, PushWork } from './push-work.ts'
 import { send, type Parcel } from './send.ts'
 
 const BATCH_ENTRIES = 1000
 const BATCH_BYTES = 8 * 1024 * 1024
+/** Batches that were read and wait for their commit, while the next is read: this bounds memory. */
+const AHEAD = 2
 
 /**
- * Sends steps to the bucket in batches: while one is committed the next is read and staged. Each write is conditional and an intent of it is
+ * Sends steps to the bucket in batches: while one is committed the next is staged and the one behind it is read. Each write is conditional and an intent of it is
  * saved before. The two halves of a move are one entry, so that nobody sees a state between them; a bucket that refuses it as such gets the
  * delete after the put, and else not at all, without a result. Failures of single paths are results; an error of the whole bucket
  * (unreachable, signed out) is thrown, with what was known by then reported.
@@ -18,25 +21,39 @@ export async function push(options: PushOptions, steps: readonly PushWork[]): Pr
     const to = movedTo(work)
     if (to !== null) moved.set(to, work)
   }
-  let underWay: Promise<void> = Promise.resolve()
-  for (const batch of batches(steps.filter((work) => movedTo(work) === null))) {
-    if (options.signal?.aborted) break
-    let prepared: readonly Prepared[]
-    try {
-      prepared = await prepare(options, batch)
-    } catch (error) {
-      await underWay
-      throw error
+  const slabs = stagingSlabs()
+  const waiting: Promise<void>[] = []
+  let last: Promise<void> = Promise.resolve()
+  try {
+    for (const works of batches(steps.filter((work) => movedTo(work) === null))) {
+      if (options.signal?.aborted) break
+      if (waiting.length >= AHEAD) await waiting.shift()
+      last = sendAfter(last, options, await prepare(options, works, slabs), moved)
+      // Thrown where it is waited for.
+      last.catch(() => undefined)
+      waiting.push(last)
     }
-    await underWay
-    underWay = send(
-      options,
-      prepared.map((item) => withOtherHalf(item, moved)),
-    )
-    // Thrown by the next `await`; until then nobody waits for it.
-    underWay.catch(() => undefined)
+  } catch (error) {
+    await last
+    throw error
   }
-  await underWay
+  await last
+}
+
+/** Commits in the order of the steps. */
+async function sendAfter(
+  before: Promise<void>,
+  options: PushOptions,
+  batch: Batch,
+  moved: ReadonlyMap<Path, PushWork>,
+): Promise<void> {
+  const [sent, staged] = await Promise.allSettled([before, batch.staged()])
+  if (sent.status === 'rejected') throw sent.reason
+  if (staged.status === 'rejected') throw staged.reason
+  await send(
+    options,
+    staged.value.map((item) => withOtherHalf(item, moved)),
+  )
 }
 
 function movedTo({ step }: PushWork): Path | null {

@@ -8,7 +8,7 @@ import type { PushResult } from '../remote/push-work.ts'
 import { isBlobsError } from '../../store/contract/errors.ts'
 import { release } from '../state/held.ts'
 import { settleIntents } from '../state/intents.ts'
-import { forgetCursor, write } from '../state/open.ts'
+import { forgetCursor, note, write } from '../state/open.ts'
 import { endPlacing } from '../state/placing.ts'
 import { applyTaken, correctRemote, setBase, type Taken } from '../state/remote.ts'
 import { messageOf, type Failures } from './failures.ts'
@@ -51,7 +51,8 @@ export function advance(context: Context, planned: Planned): Advance {
   const told = narrator(planned)
   return {
     pushed: (results) => {
-      write(db, () => savePushed(context, results))
+      // The intent was written down before it was sent: by that the bucket's history tells all of it once more.
+      note(db, () => savePushed(context, results))
       for (const result of results) followPushed(context, told, result)
     },
     pulled: (results) => {

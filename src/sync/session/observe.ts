@@ -5,7 +5,7 @@ import type { DirtyFolder, Observation } from '../disk/observed.ts'
 import { scan } from '../disk/scan.ts'
 import { isSameSelection, type Selection } from '../disk/selection.ts'
 import { applyObservations, applyRules } from '../state/local.ts'
-import { getMeta, setMeta, write } from '../state/open.ts'
+import { getMeta, note, setMeta, write } from '../state/open.ts'
 import { knownTree } from '../state/tree.ts'
 import type { SessionPorts } from './ports.ts'
 import { codeOf } from '../disk/failure.ts'
@@ -92,7 +92,7 @@ export function openObserver(ports: SessionPorts): Observer {
       takeBusy: (path) => clock.elapsed() - (restless.get(path) ?? clock.elapsed()) > BUSY_PATIENCE,
       ...(signal === undefined ? {} : { signal }),
     })) {
-      write(db, () => take(batch))
+      note(db, () => take(batch))
       differs ||= batch.length > 0
     }
     if (scope === 'all' && !signal?.aborted) {

@@ -5,7 +5,7 @@ import type { Path, Step } from '../core/types.ts'
 import { IGNORE_FILE } from '../disk/ignore.ts'
 import { keyOf } from '../remote/mapping.ts'
 import { heldDeletes, hold, isApproved, sideOf } from '../state/held.ts'
-import { write } from '../state/open.ts'
+import { look, write } from '../state/open.ts'
 import { differing, filesWithBase, inBucketWith, isFileOnDisk, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
 import { clashing } from './clashes.ts'
 import { inTheWay } from './in-the-way.ts'
@@ -48,7 +48,8 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
   const window = ports.window ?? WINDOW
   let after: Path | null = null
   for (;;) {
-    const rows: PlanRow[] = differing(ports.db, ports.traits, after, window)
+    const from: Path | null = after
+    const rows: PlanRow[] = look(ports.db, () => differing(ports.db, ports.traits, from, window))
     const last = rows.at(-1)
     if (last === undefined) return
     const whole = after === null && rows.length < window
@@ -101,7 +102,7 @@ function planned(
     if (clashes(row.path)) return { ...row, unfit: 'name-clash' as const }
     return { ...row, unfit: unfitFor(row) }
   })
-  const made = plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) })
+  const made = look(ports.db, () => plan(seen, { knownCopy: (hash, size) => inBucketWith(ports.db, hash, size) }))
   const uploads = made.uploads.map((step) => (options.sendWhole.has(step.path) ? { ...step, copyOf: null } : step))
   const rowsByPath = new Map(seen.map((row) => [row.path, row]))
   return withoutLeftOut({ ...made, uploads }, rowsByPath, options.leaveOut)

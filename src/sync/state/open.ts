@@ -139,6 +139,29 @@ export function forgetCursor(db: Database): void {
   setMeta(db, 'cursor', null)
 }
 
+/** Runs `fn` over one state of the tables, which costs less than a look for each question. It must not write. */
+export function look<T>(db: Database, fn: () => T): T {
+  db.exec('BEGIN')
+  try {
+    return fn()
+  } finally {
+    db.exec('COMMIT')
+  }
+}
+
+/**
+ * As `write`, for what is seen or told again after a power cut: it may be undone by one, as long as nothing was written by `write` after it.
+ * A process that dies undoes nothing.
+ */
+export function note<T>(db: Database, fn: () => T): T {
+  db.exec('PRAGMA synchronous = normal')
+  try {
+    return write(db, fn)
+  } finally {
+    db.exec('PRAGMA synchronous = full')
+  }
+}
+
 /** Runs `fn` in one transaction. The file is this process's alone, so nothing is waited for. */
 export function write<T>(db: Database, fn: () => T): T {
   db.exec('BEGIN IMMEDIATE')
