@@ -236,6 +236,14 @@ function contentConforms(open: Open, bucket: MakeBucket): void {
     expect(await content.missing(chunks.map((chunk) => chunk.hash))).toEqual(chunks.slice(2).map((chunk) => chunk.hash))
     expect(await content.missing([])).toEqual([])
   })
+  test('sizes, where the place tells them, are of what get gives, in the order asked', async () => {
+    const { content } = await bucket(await open())
+    const [small, large, empty, absent] = [someChunk(10), someChunk(70_000), someChunk(0), someChunk(20)]
+    await content.put([small, large, empty])
+    const sizes = await content.sizes?.([large, absent, empty, small, large].map((chunk) => chunk.hash))
+    expect(sizes ?? [70_000, null, 0, 10, 70_000]).toEqual([70_000, null, 0, 10, 70_000])
+    expect((await content.sizes?.([])) ?? []).toEqual([])
+  })
   test('nothing put and nothing asked is fine', async () => {
     const { content } = await bucket(await open())
     await content.put([])

@@ -88,6 +88,22 @@ describe('staging a stream', () => {
     expect(slabs.lent()).toBe(0)
   })
 
+  it('a small blob in one piece comes to what its stream would', async () => {
+    const store = slowStore()
+    const staging = openStaging(store)
+    for (const size of [0, 1, 4096, 65_535, 65_536]) {
+      const bytes = noise(size, size + 1)
+      const whole = Buffer.from(bytes)
+      const staged = await staging.addSmall(whole)
+      // Its memory is the caller's again.
+      whole.fill(0xee)
+      expect(staged).toEqual(await stageStream(store, pieces(bytes, 1000)))
+    }
+    await staging.flush()
+    expect(store.altered).toEqual([])
+    await expect(staging.addSmall(noise(65_537))).rejects.toThrow('no small blob')
+  })
+
   it('that breaks off gives its memory back', async () => {
     const slabs = watched(4)
     const broken = async function* (): AsyncGenerator<Uint8Array> {
