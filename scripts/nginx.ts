@@ -45,8 +45,19 @@ export async function startNginx(fronts: readonly string[], tls: string | null =
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};\n`)
   const main = read('nginx.conf').replace('/dev/stderr', 'error.log')
   write('nginx.conf', main.replace('/dev/stdout', 'off').replace('http {\n', `http {\n${temporary.join('')}`))
+  // Its workers write bodies into this directory, which is its user's.
+  const user = process.getuid?.() === 0 ? 'user root; ' : ''
   const log = join(directory, 'error.log')
-  const flags = ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', log, '-g', 'daemon off; pid nginx.pid;']
+  const flags = [
+    '-p',
+    directory,
+    '-c',
+    join(directory, 'nginx.conf'),
+    '-e',
+    log,
+    '-g',
+    `${user}daemon off; pid nginx.pid;`,
+  ]
   const child = spawn('nginx', flags, { stdio: 'ignore' })
   const ended = new Promise((resolve) => child.once('exit', resolve))
   const errors = (): string => readFileSync(log, 'utf8')

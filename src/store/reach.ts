@@ -17,6 +17,8 @@ const GLANCE = 50
  * somebody has seen and is not there is gone then: the log went back in time, to a backup perhaps.
  */
 const LONGEST_LAG = 20_000
+/** Milliseconds for which a place that is choosing its leader is waited for by who needs its answer. */
+const ELECTION = 10_000
 /** Cursors that were asked for and are not there. */
 const CLAIMS = 1000
 
@@ -28,28 +30,35 @@ interface Parts {
 
 export function openReach({ follower, clock, mayLag }: Parts): Reach {
   const claims = openClaims(clock)
-  /** When the look began that was the last to succeed; and the first one behind it that has not. */
+  /** When the look began that was the last to succeed. */
   let sure: number | null = null
-  let trouble: number | null = null
+  /** Looks that are under way, and since when none of them has succeeded. */
+  let looks = 0
+  let waiting = 0
   const refresh = async (): Promise<Cursor> => {
     const started = clock.elapsed()
-    trouble ??= started
-    const head = await follower.read((view) => view.head())
-    sure = Math.max(sure ?? started, started)
-    trouble = null
-    return head
+    if (looks++ === 0) waiting = started
+    try {
+      const head = await follower.read((view) => view.head())
+      sure = Math.max(sure ?? started, started)
+      waiting = clock.elapsed()
+      return head
+    } finally {
+      looks -= 1
+    }
   }
   /** The head, or why the place cannot be read. */
   const look = async (within: number, mayBeStale: boolean): Promise<Cursor | BlobsError> => {
-    const troubled = trouble !== null && clock.elapsed() - trouble >= within
+    const patience = mayBeStale ? within : ELECTION
+    const troubled = looks > 0 && clock.elapsed() - waiting >= patience
     const refreshed = refresh().catch(ifUnavailable)
-    if (!mayBeStale || sure === null) return refreshed
-    const waiting = new AbortController()
-    const silent = clock.sleep(troubled ? GLANCE : within, waiting.signal).then(silence)
+    if (!(mayBeStale || mayLag) || sure === null) return refreshed
+    const over = new AbortController()
+    const silent = clock.sleep(troubled ? GLANCE : patience, over.signal).then(silence)
     try {
       return await Promise.race([refreshed, silent])
     } finally {
-      waiting.abort()
+      over.abort()
     }
   }
   const asKnown = async (seen: readonly Cursor[], why: BlobsError): ReturnType<Reach> => {

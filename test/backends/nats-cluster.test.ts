@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasher } from '../../src/content/hash.ts'
+import { splitPlace } from '../../src/locations/target.ts'
 import type { Backend, BucketPorts, Position, RawEntry } from '../../src/store/ports.ts'
 import { addressesAt } from './address-suite.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
-import { openPlaceOf } from './driver/open.ts'
+import { backendDriver, contextOf, openPlaceOf } from './driver/open.ts'
 import { lacksNats, leaderOf, startCluster, type NatsServer } from './nats-server.ts'
 
 const lacks = lacksNats()
@@ -79,6 +80,31 @@ describe.skipIf(lacks !== null)(`three servers of NATS (${lacks ?? 'R3'})`, () =
     expect(new Set(found.map(({ id }) => id)).size).toBe(found.length)
     expect((await present(ports[1]).content.get([chunk.hash]))[0]?.length).toBe(300_000)
     expect(gap).toBeLessThan(25_000)
+  }, 60_000)
+
+  it('a server that is away is told of when the place is examined', async () => {
+    const place = await open()
+    await place.create('looked')
+    const url = `nats://${servers.map(({ address }) => address).join(',')}/cluster?replicas=3`
+    const driver = await backendDriver('nats')
+    const found = async (): Promise<readonly string[]> => {
+      const told: string[] = []
+      for await (const { code, message } of present(driver.examine)(splitPlace(url), contextOf()))
+        if (message.includes('bucket looked')) told.push(`${code}: ${message}`)
+      return told
+    }
+    await expect
+      .poll(found, { timeout: 20_000 })
+      .toEqual([
+        expect.stringMatching(/^replicas: .* is on 3 servers, led by n\d: .* MiB of log, .* MiB of chunks on each$/),
+      ])
+    const leader = await leaderOf(servers, (name) => name.includes('_looked_') && name.endsWith('_log'))
+    const away = present(servers.find((server) => server !== leader))
+    await away.kill()
+    await expect
+      .poll(async () => (await found()).join('\n'), { timeout: 30_000 })
+      .toMatch(new RegExp(`lag: ${away.name}, which holds .*_looked_.*_log of bucket looked`))
+    await away.restart()
   }, 60_000)
 
   it('an object that is on its way when the leader is killed arrives whole, its pieces in order', async () => {

@@ -8,10 +8,10 @@ import { splitPlace } from '../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../src/platform/system.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
 import { openLogStore } from '../../src/store/log-store.ts'
-import type { Backend, BackendContext, BucketPorts } from '../../src/store/ports.ts'
+import type { Backend, BucketPorts } from '../../src/store/ports.ts'
 import { put, textOf } from '../store/acts.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
-import { backendDriver } from './driver/open.ts'
+import { backendDriver, contextOf } from './driver/open.ts'
 import { lacksNats, startNats, type NatsServer } from './nats-server.ts'
 
 const lacks = lacksNats()
@@ -24,22 +24,6 @@ async function serve(...more: readonly string[]): Promise<NatsServer> {
   const server = await startNats(more.length === 0 ? undefined : more)
   ends.push(() => server.stop())
   return server
-}
-
-function contextOf(more: Partial<BackendContext>): BackendContext {
-  const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
-  return {
-    clock,
-    ids,
-    env: {},
-    token: async () => null,
-    proxyFor: () => null,
-    cacheDirectory: join(home, 'cache'),
-    stateDirectory: join(home, 'state'),
-    singleWriter: false,
-    warn: () => undefined,
-    ...more,
-  }
 }
 
 interface Opened {
@@ -270,9 +254,9 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
         codes.push(`${severity} ${code}`)
       return codes
     }
-    const usual = ['fact server', 'fact jetstream', 'warning replicas', 'fact power']
+    const usual = ['fact server', 'fact jetstream', 'warning replicas', 'fact disk', 'fact power']
     expect(await found(0)).toEqual(usual)
-    expect(await found(7_200_000)).toEqual([...usual.slice(0, 3), 'warning leftover', 'fact power'])
+    expect(await found(7_200_000)).toEqual([...usual.slice(0, 3), 'warning leftover', ...usual.slice(3)])
   })
 
   it('outlives many that make the first bucket of a place at the same moment', async () => {

@@ -11,8 +11,19 @@ export interface StreamInfo extends StreamState {
   readonly config: StreamConfig
   /** Null on a single server. */
   readonly leader: string | null
+  /** The servers beside the leader that hold it; none on a single server. */
+  readonly followers: readonly Follower[]
+  readonly bytes: number
   /** Milliseconds since 1970 by the server's clock. */
   readonly created: number
+}
+interface Follower {
+  readonly name: string
+  /** It has all that the leader has. */
+  readonly current: boolean
+  readonly offline?: boolean
+  /** Operations that it is behind. */
+  readonly lag?: number
 }
 export interface StreamConfig {
   readonly name: string
@@ -51,14 +62,21 @@ export function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMes
 }
 
 export function streamInfo(answer: Answer): StreamInfo {
-  const state = answer['state'] as { readonly messages: number; readonly first_seq: number; readonly last_seq: number }
-  const cluster = answer['cluster'] as { readonly leader?: string } | undefined
+  const state = answer['state'] as {
+    readonly messages: number
+    readonly bytes: number
+    readonly first_seq: number
+    readonly last_seq: number
+  }
+  const cluster = answer['cluster'] as { readonly leader?: string; readonly replicas?: readonly Follower[] } | undefined
   const first = state.messages === 0 ? state.last_seq + 1 : state.first_seq
   return {
     first,
     last: state.last_seq,
     config: answer['config'] as StreamConfig,
     leader: cluster?.leader ?? null,
+    followers: cluster?.replicas ?? [],
+    bytes: state.bytes,
     created: Date.parse(String(answer['created'])),
   }
 }

@@ -1,4 +1,5 @@
 import type { BackendContext, PlaceAddress, PlaceFinding } from '../../store/ports.ts'
+import type { StreamInfo } from './answers.ts'
 import { openJetStream, type JetStream } from './jetstream.ts'
 import { namesOf, type BucketRecord, type PlaceNames } from './names.ts'
 import { placeIn, readOptions } from './options.ts'
@@ -7,6 +8,8 @@ import { openWire, type Wire } from './wire.ts'
 
 /** Milliseconds in which a bucket is made, or removed, however slowly. */
 const YOUNG = 3_600_000
+/** Part of what an account may have from which on it is told to look after it. */
+const FULL = 0.9
 
 /** What `blobs doctor` tells: the server, the cluster, and of each bucket on how many servers it is and who leads it. */
 export async function* examine(address: PlaceAddress, context: BackendContext): AsyncGenerator<PlaceFinding> {
@@ -25,12 +28,13 @@ export async function* examine(address: PlaceAddress, context: BackendContext): 
       if (record === null) continue
       const { log, chunks } = names.of(record)
       known.add(log).add(chunks)
-      yield await bucketFinding(js, names, record)
+      yield* bucketFindings(js, names, record)
     }
     for (const stream of await js.streamNames(names.anySubject)) {
       const leftover = known.has(stream) ? null : await leftoverFinding(js, stream, clock.now())
       if (leftover !== null) yield leftover
     }
+    yield await diskFinding(js)
     yield fact(
       'power',
       'a server acknowledges before its disk has it, and writes through every sync_interval (2 min unless changed): a power cut of all replicas at once may take that',
@@ -45,27 +49,64 @@ function serverFact({ version, cluster, connection }: Wire): PlaceFinding {
   return fact('server', `${connection.getServer()} is nats-server ${version}, ${where}`)
 }
 
-async function bucketFinding(js: JetStream, names: PlaceNames, record: BucketRecord): Promise<PlaceFinding> {
+async function* bucketFindings(
+  js: JetStream,
+  names: PlaceNames,
+  record: BucketRecord,
+): AsyncGenerator<PlaceFinding, void> {
   const { bucket } = record
   const { log, chunks } = names.of(record)
   const [logInfo, chunksInfo] = [await js.stream(log), await js.stream(chunks)]
   if (logInfo === null || chunksInfo === null) {
     const missing = logInfo === null ? log : chunks
-    return {
+    yield {
       code: 'stream',
       severity: 'warning',
       message: `the stream ${missing} of bucket ${bucket} is not there`,
       remedy: 'was it deleted by hand? restore it from a backup: nats stream restore',
     }
+    return
   }
   const replicas = Math.min(logInfo.config.num_replicas, chunksInfo.config.num_replicas)
-  if (replicas > 1) return fact('replicas', `bucket ${bucket} is on ${replicas} servers, led by ${logInfo.leader}`)
-  return {
+  if (replicas > 1) {
+    const size = `${inMiB(logInfo.bytes)} of log, ${inMiB(chunksInfo.bytes)} of chunks`
+    yield fact('replicas', `bucket ${bucket} is on ${replicas} servers, led by ${logInfo.leader}: ${size} on each`)
+    for (const info of [logInfo, chunksInfo]) yield* lagFindings(bucket, info)
+    return
+  }
+  yield {
     code: 'replicas',
     severity: 'warning',
     message: `bucket ${bucket} is on one server only, and lost with it`,
     remedy: `in a cluster of three: nats stream edit --replicas 3 ${log}, and ${chunks} and ${names.registry} as well`,
   }
+}
+
+/** What a bucket would lose if its leader were lost now. */
+function* lagFindings(bucket: string, { config, followers }: StreamInfo): Generator<PlaceFinding> {
+  for (const { name, current, offline = false, lag = 0 } of followers) {
+    if (!offline && current) continue
+    const state = offline ? 'does not answer' : `is ${lag} operations behind`
+    yield {
+      code: 'lag',
+      severity: 'warning',
+      message: `${name}, which holds ${config.name} of bucket ${bucket}, ${state}`,
+      remedy: 'is that server running, and reached by the others? it catches up by itself: look again',
+    }
+  }
+}
+
+async function diskFinding(js: JetStream): Promise<PlaceFinding> {
+  const { used, limit } = await js.storage()
+  if (limit === null)
+    return fact('disk', `JetStream holds ${inMiB(used)} for this account, with no limit but its disks`)
+  const held = `JetStream holds ${inMiB(used)} of the ${inMiB(limit)} that this account may have`
+  if (used < limit * FULL) return fact('disk', held)
+  return { code: 'disk', severity: 'warning', message: held, remedy: 'make room, or raise the limit of the account' }
+}
+
+function inMiB(bytes: number): string {
+  return `${(bytes / 1_048_576).toFixed(1)} MiB`
 }
 
 /** Streams are made before their bucket is, and go after it: what a crash left in between is older than that takes. */

@@ -67,6 +67,8 @@ export interface JetStream {
   scan(stream: string, subject: string): AsyncGenerator<JsMsg>
   /** Throws `NotSupported` where there is no JetStream. */
   check(): Promise<void>
+  /** Bytes that the account has on disk, all replicas together, and may have; null for as many as there is room for. */
+  storage(): Promise<{ readonly used: number; readonly limit: number | null }>
 }
 /** A sequence; the last of a subject; or the first of a subject from a sequence on. */
 type Which =
@@ -158,7 +160,13 @@ export function openJetStream(
     },
     scan: (stream, subject) => scan(parts, stream, subject),
     check: () => checkJetStream(parts),
+    storage: async () => storageIn(await call('INFO', {})),
   }
+}
+
+function storageIn({ storage = 0, limits }: Answer): { readonly used: number; readonly limit: number | null } {
+  const most = Number((limits as { readonly max_storage?: number } | undefined)?.max_storage ?? -1)
+  return { used: Number(storage), limit: most > 0 ? most : null }
 }
 
 /** Tries again what is `Unavailable`, as long as `present` does not throw. */

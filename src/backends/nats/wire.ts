@@ -45,7 +45,8 @@ export async function openWire(options: NatsOptions, context: BackendContext): P
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT,
       reconnectJitter: RECONNECT,
-      pingInterval: 10_000,
+      // One that is cut off tells nobody: after three of these it is given up, and another server asked.
+      pingInterval: 2000,
       noAsyncTraces: true,
       ...(authenticator === null ? {} : { authenticator }),
       ...(tls === undefined ? {} : { tls }),

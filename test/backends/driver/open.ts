@@ -6,7 +6,7 @@ import { openBuckets as openLocation } from '../../../src/locations/open.ts'
 import { splitPlace } from '../../../src/locations/target.ts'
 import { systemClock as clock, systemIds as ids } from '../../../src/platform/system.ts'
 import type { Buckets } from '../../../src/store/contract/blob-store.ts'
-import type { Backend, BackendDriver } from '../../../src/store/ports.ts'
+import type { Backend, BackendContext, BackendDriver } from '../../../src/store/ports.ts'
 import type { Service } from './service.ts'
 
 /** The driver of a scheme whose places hold our logs. */
@@ -20,18 +20,24 @@ export async function backendDriver(scheme: string): Promise<BackendDriver> {
 export async function openPlaceOf(url: string, { env = {} }: Pick<Service, 'env'>): Promise<Backend> {
   const address = splitPlace(url)
   const driver = await backendDriver(address.scheme)
+  return driver.open(address, contextOf({ env, token: async () => env['BLOBS_TOKEN'] ?? null }))
+}
+
+/** What a driver is given on a machine of its own. */
+export function contextOf(more: Partial<BackendContext> = {}): BackendContext {
   const home = mkdtempSync(join(tmpdir(), 'blobs-machine-'))
-  return driver.open(address, {
+  return {
     clock,
     ids,
-    env,
-    token: async () => env['BLOBS_TOKEN'] ?? null,
+    env: {},
+    token: async () => null,
     proxyFor: () => null,
     cacheDirectory: join(home, 'cache'),
     stateDirectory: join(home, 'state'),
     singleWriter: false,
     warn: () => undefined,
-  })
+    ...more,
+  }
 }
 
 /** The buckets at a URL as the command line has them; `home` keeps what stays on the machine. */
