@@ -22,6 +22,7 @@ describe('figures of the benchmark', () => {
       }),
     )
     expect(median([5, 1, 3])).toBe(3)
+    expect(median([5, 1])).toBe(3)
     expect(percentile([...Array(200).keys()], 99)).toBe(198)
     expect(median([])).toBeNaN()
   })
