@@ -130,6 +130,25 @@ describe('the watcher on a real folder', () => {
     expect(await seen.until(() => seen.paths().length > 0)).toEqual(['a/b'])
   })
 
+  test('watches the folder that stands at a name, however often another one came to it', async () => {
+    folder.write('moved/in/f', '1')
+    const seen = await start()
+    for (let i = 0; i < 100; i++) {
+      fs.rmSync(folder.at('again'), { recursive: true, force: true })
+      folder.write('again/deep/f', String(i))
+    }
+    fs.renameSync(folder.at('moved'), folder.at('there'))
+    fs.mkdirSync(folder.at('moved'))
+    await wait(500)
+    for (const path of ['again/deep/f', 'there/in/f', 'moved/f']) {
+      seen.clear()
+      folder.write(path, 'last')
+      const parent = path.slice(0, path.lastIndexOf('/'))
+      expect(await seen.until(() => seen.paths().includes(parent))).toEqual([parent])
+      await wait(60)
+    }
+  })
+
   test('says nothing of its own folder, of what the rules leave alone, and of what is behind a link', async () => {
     folder.write('cache/f', '1')
     fs.mkdirSync(folder.at('.blobs/tmp'))
