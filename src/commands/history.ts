@@ -10,7 +10,7 @@ import { requireBlob, versionsOf } from '../transfer/listing.ts'
 export default class History extends BlobsCommand {
   static override summary = 'Show the versions of a blob, newest first.'
   static override description =
-    'Every put and every deletion is a version. Any of them can be read (blobs get --version) and brought back (blobs restore).'
+    'Every put and every deletion is a version. Any of them can be read (blobs get --version) and brought back (blobs restore), but for those whose bytes the bucket does not keep (blobs bucket set --keep-versions).'
   static override usage = 'history TARGET [--limit N]'
   static override examples = [
     { description: 'Show the versions of a blob', command: '<%= config.bin %> history team/report.pdf' },
@@ -59,6 +59,7 @@ function row(info: BlobInfo, all: readonly BlobInfo[], now: number): string[] {
 
 function note(info: BlobInfo, all: readonly BlobInfo[]): string {
   if (info.deleted) return 'deleted'
+  if (info.dropped) return 'not kept'
   const same = all.findLast((older) => older.version < info.version && !older.deleted && older.hash === info.hash)
   return same ? `same bytes as ${same.version}` : ''
 }

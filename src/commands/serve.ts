@@ -7,7 +7,6 @@ import { checkFaces, parseFace } from '../cli/face.ts'
 import { duration, plain } from '../cli/format.ts'
 import { linesToStderr } from '../cli/log-lines.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
-import { parseDuration } from '../cli/values.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
 import { storeSpace } from '../locations/space.ts'
@@ -15,6 +14,7 @@ import { isServer, parseLocation } from '../locations/target.ts'
 import { readTls } from '../locations/tls.ts'
 import { makePrivate } from '../platform/directories.ts'
 import type { Buckets } from '../store/contract/blob-store.ts'
+import { parseDuration } from '../cli/values.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { startServer, type ServerOptions } from '../server/serve.ts'
 
@@ -99,6 +99,11 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
       dependsOn: ['backend'],
       parse: async (text) => (text === '0' ? 0 : parseDuration(text)),
     })(),
+    'gc-every': Flags.string({
+      description: 'how often it lets go what buckets do not keep (blobs bucket gc); none: never',
+      default: '24h',
+      helpValue: 'SPAN',
+    }),
     log: Flags.boolean({
       description: 'write the log to stderr; by default when that is not a terminal',
       allowNo: true,
@@ -111,6 +116,7 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
     const { flags } = await this.parse(Serve)
     const [cert, key] = [flags['tls-cert'], flags['tls-key']]
     const tls = cert === undefined || key === undefined ? {} : { tls: readTls(cert, key) }
+    const every = flags['gc-every'] === 'none' ? null : parseDuration(flags['gc-every'])
     const faces = checkFaces(flags.face ?? [])
     // Clients try again themselves, and know for how long.
     await using places = openPlaces({ ...this.access(flags), patient: false })
@@ -140,6 +146,7 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
           ...(flags.backend === undefined ? { space: () => storeSpace(data) } : {}),
           faces: faces.map((face) => ({ ...face, spool: join(data, 'uploads') })),
           ...(this.wantsLog(flags) ? { log: linesToStderr() } : {}),
+          ...(every === null ? {} : { collectEvery: every }),
         },
         flags.backend ?? data,
       )

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core'
+import { keptInWords, quotaInWords } from '../cli/bucket-options.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { findAddressed } from '../cli/transfer/addressed.ts'
@@ -79,11 +80,14 @@ function blobBlock(info: BlobInfo, now: number): string {
 
 function bucketBlock(info: BucketInfo, now: number): string {
   const { maxBlobSize } = info.options
+  const quota = quotaInWords(info.options)
   return block(info.name, [
     ['blobs', grouped(info.blobs)],
     ['size', exactSize(info.bytes)],
     ['made', moment(info.created, now)],
     ['largest blob', maxBlobSize === undefined ? 'no limit' : exactSize(maxBlobSize)],
+    ['quota', quota === '-' ? 'none' : quota],
+    ['keeps', keptInWords(info.options)],
     ['epoch', info.epoch],
   ])
 }

@@ -33,6 +33,7 @@ export function blobToHeaders(info: WireBlob): Record<string, string> {
     'x-blobs-entry': info.entry,
     'x-blobs-author': encodeText(info.author),
     'x-blobs-device': encodeText(info.device),
+    ...(info.dropped ? { 'x-blobs-dropped': 'true' } : {}),
     ...metaToHeaders(info.meta),
   }
 }
@@ -54,6 +55,7 @@ export function blobFromHeaders(headers: Headers): WireBlob {
       entry: one(headers, 'x-blobs-entry'),
       author: decodeText(one(headers, 'x-blobs-author')),
       device: decodeText(one(headers, 'x-blobs-device')),
+      ...(headers['x-blobs-dropped'] === 'true' ? { dropped: true } : {}),
     },
     '',
   )

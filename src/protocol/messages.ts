@@ -94,7 +94,9 @@ export const fetchRequest = object(
 )
 
 function bucketOptions(side: Side) {
-  return object({}, { maxBlobSize: integer(1) }, side)
+  const most = integer(1)
+  const all = { maxBlobSize: most, keepVersions: most, keepFor: most, quotaBytes: most, quotaBlobs: most }
+  return object({}, all, side)
 }
 /** Body of `PUT` and `PATCH` of a bucket. */
 export const bucketRequest = object({}, { options: bucketOptions('closed') }, 'closed')
@@ -126,8 +128,10 @@ const infoShape = {
   author: text(Number.MAX_SAFE_INTEGER),
   device: text(Number.MAX_SAFE_INTEGER),
 }
-export const blobInfo = object(infoShape)
-const listItem = object(infoShape, { history: list(hash, 1000) })
+/** Told of a version whose bytes are no more. */
+const dropped = { dropped: literal(true) }
+export const blobInfo = object(infoShape, dropped)
+const listItem = object(infoShape, { ...dropped, history: list(hash, 1000) })
 
 /** Answer of `GET …/blobs`. */
 export const pageAnswer = object(
@@ -156,7 +160,7 @@ export const chunksLine = object(
 
 const changeLine = object(
   { type: literal('put', 'delete'), ...infoShape },
-  { operation: text(Number.MAX_SAFE_INTEGER) },
+  { ...dropped, operation: text(Number.MAX_SAFE_INTEGER) },
 )
 const bookmarkLine = object({ type: literal('bookmark'), cursor })
 /** A line of `GET …/changes`, other than a problem. */

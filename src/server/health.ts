@@ -1,4 +1,5 @@
 import type { Buckets } from '../store/contract/blob-store.ts'
+import { isBlobsError } from '../store/contract/errors.ts'
 import { problemOf } from './problems.ts'
 
 /** Whether this server can commit now. */
@@ -34,7 +35,9 @@ export function openHealth(buckets: Pick<Buckets, 'list'>, now: () => number, dr
         return result
       } catch (error) {
         const { code, detail } = problemOf(error)
-        if (FAULTS.has(code)) failed = { at: now(), why: detail }
+        // A bucket that is full by its own quota says nothing of the others.
+        const ofBucket = isBlobsError(error, 'QuotaExceeded') && error.key !== undefined
+        if (FAULTS.has(code) && !ofBucket) failed = { at: now(), why: detail }
         throw error
       }
     },

@@ -65,6 +65,10 @@ async function answerBlob(call: Call, store: BlobStore, info: BlobInfo): Promise
     const { bucket, key, version } = info
     throw new BlobsError('NotFound', `${bucket}/${key} was deleted in its version ${version}`, { bucket, key })
   }
+  if (info.dropped && request.method === 'GET') {
+    const { bucket, key, version } = info
+    throw new BlobsError('NotFound', `version ${version} of ${bucket}/${key} is no more`, { bucket, key })
+  }
   if (ifMatch !== undefined && !matches(ifMatch, info)) {
     throw new BlobsError('VersionConflict', `${info.bucket}/${info.key} is at version ${info.version}`, {
       key: info.key,

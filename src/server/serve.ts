@@ -11,6 +11,7 @@ import { openFaces } from './faces/faces.ts'
 import { type FaceOptions, registerFace } from './faces/face.ts'
 import { checkHead } from './head.ts'
 import { openHealth } from './health.ts'
+import { keepHouse } from './house.ts'
 import { type JoinOptions, registerJoin } from './join-route.ts'
 import {
   checkExposure,
@@ -58,6 +59,8 @@ export interface ServerOptions extends AccessOptions {
   readonly staleReads?: number
   /** Milliseconds for which it goes on when it is to stop, with `/ready` turned off, before it takes no more; 0 unless given. */
   readonly drain?: number
+  /** Milliseconds between two times that it lets go what buckets do not keep; never unless given. */
+  readonly collectEvery?: number
   /** By which it waits; this machine's unless given. */
   readonly clock?: Clock
 }
@@ -93,8 +96,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   })
   const url = `${tls === undefined ? 'http' : 'https'}://${shown(host)}:${actual}`
   log.event('listening', { url })
+  const { buckets, collectEvery: every } = options
+  const house = every === undefined ? null : keepHouse({ buckets, every, clock, log })
   let closing: Promise<void> | null = null
-  return { url, port: actual, close: () => (closing ??= stop()) }
+  return { url, port: actual, close: () => (closing ??= Promise.all([house?.stop(), stop()]).then(() => undefined)) }
 }
 
 /** A server that listens nowhere yet: connections can be handed to `http` by its event. It closes `access` when it stops. */

@@ -38,10 +38,20 @@ export function checkEntry(entry: EntryInput, options: BucketOptions): void {
   }
 }
 
-export function checkOptions({ maxBlobSize }: BucketOptions): void {
-  if (maxBlobSize === undefined || (Number.isSafeInteger(maxBlobSize) && maxBlobSize > 0)) return
-  throw invalid(`maxBlobSize is a number of bytes, not ${String(maxBlobSize)}`)
+export function checkOptions(options: BucketOptions): void {
+  for (const [name, what] of NUMBERS) {
+    const value = options[name]
+    if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue
+    throw invalid(`${name} is ${what}, not ${String(value)}`)
+  }
 }
+const NUMBERS: readonly (readonly [keyof BucketOptions, string])[] = [
+  ['maxBlobSize', 'a number of bytes'],
+  ['keepVersions', 'a number of versions'],
+  ['keepFor', 'a number of seconds'],
+  ['quotaBytes', 'a number of bytes'],
+  ['quotaBlobs', 'a number of blobs'],
+]
 
 function checkChange(change: ChangeInput, options: BucketOptions): void {
   checkKey(change.key)

@@ -85,6 +85,7 @@ export function openBuckets({ backend, clock, ids, disk, device, show = (name) =
       if (backend.viewDirectory !== null && epoch !== null) removeView(viewPath(backend.viewDirectory, epoch), disk)
     },
     configure: (name, options) => using(name, (store) => store.configure(options)),
+    collect: (name, options) => using(name, (store) => store.collect(options)),
     open: async (name) => {
       const { store, release } = await stores.take(checkHeldName(name))
       let closed: Promise<void> | null = null

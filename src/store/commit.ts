@@ -6,9 +6,10 @@ import type { CommitOptions } from './contract/blob-store.ts'
 import { BlobsError, isBlobsError } from './contract/errors.ts'
 import type { BucketOptions, EntryInput, Outcome } from './contract/types.ts'
 import { draftsOf, type Writer } from './drafts.ts'
-import { encodeEntry, type Entry } from './entry.ts'
+import { encodeEntry, type Drop, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
 import { judge, type Draft, type Verdict } from './judge.ts'
+import { checkQuota } from './quota.ts'
 import type { BucketPorts, Log, Position, RawEntry } from './ports.ts'
 import type { View } from './view/view.ts'
 import type { Witness } from './witness.ts'
@@ -19,6 +20,8 @@ export interface Committer {
   /** Checks as `commit` does, and throws as it does; gives the outcomes that are known without appending, by id. */
   foresee(entries: readonly EntryInput[], options: CommitOptions): Promise<ReadonlyMap<string, Outcome>>
   configure(name: string, options: BucketOptions): Promise<void>
+  /** Takes the bytes of older versions away. */
+  drop(drops: readonly Drop[]): Promise<void>
   /** Resolves when nothing is being appended. */
   settled(): Promise<void>
 }
@@ -36,6 +39,10 @@ export interface CommitterOptions {
   readonly appended: () => void
 }
 
+/**
+ * Milliseconds from when a commit begins to ask for its chunks until it is appended, at most: collecting garbage relies on it (`keep/collect.ts`).
+ */
+const PROMPT = 10 * 60_000
 interface Judged {
   readonly verdicts: readonly Verdict[]
   readonly position: Position
@@ -45,6 +52,8 @@ interface Job {
   readonly drafts: readonly Draft[]
   /** What `judge` said to the drafts when the view was at a position; null: it was not asked. */
   readonly judged: Judged | null
+  /** When its chunks began to be asked for, as `clock.elapsed`; null where there are none. */
+  readonly asked: number | null
   readonly outcomes: Map<string, Outcome>
   /** Judged by what was known: if others have appended meanwhile, all is to be looked at again. */
   readonly hasty: boolean
@@ -59,7 +68,7 @@ export function openCommitter(options: CommitterOptions): Committer {
   let working: Promise<void> | null = null
   const work = async (): Promise<void> => {
     while (queue.length > 0) {
-      const jobs = queue
+      const jobs = queue.filter((job) => isPrompt(options, job))
       queue = []
       await appendJobs(options, jobs).then(
         () => jobs.forEach((job) => job.settle()),
@@ -88,8 +97,10 @@ export function openCommitter(options: CommitterOptions): Committer {
       await options.clock.sleep(0)
     }
     const { content } = options.ports
-    await (verify ? checkBytes(content, bodies, pause, options.witness) : checkPresent(content, bodies, pause))
-    return prepared
+    if (verify) await checkBytes(content, bodies, pause, options.witness)
+    const asked = options.clock.elapsed()
+    if (!verify || isSwept(content)) await checkPresent(content, bodies, pause)
+    return { ...prepared, asked }
   }
   const commit = async (
     entries: readonly EntryInput[],
@@ -121,10 +132,26 @@ export function openCommitter(options: CommitterOptions): Committer {
         changes: [],
         bucket: { name, created, options: wanted },
       }
-      await enqueue({ drafts: [draft], judged: null, outcomes: new Map(), hasty: false })
+      await enqueue({ drafts: [draft], judged: null, asked: null, outcomes: new Map(), hasty: false })
+    },
+    drop: (drop) => {
+      const draft = { ...options.writer, id: options.ids.next(), changes: [], drop }
+      return enqueue({ drafts: [draft], judged: null, asked: null, outcomes: new Map(), hasty: false })
     },
     settled: () => working ?? Promise.resolve(),
   }
+}
+
+/** False, with the job settled, if its chunks may be gone by now. */
+function isPrompt({ clock }: CommitterOptions, { asked, settle }: Job): boolean {
+  if (asked === null || clock.elapsed() - asked <= PROMPT) return true
+  settle(new BlobsError('Unavailable', 'the commit waited too long before it could be written', { hint: 'try again' }))
+  return false
+}
+
+/** True where chunks may be removed while others write: who names one makes it new first, whether its bytes were looked at or not. */
+function isSwept({ sweeping }: BucketPorts['content']): boolean {
+  return sweeping !== undefined && sweeping.races === undefined
 }
 
 type Turns = <T>(ids: readonly string[], act: () => Promise<T>) => Promise<T>
@@ -165,7 +192,7 @@ async function prepareHastily(
   }
 }
 
-type Prepared = Omit<Job, 'settle'>
+type Prepared = Omit<Job, 'settle' | 'asked'>
 
 /** Checks entries, decides those whose outcome is known already, and gives the others, each id once. */
 function prepared(view: View, entries: readonly EntryInput[], writer: Writer): Omit<Prepared, 'hasty'> {
@@ -185,6 +212,7 @@ function prepared(view: View, entries: readonly EntryInput[], writer: Writer): O
     if (typeof verdict === 'object') outcomes.set(drafts[index]?.id ?? '', verdict)
   }
   const open = (_: unknown, index: number): boolean => typeof found[index] === 'string'
+  checkQuota(view, drafts.filter(open), limits)
   return { drafts: drafts.filter(open), judged: { verdicts: found.filter(open), position }, outcomes }
 }
 
@@ -274,7 +302,8 @@ async function append(
 ): Promise<number> {
   const time = clock.now()
   const raw: RawEntry[] = []
-  for (const draft of drafts) raw.push(await fitting(ports, { v: 1, ...draft, time, based }, maxEntryBytes))
+  for (const draft of drafts)
+    raw.push(await fitting(ports, { v: draft.drop ? 2 : 1, ...draft, time, based }, maxEntryBytes))
   const positions = await appendTo(ports.log, raw, based)
   // The log may have gone back in time, to a backup perhaps: the view must be compared with it.
   if (positions === null || positions.some((position) => position <= based)) follower.doubt()

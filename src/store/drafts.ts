@@ -71,5 +71,7 @@ function copied(
       hint: 'read its hash and size again',
     })
   }
-  throw new BlobsError('NotFound', `${key} is to be a copy of ${what}, which is not there`, { key: source.key })
+  throw new BlobsError('NotFound', `${key} is to be a copy of ${what}, which is not there, or not any more`, {
+    key: source.key,
+  })
 }

@@ -5,7 +5,7 @@ import type { BucketOptions, Expectation, Meta } from './contract/types.ts'
 import type { Position, RawEntry } from './ports.ts'
 
 /** The highest entry format that this program reads. */
-const FORMAT = 1
+const FORMAT = 2
 const MAX_KEY_BYTES = 1024
 const LATEST_TIME = 8.64e15
 const ID = /^[0-9a-f]{32}$/
@@ -29,7 +29,8 @@ export type EntryChange = EntryPut | EntryDelete
 
 /** An entry as docs/entry-format.md describes it. */
 export interface Entry {
-  readonly v: 1
+  /** 2 for one with `drop`: who does not know that would promise bytes that are gone. */
+  readonly v: 1 | 2
   readonly id: string
   /** Milliseconds since 1970 by the writer's clock. */
   readonly time: number
@@ -41,7 +42,10 @@ export interface Entry {
   readonly based: Position
   /** In the first entry of a log, and in one that changes the options. */
   readonly bucket?: { readonly name: string; readonly created: string; readonly options: BucketOptions }
+  /** Of each key the versions up to a number, but not the current one, lose their bytes. */
+  readonly drop?: readonly Drop[]
 }
+export type Drop = readonly [key: string, through: number]
 
 /** Stands in the log for an entry that is too large for it. */
 export interface EntryPointer {
@@ -107,7 +111,7 @@ function corrupt(raw: RawEntry, problem: string, cause?: unknown): BlobsError {
 }
 
 function pointerProblem(value: Fields): string | null {
-  if (value['v'] !== FORMAT) return 'v is not a format number'
+  if (value['v'] !== 1) return 'v is not a format number'
   if (!isEntryId(value['id'])) return 'id is not 32 hex digits'
   if (!isHashValue(value['content'])) return 'content is not a hash'
   if (!isCount(value['size'])) return 'size is not a number of bytes'
@@ -115,7 +119,7 @@ function pointerProblem(value: Fields): string | null {
 }
 
 function entryProblem(value: Fields): string | null {
-  if (value['v'] !== FORMAT) return 'v is not a format number'
+  if (value['v'] !== 1 && value['v'] !== FORMAT) return 'v is not a format number'
   if (!isEntryId(value['id'])) return 'id is not 32 hex digits'
   if (!Number.isSafeInteger(value['time']) || Math.abs(value['time'] as number) > LATEST_TIME)
     return 'time is not a time'
@@ -123,6 +127,7 @@ function entryProblem(value: Fields): string | null {
   if (value['operation'] !== undefined && !isText(value['operation'])) return 'operation is not text'
   if (!isCount(value['based'])) return 'based is not a position'
   if (value['bucket'] !== undefined && !isBucket(value['bucket'])) return 'bucket is not a description of a bucket'
+  if (value['v'] === FORMAT && !isDrops(value['drop'])) return 'drop is not a list of keys and versions'
   if (!Array.isArray(value['changes'])) return 'changes is not a list'
   for (const [index, change] of value['changes'].entries()) {
     const problem = isFields(change) ? changeProblem(change) : 'it is not an object'
@@ -167,6 +172,10 @@ function isMeta(value: unknown): boolean {
 }
 function isBucket(value: unknown): boolean {
   return isFields(value) && isText(value['name']) && isText(value['created']) && isFields(value['options'])
+}
+function isDrops(value: unknown): boolean {
+  if (!Array.isArray(value)) return value === undefined
+  return value.every((one) => Array.isArray(one) && one.length === 2 && isPlainKey(one[0]) && isCount(one[1]))
 }
 function isExpectation(value: unknown): boolean {
   if (value === 'any' || value === 'absent') return true

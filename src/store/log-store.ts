@@ -8,11 +8,21 @@ import type { PageSizes } from './checkpoint/tree.ts'
 import { openCommitter, type Committer } from './commit.ts'
 import type { BlobStore, CommitOptions, GetOptions, Reached } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
-import type { Blob, BucketInfo, BucketOptions, EntryInput, ListOptions, Outcome } from './contract/types.ts'
+import type {
+  Blob,
+  BucketInfo,
+  BucketOptions,
+  Collected,
+  CollectOptions,
+  EntryInput,
+  ListOptions,
+  Outcome,
+} from './contract/types.ts'
 import { formatCursor } from './cursor.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
+import { collect } from './keep/collect.ts'
 import type { BackendPromises, BucketPorts, Checkpoint, Position } from './ports.ts'
 import { openReach, type Reach } from './reach.ts'
 import type { Query } from './view/list.ts'
@@ -40,9 +50,11 @@ export interface LogStoreOptions {
   readonly pageSizes?: PageSizes
 }
 
-/** A bucket's store, whose options can be changed. */
+/** A bucket's store as those see it who keep house. */
 export interface LogStore extends BlobStore {
   configure(options: BucketOptions): Promise<BucketInfo>
+  /** See `Buckets.collect`. */
+  collect(options?: CollectOptions): Promise<Collected>
 }
 /** Writes checkpoints, and trims the log behind them. */
 export interface CheckpointingStore {
@@ -111,7 +123,7 @@ interface Parts {
 }
 
 function logStore(
-  { name, ports }: LogStoreOptions,
+  { name, ports, clock, ids }: LogStoreOptions,
   { follower, committer, keeper, witness, reach }: Parts,
 ): ForeseeingStore & CheckpointingStore {
   const { log, content } = ports
@@ -123,6 +135,8 @@ function logStore(
   const reading = { name, content, closing: closing.signal }
   const newest = reads(reading, open)
   const known = reads(reading, () => ({ ...open(), read: open().peek }))
+  const ending = (signal: AbortSignal | undefined): AbortSignal =>
+    signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal])
   return {
     ...newest,
     commit: async (entries, options = {}) => (open(), committer.commit(entries, options)),
@@ -154,6 +168,11 @@ function logStore(
       return keeper.write()
     },
     trim: async (keep) => (open(), keeper.trim(keep)),
+    collect: async (options = {}) =>
+      collect(
+        { ports, follower: open(), committer, keeper, clock, ids },
+        { ...options, signal: ending(options.signal) },
+      ),
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort()

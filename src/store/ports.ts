@@ -53,10 +53,11 @@ export interface Checkpoint {
 
 /** Bytes by SHA-256, of one bucket. */
 export interface Content {
-  /** Durable when it resolves. A hash that is there already is kept. Does not check the hashes: callers did. */
+  /** Durable when it resolves. A hash that is there already is kept, and as if it were put now. Does not check the hashes: callers did. */
   put(chunks: readonly { readonly hash: Hash; readonly bytes: Uint8Array }[]): Promise<void>
   /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. They are the caller's own: nobody else has their memory. */
   get(hashes: readonly Hash[]): Promise<readonly (Uint8Array | null)[]>
+  /** Those that are there are as if they were put now, give or take `RENEWED_WITHIN`: who asks may be about to name them. */
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
   /** How many bytes `get` would give of each, without reading them. Absent where the place cannot tell. */
   sizes?(hashes: readonly Hash[]): Promise<readonly (number | null)[]>
@@ -64,17 +65,31 @@ export interface Content {
   readonly sweeping?: Sweeping
   close(): Promise<void>
 }
-interface Sweeping {
+/** By how much, in milliseconds, a chunk may be older than it seems: to write down each time that it is asked for would cost too much. */
+export const RENEWED_WITHIN = 15 * 60_000
+
+export interface Sweeping {
+  /**
+   * Why a chunk may be removed that was put or asked for at the same moment: then nobody else may write meanwhile. Absent where `remove`
+   * leaves such a chunk.
+   */
+  readonly races?: string
   /** Every chunk, in any order, in batches; what comes or goes meanwhile may be in it or not. */
   chunks(): AsyncIterable<readonly StoredChunk[]>
-  /** A hash that is not there is passed over. */
-  remove(hashes: readonly Hash[]): Promise<void>
+  /** Removes chunks as they were listed. One that is not there is passed over; one that was put or asked for since stays, but for `races`. */
+  remove(chunks: readonly StoredChunk[]): Promise<Removed>
+  /** Gives the room of what was removed back to the disk; absent where `remove` does. `pace` is awaited with the bytes that were moved. */
+  compact?(pace: (bytes: number) => Promise<void>): Promise<void>
 }
-interface StoredChunk {
+export interface StoredChunk {
   readonly hash: Hash
   readonly size: number
-  /** When it was put last, in milliseconds since 1970 by the place's own clock. */
+  /** When it was put last, or asked for, in milliseconds since 1970 by the place's own clock. */
   readonly modified: number
+}
+export interface Removed {
+  readonly chunks: number
+  readonly bytes: number
 }
 
 export interface BucketPorts {

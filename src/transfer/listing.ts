@@ -79,6 +79,16 @@ async function requireVersion(context: Reading, key: string, version: number): P
   const hint = `its versions: blobs history ${context.show(key)}`
   if (!info) throw new BlobsError('NotFound', `there is no version ${version} of ${name}`, { key, hint })
   if (info.deleted) throw new BlobsError('NotFound', `version ${version} of ${name} is a deletion`, { key, hint })
+  if (info.dropped) {
+    throw new BlobsError(
+      'NotFound',
+      `version ${version} of ${name} is no more: its bucket does not keep versions as old`,
+      {
+        key,
+        hint: `those it keeps: blobs history ${context.show(key)}`,
+      },
+    )
+  }
   return info
 }
 

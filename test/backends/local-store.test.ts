@@ -243,7 +243,7 @@ describe('a store that can not be used says so', () => {
   test('written by a newer program', async () => {
     await openStore()
     await closed()
-    alter('PRAGMA user_version = 2')
+    alter('PRAGMA user_version = 3')
     expect(await problem()).toMatchObject({ code: 'NotSupported', hint: expect.stringMatching(/newer/) })
   })
   test('the database of something else', async () => {

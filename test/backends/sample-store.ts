@@ -22,6 +22,7 @@ export const EVERY_WAY = [
   'SELECT id, name FROM buckets ORDER BY name',
   'SELECT * FROM log ORDER BY bucket, position',
   'SELECT * FROM packs ORDER BY id',
+  'SELECT * FROM ages ORDER BY chunk',
   'SELECT * FROM chunks ORDER BY id',
   'SELECT id, bucket, hash FROM chunks INDEXED BY chunk_by_hash ORDER BY bucket, hash',
   'SELECT id, pack FROM chunks INDEXED BY chunk_by_pack WHERE pack IS NOT NULL ORDER BY pack, id',

@@ -87,6 +87,8 @@ describe('an entry', () => {
     ],
     ['meta that is no text', { ...plain, changes: [{ ...put, meta: { a: 1 } }] }],
     ['meta that is a list', { ...plain, changes: [{ ...put, meta: ['a'] }] }],
+    ['drops that are no pairs', { ...plain, v: 2, drop: [['a']] }],
+    ['a drop of no number', { ...plain, v: 2, drop: [['a', -1]] }],
     ['a pointer to nothing', { v: 1, id, content: 'x', size: 1 }],
     ['a pointer without size', { v: 1, id, content: EMPTY_HASH }],
   ])('that is wrong is told as damage of the log: %s', (_, value) => {
@@ -110,6 +112,6 @@ describe('an entry', () => {
   })
 
   it('of a later format is not supported, whatever it holds', () => {
-    expect(() => decode({ v: 2 })).toThrow(expect.objectContaining({ code: 'NotSupported' }))
+    expect(() => decode({ v: 3 })).toThrow(expect.objectContaining({ code: 'NotSupported' }))
   })
 })

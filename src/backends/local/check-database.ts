@@ -6,8 +6,8 @@ import { SMALL } from '../../content/chunker.ts'
 import type { Finding, Inspection } from '../../store/contract/findings.ts'
 import { headProblem, readHead } from './heads.ts'
 import { REPAIR, type Damage } from './damage.ts'
-import { createTables, type StoreFile } from './store-file.ts'
-import { bucketSum, entrySum, packSum } from './sums.ts'
+import { createTables, formatOf, type StoreFile } from './store-file.ts'
+import { ageSum, bucketSum, entrySum, packSum } from './sums.ts'
 
 /** Faults of the database that are told one by one. */
 const MOST_FAULTS = 100
@@ -26,7 +26,7 @@ export async function checkDatabase(check: DatabaseCheck): Promise<void> {
   const { store, clock, inspection } = check
   // What cannot be read is told once, however many steps meet it.
   const told = new Set<string>()
-  for (const step of [checkPages, checkSchema, checkBuckets, checkLogs, checkPackRows, checkSmallChunks]) {
+  for (const step of [checkPages, checkSchema, checkBuckets, checkLogs, checkPackRows, checkAges, checkSmallChunks]) {
     try {
       await step({ ...check, read: (look) => patiently(clock, look) })
     } catch (error) {
@@ -64,7 +64,7 @@ async function checkSchema({ store, inspection, read }: Step): Promise<void> {
     ])
   const model = openDatabase(':memory:', { synchronous: 'normal' })
   try {
-    createTables(model)
+    createTables(model, formatOf(store.db))
     if ((await read(() => described(store.db))) === described(model)) return
   } finally {
     model.close()
@@ -95,6 +95,24 @@ async function checkPackRows({ store, inspection, read }: Step): Promise<void> {
   for (const { id, used, sum } of rows) {
     if (sum !== packSum(id, used))
       inspection.report(damage({ code: 'row', message: `store.db: the row of pack ${id} was altered` }))
+  }
+}
+
+/** An age that is too great would let a chunk go that is just being put. */
+async function checkAges({ store, inspection, read }: Step): Promise<void> {
+  if (formatOf(store.db) < 2) return
+  const sql = `SELECT chunk, time, sum FROM ages WHERE chunk > ? ORDER BY chunk LIMIT ${ROWS}`
+  for (let after = -1; ;) {
+    const from = after
+    const rows = await read(() => store.db.all<{ chunk: number; time: number; sum: number }>(sql, from))
+    if (rows.length === 0) return
+    for (const { chunk, time, sum } of rows) {
+      if (!(chunk > after))
+        return inspection.report(damage({ code: 'database', message: 'store.db: ages out of order' }))
+      after = chunk
+      if (sum !== ageSum(chunk, time))
+        inspection.report(damage({ code: 'row', message: `store.db: the age of chunk number ${chunk} was altered` }))
+    }
   }
 }
 

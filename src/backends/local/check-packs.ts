@@ -64,6 +64,12 @@ async function isGone({ store, clock }: PackCheck, pack: number): Promise<boolea
   return row?.used === null && packProblem(store, row) === null
 }
 
+/** False if the chunk was moved or removed while we looked. */
+async function isNamed({ store, clock }: PackCheck, pack: number, { bucket, hash, place }: ChunkRow): Promise<boolean> {
+  const sql = 'SELECT 1 FROM chunks WHERE bucket = ? AND hash = ? AND pack = ? AND place = ?'
+  return (await patiently(clock, () => store.db.get(sql, bucket, Buffer.from(hash, 'hex'), pack, place))) !== undefined
+}
+
 async function hasRow({ store, clock }: PackCheck, pack: number): Promise<boolean> {
   return (await patiently(clock, () => store.db.get('SELECT 1 FROM packs WHERE id = ?', pack))) !== undefined
 }
@@ -89,7 +95,7 @@ async function checkPack(check: PackCheck, id: number): Promise<void> {
   if (used === 0 && named.size === 0) return
   const file = await openPackFile(store.disk, join(store.packs, packName(id)))
   if (file === null) {
-    for (const { bucket, hash } of named.values()) damage.add(bucket, hash)
+    for (const row of named.values()) if (await isNamed(check, id, row)) damage.add(row.bucket, row.hash)
     return
   }
   try {
@@ -102,11 +108,12 @@ async function checkPack(check: PackCheck, id: number): Promise<void> {
 
 /** Takes out of `named` what it finds. */
 async function compare(
-  { inspection, damage }: PackCheck,
+  check: PackCheck,
   { id, used }: { readonly id: number; readonly used: number },
   file: PackFile,
   named: Map<number, ChunkRow>,
 ): Promise<void> {
+  const { inspection, damage } = check
   const pace = (bytes: number): Promise<void> => inspection.pace(bytes)
   const gaps: string[] = []
   for await (const found of file.walk(used, pace)) {
@@ -121,7 +128,9 @@ async function compare(
     if (same && !found.sound) damage.add(row.bucket, row.hash)
   }
   // What is left is at no record's place: its bytes may be right nevertheless.
-  for (const { bucket, hash, size, place } of named.values()) {
+  for (const row of named.values()) {
+    if (!(await isNamed(check, id, row))) continue
+    const { bucket, hash, size, place } = row
     const right = await file.holds(hash, place, size, pace)
     const what = `the record of chunk ${hash} at byte ${place} of packs/${packName(id)} was altered`
     if (right) inspection.report(fault('index', `${what}; its bytes are right`))

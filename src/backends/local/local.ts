@@ -1,17 +1,16 @@
 import { setImmediate } from 'node:timers/promises'
-import { join } from 'node:path'
 import type { Clock } from '../../platform/ports.ts'
 import type { Database } from '../../platform/sqlite.ts'
 import type { Backend, BackendPromises } from '../../store/ports.ts'
 import { addBucket, findBucket, type BucketRow } from './bucket.ts'
 import { localContent } from './content.ts'
+import { dropEmptyPacks } from './drop-packs.ts'
 import { headPath } from './heads.ts'
 import { checkHead, localLog, MAX_ENTRY_BYTES } from './log.ts'
-import { packName } from './pack-format.ts'
 import { openPackReader } from './pack-reader.ts'
-import { lockPath, openPackWriter, type PackWriterOptions } from './pack-writer.ts'
+import { openPackWriter, type PackWriterOptions } from './pack-writer.ts'
 import { openStoreFile, type OpenStoreOptions, type StoreFile } from './store-file.ts'
-import { bucketSum, packSum } from './sums.ts'
+import { bucketSum } from './sums.ts'
 import { openTransactions, type Transactions } from './transactions.ts'
 import { openWaiters } from './waiters.ts'
 
@@ -27,8 +26,7 @@ export const LOCAL_PROMISES: BackendPromises = {
   maxEntryBytes: MAX_ENTRY_BYTES,
   live: 'pushed',
   cannot: {
-    trimming: 'every version is kept until its bucket is removed',
-    sweeping: 'every version is kept until its bucket is removed',
+    trimming: 'the log is kept until its bucket is removed',
   },
 }
 
@@ -92,7 +90,15 @@ export function localBackend({ store, clock, packs, lenient = false }: LocalBack
       if (!lenient) await checkHead(bucket, store, transactions)
       return {
         log: localLog(bucket, { store, transactions, waiters, lenient }),
-        content: localContent(bucket, { store, transactions, writer, reader }),
+        content: localContent(bucket, {
+          store,
+          transactions,
+          writer,
+          reader,
+          clock,
+          renews: !lenient,
+          packBytes: packs.limit,
+        }),
       }
     },
     close: () => (closing ??= close()),
@@ -115,6 +121,7 @@ async function clearRemoved(store: StoreFile, transactions: Transactions): Promi
       `DELETE FROM log WHERE bucket = ?1 AND position IN (SELECT position FROM log WHERE bucket = ?1 ${some})`,
       bucket,
     )
+    db.run(`DELETE FROM ages WHERE chunk IN (SELECT id FROM chunks WHERE bucket = ? ${some})`, bucket)
     const chunks = db.run(`DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE bucket = ? ${some})`, bucket)
     return entries.changes + chunks.changes === 0
   }
@@ -133,26 +140,4 @@ const REMOVED = `SELECT id, sum FROM buckets WHERE name IS NULL
 interface RemovedRow {
   readonly id: number
   readonly sum: number
-}
-
-/** Deletes the packs that hold nothing and that nobody writes to. */
-async function dropEmptyPacks(store: StoreFile, transactions: Transactions): Promise<void> {
-  const { db } = store
-  const empty = 'used IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.pack = packs.id)'
-  const packs = await transactions.read(() => db.all<{ id: number }>(`SELECT id FROM packs WHERE ${empty}`))
-  for (const { id } of packs) {
-    store.disk.create(lockPath(store, id))
-    const release = store.disk.tryLock(lockPath(store, id))
-    if (release === null) continue
-    try {
-      const dropped = await transactions.write(0, () =>
-        db.run(`UPDATE packs SET used = NULL, sum = ? WHERE id = ? AND ${empty}`, packSum(id, null), id),
-      )
-      if (dropped.changes > 0) {
-        for (const path of [join(store.packs, packName(id)), lockPath(store, id)]) store.disk.remove(path)
-      }
-    } finally {
-      release()
-    }
-  }
 }

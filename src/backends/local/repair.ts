@@ -14,6 +14,7 @@ import { findRows } from './salvage/found.ts'
 import { openPages } from './salvage/pages.ts'
 import { fillBuckets } from './salvage/buckets.ts'
 import { fillPacks, searchPacks } from './salvage/packs.ts'
+import { keepAll } from './ages.ts'
 import { createTables, storePaths, type StorePaths } from './store-file.ts'
 import { entrySum } from './sums.ts'
 import { decideRepair, finishRepair, isRepaired } from './swap.ts'
@@ -101,6 +102,7 @@ function openSite(paths: StorePaths, clock: Clock, release: () => void): Site {
   disk.create(own.database)
   const db = disk.openDatabase(own.database, { synchronous: 'normal' })
   createTables(db)
+  keepAll(db, clock.now())
   const store = { ...paths, ...own, db, close: () => db.close() }
   const backend = localBackend({ store, clock, packs: { limit: PACK_BYTES, after: last }, lenient: true })
   let decided = false

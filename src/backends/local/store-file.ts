@@ -5,12 +5,13 @@ import { transact, type Database } from '../../platform/sqlite.ts'
 import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import { damaged, explain } from './problems.ts'
 import { headProblem, readHeads } from './heads.ts'
+import { keepAll } from './ages.ts'
 import { shareStore } from './lock.ts'
 import { packOfName } from './pack-format.ts'
 import { checkTrust } from './trust.ts'
 
 /** `PRAGMA user_version` of the layout below; a higher one belongs to a newer program. */
-const FORMAT = 1
+const FORMAT = 2
 /** `PRAGMA application_id`: "blob". */
 const APPLICATION = 0x626c6f62
 /** Pages in the WAL before they are moved into the database: 16 MiB. */
@@ -30,7 +31,9 @@ const OBJECTS = [
   'CREATE UNIQUE INDEX chunk_by_hash ON chunks (bucket, hash)',
   'CREATE INDEX chunk_by_pack ON chunks (pack) WHERE pack IS NOT NULL',
 ] as const
-const SCHEMA = `${OBJECTS.join(';')}; PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${FORMAT}`
+/** What came with format 2. */
+const AGES = 'CREATE TABLE ages (chunk INTEGER PRIMARY KEY, time INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT'
+const SCHEMA = `${OBJECTS.join(';')}; ${AGES}; PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${FORMAT}`
 
 /** Where the parts of a store are. */
 export interface StorePaths {
@@ -166,7 +169,10 @@ async function checkRecovery(paths: StorePaths): Promise<void> {
 }
 
 async function prepare(db: Database, clock: Clock, { disk, directory }: StorePaths): Promise<void> {
-  if (checkFormat(db, directory)) return
+  if (checkFormat(db, directory)) {
+    if (formatOf(db) < FORMAT) await transact(db, clock, () => raiseFormat(db, clock.now()))
+    return
+  }
   // Before anything is in it, whoever made the file: he may have died before he came to it.
   disk.sync(directory)
   await transact(db, clock, () => {
@@ -174,9 +180,21 @@ async function prepare(db: Database, clock: Clock, { disk, directory }: StorePat
   })
 }
 
-/** Makes the tables of a new database; belongs inside a transaction. */
-export function createTables(db: Database): void {
+/** Makes the tables of a new database, of the newest format unless said; belongs inside a transaction. */
+export function createTables(db: Database, format: number = FORMAT): void {
   db.exec(SCHEMA)
+  if (format < FORMAT) db.exec(`DROP TABLE ages; PRAGMA user_version = ${format}`)
+}
+
+/** What is there counts as put now. */
+function raiseFormat(db: Database, now: number): void {
+  if (formatOf(db) >= FORMAT) return
+  db.exec(`${AGES}; PRAGMA user_version = ${FORMAT}`)
+  keepAll(db, now)
+}
+
+export function formatOf(db: Database): number {
+  return pragma(db, 'user_version')
 }
 
 /** False if the database is new. Throws `NotSupported` or `Corrupt` unless it is one of ours. */
@@ -194,15 +212,15 @@ export function checkFormat(db: Database, directory: string): boolean {
       hint: `give another directory, put the right store.db back, or look closer: blobs doctor --data ${directory}`,
     })
   }
-  if (format === FORMAT && hasObjects(db)) return true
+  if (format >= 1 && hasObjects(db, format)) return true
   throw damaged(directory, `its database has format ${format} and not the tables and indexes of it`)
 }
 
 /** SQLite keeps their text as it was given. One other letter in it may be another column, whatever the rows are. */
-function hasObjects(db: Database): boolean {
+function hasObjects(db: Database, format: number): boolean {
   const rows = db.all<{ sql: unknown }>('SELECT sql FROM sqlite_schema')
   const found = new Set(rows.map(({ sql }) => (typeof sql === 'string' ? inOneLine(sql) : null)))
-  return OBJECTS.every((sql) => found.has(inOneLine(sql)))
+  return [...OBJECTS, ...(format < 2 ? [] : [AGES])].every((sql) => found.has(inOneLine(sql)))
 }
 
 function inOneLine(sql: string): string {

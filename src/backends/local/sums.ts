@@ -12,6 +12,11 @@ export function packSum(id: number, used: number | null): number {
   return crc32(`pack ${id} ${used ?? ''}`)
 }
 
+/** Checksum of a row of `ages`. */
+export function ageSum(chunk: number, time: number): number {
+  return crc32(`age ${chunk} ${time}`)
+}
+
 /** Checksum of a row of `log`. Where a page is damaged, `data` may be anything: that has none, which is NaN. */
 export function entrySum(bucket: number, position: number, id: string, data: Uint8Array): number {
   if (!(data instanceof Uint8Array)) return Number.NaN

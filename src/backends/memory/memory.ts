@@ -1,4 +1,6 @@
 import type { Hash } from '../../content/hash.ts'
+import type { Clock } from '../../platform/ports.ts'
+import { systemClock } from '../../platform/system.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type {
   Backend,
@@ -19,7 +21,7 @@ const PROMISES: BackendPromises = {
   durability: 'process',
   maxEntryBytes: MAX_ENTRY_BYTES,
   live: 'pushed',
-  cannot: { sweeping: 'it lives as long as its process' },
+  cannot: {},
 }
 
 interface Bucket {
@@ -27,20 +29,26 @@ interface Bucket {
   readonly entries: Placed[]
   floor: Position
   checkpoint: Checkpoint | null
-  readonly chunks: Map<Hash, Uint8Array>
+  readonly chunks: Map<Hash, { readonly bytes: Uint8Array; modified: number }>
   readonly waiting: Set<() => void>
   removed: boolean
 }
 
-/** Buckets in this process's memory: gone with it. */
-export function openMemory(): Backend {
+/** Buckets in this process's memory: gone with it. `clock` tells the age of chunks; this machine's unless given. */
+export function openMemory(clock: Pick<Clock, 'now'> = systemClock): Backend {
   const buckets = new Map<string, Bucket>()
   return {
     promises: PROMISES,
     viewDirectory: null,
     create: async (name) => {
       if (buckets.has(name)) return false
-      const empty = { entries: [], floor: 0, checkpoint: null, chunks: new Map(), waiting: new Set<() => void>() }
+      const empty = {
+        entries: [],
+        floor: 0,
+        checkpoint: null,
+        chunks: new Map<never, never>(),
+        waiting: new Set<() => void>(),
+      }
       buckets.set(name, { ...empty, removed: false })
       return true
     },
@@ -55,18 +63,18 @@ export function openMemory(): Backend {
     },
     open: async (name) => {
       const bucket = buckets.get(name)
-      return bucket === undefined ? null : ports(name, bucket)
+      return bucket === undefined ? null : ports(name, bucket, clock)
     },
     close: async () => undefined,
   }
 }
 
-function ports(name: string, bucket: Bucket): BucketPorts {
+function ports(name: string, bucket: Bucket, clock: Pick<Clock, 'now'>): BucketPorts {
   const present = (): Bucket => {
     if (!bucket.removed) return bucket
     throw new BlobsError('NotFound', `bucket ${name} was removed`, { bucket: name })
   }
-  return { log: memoryLog(present), content: memoryContent(present) }
+  return { log: memoryLog(present), content: memoryContent(present, clock) }
 }
 
 function memoryLog(bucket: () => Bucket): Log {
@@ -142,20 +150,36 @@ function wake(bucket: Bucket): void {
   for (const done of bucket.waiting) done()
 }
 
-function memoryContent(bucket: () => Bucket): Content {
+function memoryContent(bucket: () => Bucket, clock: Pick<Clock, 'now'>): Content {
+  const isThere = (hash: Hash): boolean => {
+    const chunk = bucket().chunks.get(hash)
+    if (chunk !== undefined) chunk.modified = clock.now()
+    return chunk !== undefined
+  }
   return {
     put: async (added) => {
       const { chunks } = bucket()
-      // Not slice(): of a Buffer that is no copy.
-      for (const { hash, bytes } of added) if (!chunks.has(hash)) chunks.set(hash, new Uint8Array(bytes))
+      for (const { hash, bytes } of added) {
+        // Not slice(): of a Buffer that is no copy.
+        if (!isThere(hash)) chunks.set(hash, { bytes: new Uint8Array(bytes), modified: clock.now() })
+      }
     },
     get: async (hashes) => {
       const { chunks } = bucket()
-      return hashes.map((hash) => chunks.get(hash)?.slice() ?? null)
+      return hashes.map((hash) => chunks.get(hash)?.bytes.slice() ?? null)
     },
-    missing: async (hashes) => {
-      const { chunks } = bucket()
-      return hashes.filter((hash) => !chunks.has(hash))
+    missing: async (hashes) => hashes.filter((hash) => !isThere(hash)),
+    sweeping: {
+      chunks: async function* () {
+        const { chunks } = bucket()
+        yield [...chunks].map(([hash, { bytes, modified }]) => ({ hash, size: bytes.length, modified }))
+      },
+      remove: async (listed) => {
+        const { chunks } = bucket()
+        const old = listed.filter(({ hash, modified }) => (chunks.get(hash)?.modified ?? Infinity) <= modified)
+        for (const { hash } of old) chunks.delete(hash)
+        return { chunks: old.length, bytes: old.reduce((sum, { size }) => sum + size, 0) }
+      },
     },
     close: async () => undefined,
   }

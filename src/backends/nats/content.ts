@@ -47,8 +47,10 @@ export function natsContent(options: NatsContentOptions): Content {
         }
         if (batch.length > 0) yield batch
       },
-      remove: async (hashes) => {
-        await eachOf(hashes, TRANSFERS, (hash) => removeChunk(options, hash))
+      races: 'a stream does not tell, as a chunk is removed, whether that was asked for just now',
+      remove: async (chunks) => {
+        await eachOf(chunks, TRANSFERS, ({ hash }) => removeChunk(options, hash))
+        return { chunks: chunks.length, bytes: chunks.reduce((sum, { size }) => sum + size, 0) }
       },
     },
     close: async () => undefined,

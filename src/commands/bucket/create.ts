@@ -1,6 +1,6 @@
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
+import { bucketFlags, changedOptions } from '../../cli/bucket-options.ts'
 import { BlobsCommand } from '../../cli/command.ts'
-import { parseSize } from '../../cli/values.ts'
 import { openPlaces } from '../../locations/places.ts'
 import { showTarget } from '../../locations/target.ts'
 import { requireBucket } from '../../cli/bucket-argument.ts'
@@ -9,8 +9,11 @@ export default class BucketCreate extends BlobsCommand {
   static override summary = 'Make a bucket.'
   static override description = `A name has 2 to 63 of a-z 0-9 . _ - and starts with a letter or a digit.
 
-On a server this needs a token that may administer buckets; a bucket also comes into being there with the first write by a token made for exactly it.`
-  static override usage = 'bucket create BUCKET [--max-blob-size SIZE]'
+On a server this needs a token that may administer buckets; a bucket also comes into being there with the first write by a token made for exactly it.
+
+What the options mean: blobs bucket set --help.`
+  static override usage =
+    'bucket create BUCKET [--max-blob-size SIZE] [--keep-versions N] [--keep-for SPAN] [--quota SIZE] [--quota-blobs N]'
   static override examples = [
     { description: 'Make a bucket in the embedded store', command: '<%= config.bin %> bucket create team' },
     {
@@ -21,17 +24,11 @@ On a server this needs a token that may administer buckets; a bucket also comes 
   static override args = {
     bucket: Args.string({ description: 'name, or URL that ends with the name', required: true, ignoreStdin: true }),
   }
-  static override flags = {
-    'max-blob-size': Flags.string({
-      description: 'largest blob it takes, as 100MB; default: no limit',
-      helpValue: 'SIZE',
-    }),
-  }
+  static override flags = bucketFlags
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(BucketCreate)
-    const max = flags['max-blob-size']
-    const options = max === undefined ? {} : { maxBlobSize: parseSize(max) }
+    const options = changedOptions({}, flags)
     await using places = openPlaces(this.access(flags))
     const target = requireBucket(places.target(args.bucket))
     const buckets = await places.buckets(target.location)

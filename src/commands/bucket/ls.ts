@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core'
 import { BlobsCommand } from '../../cli/command.ts'
+import { quotaInWords } from '../../cli/bucket-options.ts'
 import { grouped, localTime, size, table } from '../../cli/format.ts'
 import { openPlaces } from '../../locations/places.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
@@ -32,14 +33,15 @@ export default class BucketLs extends BlobsCommand {
       info.name,
       grouped(info.blobs),
       size(info.bytes),
+      quotaInWords(info.options),
       info.options.maxBlobSize === undefined ? '-' : size(info.options.maxBlobSize),
       localTime(Date.parse(info.created)),
     ])
-    const header = ['BUCKET', 'BLOBS', 'SIZE', 'LARGEST BLOB', 'MADE']
+    const header = ['BUCKET', 'BLOBS', 'SIZE', 'QUOTA', 'LARGEST BLOB', 'MADE']
     const text =
       rows.length === 0
         ? 'there are no buckets yet; make one: blobs bucket create NAME'
-        : table([header, ...rows], ['left', 'right', 'right', 'right', 'left']).join('\n')
+        : table([header, ...rows], ['left', 'right', 'right', 'right', 'right', 'left']).join('\n')
     this.output.document({ buckets }, text)
   }
 }

@@ -7,7 +7,7 @@ import type { PageRow } from '../view/pages.ts'
 import type { Summary, Top } from '../view/start.ts'
 
 /** The highest format of a checkpoint that this program reads. */
-const FORMAT = 1
+const FORMAT = 2
 /** Of what a page may become when it is unpacked: a page holds at least one row, and a row may be an entry's conflicts. */
 const MAX_PAGE_BYTES = 512 * 1024 * 1024
 
@@ -53,8 +53,10 @@ function checkBytes(hash: Hash, bytes: Uint8Array | null): asserts bytes is Uint
   if (sha256(bytes) !== hash) throw new PageLost(hash, 'does not hold the bytes of its hash')
 }
 
-export function encodeRoot(summary: Summary): Chunk {
-  const bytes = Buffer.from(JSON.stringify({ checkpoint: FORMAT, ...summary }))
+/** Of format 1 unless bytes were dropped: programs that do not know of that would promise them. */
+export function encodeRoot({ dropped = 0, ...summary }: Summary): Chunk {
+  const rest = dropped === 0 ? summary : { ...summary, dropped }
+  const bytes = Buffer.from(JSON.stringify({ checkpoint: dropped === 0 ? 1 : FORMAT, ...rest }))
   return { hash: sha256(bytes), bytes }
 }
 
@@ -75,10 +77,10 @@ export async function readRoot(content: Content, hash: Hash): Promise<Summary> {
   }
   const { epoch, entry, created, options } = root
   const texts = [epoch, entry, created, options]
-  const counts = [root['position'], root['blobs'], root['bytes'], root['serial']]
+  const counts = [root['position'], root['blobs'], root['bytes'], root['serial'], root['dropped'] ?? 0]
   const trees = (root['trees'] ?? {}) as Record<Tree, unknown>
   const isSound =
-    format === FORMAT &&
+    (format === 1 || format === FORMAT) &&
     texts.every((text) => typeof text === 'string') &&
     counts.every(Number.isSafeInteger) &&
     TREES.every((tree) => isTop(trees[tree]))

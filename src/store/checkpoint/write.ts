@@ -44,8 +44,8 @@ export async function writeCheckpoint(options: WriteOptions): Promise<Checkpoint
     entries: await tree('entries'),
     ids: await tree('ids'),
   }
-  const { epoch, position, entry, created, options: settings, blobs, bytes, serial } = state
-  const root = encodeRoot({ epoch, position, entry, created, options: settings, blobs, bytes, serial, trees })
+  const { epoch, position, entry, created, options: settings, blobs, bytes, serial, dropped } = state
+  const root = encodeRoot({ epoch, position, entry, created, options: settings, blobs, bytes, serial, dropped, trees })
   await ports.content.put([root])
   const checkpoint = { position, root: root.hash }
   await trimming.saveCheckpoint(checkpoint)
@@ -66,7 +66,8 @@ async function writeTree(
     const count = size
     const started = clock.elapsed()
     const rows = await follower.peek((view) => view.slice(tree, from, until, count))
-    if (rows === null) throw new BlobsError('Unavailable', 'the view was made anew while it was written down')
+    if (rows === null)
+      throw new BlobsError('Unavailable', 'the view was made anew, or versions were dropped, while it was written down')
     for (const row of rows) {
       after = sortKeyOf(tree, row)
       finished.push(...builder.add(after, JSON.stringify(row)))

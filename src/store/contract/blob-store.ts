@@ -7,6 +7,8 @@ import type {
   BucketInfo,
   BucketOptions,
   Chunk,
+  Collected,
+  CollectOptions,
   Cursor,
   EntryInput,
   FeedItem,
@@ -25,7 +27,7 @@ export interface BlobStore {
   /** The current version, or `version`; null = never was. A tombstone is an info with `deleted: true`. */
   head(key: string, options?: { readonly version?: number }): Promise<BlobInfo | null>
   /**
-   * Null = never was, or that version is a tombstone. `range` is [first, last] inclusive; last may be Infinity; a negative first counts
+   * Null = never was, or that version is a tombstone or was dropped. `range` is [first, last] inclusive; last may be Infinity; a negative first counts
    * from the end. Throws `InvalidRequest` for a range that holds no byte of a blob that has some.
    */
   get(key: string, options?: GetOptions): Promise<Blob | null>
@@ -141,6 +143,11 @@ export interface Buckets {
   /** Removes the bucket with its history. Throws `NotFound`. */
   remove(name: string): Promise<void>
   configure(name: string, options: BucketOptions): Promise<BucketInfo>
+  /**
+   * Lets versions go that the bucket's options do not keep, and removes chunks that nothing refers to. Absent where the place does so by
+   * itself, or never. Throws `Refused` where a damaged list of chunks leaves it unknown which are needed.
+   */
+  collect?(name: string, options?: CollectOptions): Promise<Collected>
   /** Throws `NotFound`, with the near names in its hint. */
   open(name: string): Promise<BlobStore>
   close(): Promise<void>

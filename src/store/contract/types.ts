@@ -35,6 +35,8 @@ export interface BlobInfo {
   readonly author: string
   /** Short name of the device that wrote it, or ''. */
   readonly device: string
+  /** Its bytes are no more: the bucket does not keep versions as old. What it was stays known. */
+  readonly dropped?: true
 }
 
 /** A piece of content with its address. `bytes` hash to `hash`; receivers check. */
@@ -139,6 +141,40 @@ export type FeedItem =
 export interface BucketOptions {
   /** Largest blob accepted, in bytes. */
   readonly maxBlobSize?: number
+  /** The newest so many versions of each key keep their bytes, the current one, or the tombstone, among them. */
+  readonly keepVersions?: number
+  /** Versions keep their bytes for so many seconds after they were replaced or deleted. With both, what either keeps is kept; with none, everything. */
+  readonly keepFor?: number
+  /** Most bytes of all current blobs together. */
+  readonly quotaBytes?: number
+  /** Most current blobs. */
+  readonly quotaBlobs?: number
+}
+/** How a bucket's garbage is collected. */
+export interface CollectOptions {
+  /** Milliseconds that a chunk is spared which nothing refers to yet: longer than the longest upload. At least an hour; a day unless given. */
+  readonly grace?: number
+  /** Changes nothing; of versions that are kept no more it does not tell the bytes. */
+  readonly dryRun?: boolean
+  /** Nobody else writes meanwhile. */
+  readonly alone?: boolean
+  /** Awaited often, with bytes that were moved: what makes it slow. */
+  readonly pace?: (bytes: number) => Promise<void>
+  readonly signal?: AbortSignal
+}
+interface ChunkCount {
+  readonly chunks: number
+  readonly bytes: number
+}
+export interface Collected {
+  /** Versions that lost their bytes. */
+  readonly dropped: number
+  readonly removed: ChunkCount
+  /** That nothing refers to, but that are within the grace. */
+  readonly waiting: ChunkCount
+  readonly kept: ChunkCount
+  /** Why no chunk was looked at: only where nobody else writes that would be safe. */
+  readonly stays?: string
 }
 export interface BucketInfo {
   readonly name: string

@@ -155,6 +155,7 @@ function mirrorStore(mirror: Mirror): LogStore {
         })
       return acting(() => writing(commit))
     },
+    collect: async (options) => acting(() => shadow.collect(options)),
     configure: async (options) => acting(() => writing(() => shadow.configure(options))),
     close: async () => {
       if (closing.signal.aborted) return

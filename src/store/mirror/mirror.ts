@@ -72,6 +72,7 @@ export function openMirror(options: MirrorOptions): Buckets {
       await backend.remove(name).finally(() => backend.close())
     },
     configure: (name, wanted) => using(checkBucketName(name), (store) => store.configure(wanted)),
+    collect: (name, options) => using(checkBucketName(name), (store) => store.collect(options)),
     open: async (name) => {
       if (name === SYSTEM_BUCKET) return (await own.buckets()).open(name)
       const { store, release } = await stores.take(checkBucketName(name))

@@ -2,12 +2,13 @@ import { encodeList } from '../../content/body.ts'
 import type { Database } from '../../platform/sqlite.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Expectation } from '../contract/types.ts'
-import { keyOf, type Entry, type EntryChange } from '../entry.ts'
+import { keyOf, type Drop, type Entry, type EntryChange } from '../entry.ts'
 import { holds, NEVER_WAS } from '../expectation.ts'
 import type { Position } from '../ports.ts'
-import { wantEntries } from './gaps.ts'
+import { boundOf } from './bounds.ts'
+import { LATEST, openWants, wantEntries } from './gaps.ts'
 import { standingOf, type Found } from './standing.ts'
-import { APPLIED, readState, REPEATED, VOID } from './schema.ts'
+import { APPLIED, DROPPED, readState, REPEATED, VOID } from './schema.ts'
 
 /** How far back, in positions, an entry may be based, and its id is looked for. Part of the format. */
 const REACH = 100_000
@@ -31,6 +32,7 @@ interface Tally {
   options: string
   created: string
   epoch: string
+  dropped: number
 }
 
 /** As `applyEntries`, if the view has read up to this position and no further; else it is left as it is. */
@@ -47,12 +49,12 @@ export function applyEntries(db: Database, entries: readonly PlacedEntry[]): voi
   const fresh = entries.filter(({ position }) => position > state.position)
   const last = fresh.at(-1)
   if (last === undefined) return
-  const { blobs, bytes, options, created, epoch, serial } = state
-  const tally: Tally = { blobs, bytes, options, created, epoch, serial }
+  const { blobs, bytes, options, created, epoch, serial, dropped } = state
+  const tally: Tally = { blobs, bytes, options, created, epoch, serial, dropped }
   if (state.root !== '') wantFor(db, fresh)
   for (const placed of fresh) applyOne(db, tally, placed)
   db.run(
-    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?, serial = ?`,
+    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?, serial = ?, dropped = ?`,
     tally.epoch,
     last.position,
     last.entry.id,
@@ -61,6 +63,7 @@ export function applyEntries(db: Database, entries: readonly PlacedEntry[]): voi
     tally.blobs,
     tally.bytes,
     tally.serial,
+    tally.dropped,
   )
 }
 
@@ -72,6 +75,16 @@ function wantFor(db: Database, entries: readonly PlacedEntry[]): void {
     ids,
     entries.flatMap(({ entry }) => entry.changes.map(keyOf)),
   )
+  const wants = openWants(db)
+  for (const [key] of entries.flatMap(({ entry }) => dropsOf(entry))) {
+    wants.range({ tree: 'keys', low: boundOf([key, 0]), high: boundOf([key, LATEST]) })
+  }
+  wants.settle()
+}
+
+/** Of an entry of format 1 the field means nothing. */
+function dropsOf({ v, drop }: Entry): readonly Drop[] {
+  return v === 2 && drop !== undefined ? drop : []
 }
 
 function applyOne(db: Database, tally: Tally, { position, entry }: PlacedEntry): void {
@@ -84,6 +97,7 @@ function applyOne(db: Database, tally: Tally, { position, entry }: PlacedEntry):
   for (const [index, change] of entry.changes.entries()) {
     applyChange(db, tally, { position, entry }, change, standings[index] ?? null)
   }
+  for (const drop of dropsOf(entry)) tally.dropped += dropVersions(db, drop)
   if (entry.bucket !== undefined) tally.options = JSON.stringify(entry.bucket.options)
   record(db, position, entry, APPLIED, first, null, tally.serial - first)
 }
@@ -139,6 +153,13 @@ function applyChange(db: Database, tally: Tally, placed: PlacedEntry, change: En
 }
 
 const NOTHING = new Uint8Array(0)
+
+/** Takes the bytes of older versions away; what they were stays known. Gives how many had some. */
+function dropVersions(db: Database, [key, through]: Drop): number {
+  const sql = `UPDATE versions SET depth = ${DROPPED}, refs = ? WHERE number = ? AND version <= ? AND serial <> ? AND deleted = 0 AND depth >= 0`
+  const found = db.get<{ number: number; head: number }>('SELECT number, head FROM keys WHERE key = ?', key)
+  return found === undefined ? 0 : db.run(sql, NOTHING, found.number, through, found.head).changes
+}
 
 /** Points the key at its new version; gives the key's number. */
 function place(db: Database, key: string, found: Found | null, serial: number, deleted: boolean): number {

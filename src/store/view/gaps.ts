@@ -31,7 +31,8 @@ export class PagesWanted extends Error {
   }
 }
 
-const LATEST = Number.MAX_SAFE_INTEGER
+/** Above every version and position. */
+export const LATEST = Number.MAX_SAFE_INTEGER
 
 /** Collects what a look at the view will touch; for a view that is not complete. */
 export interface Wants {

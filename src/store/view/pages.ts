@@ -14,6 +14,7 @@ export interface Until {
   readonly position: number
   /** Of the first version that came later. */
   readonly serial: number
+  readonly dropped: number
 }
 
 /** Length of the sort key in a row. */
@@ -129,8 +130,8 @@ const SLICES: Readonly<Record<Tree, (db: Database, after: SortKey | null, until:
 }
 
 /**
- * The next rows of a tree behind one, at most `limit`, of a view that is complete. Null if the view was made anew. What is there
- * does not change: later entries only add rows that come later, so slices at different times fit together.
+ * The next rows of a tree behind one, at most `limit`, of a view that is complete. Null if the view was made anew, or versions lost their
+ * bytes meanwhile. Nothing else of what is there changes: later entries only add rows that come later, so slices at different times fit together.
  */
 export function sliceOf(
   db: Database,
@@ -139,8 +140,8 @@ export function sliceOf(
   until: Until,
   limit: number,
 ): readonly PageRow[] | null {
-  const { generation, root } = readState(db)
-  if (generation !== until.generation || root !== '') return null
+  const { generation, root, dropped } = readState(db)
+  if (generation !== until.generation || root !== '' || dropped !== until.dropped) return null
   const rows: PageRow[] = []
   for (const row of SLICES[tree](db, after, until)) if (rows.push(row) >= limit) break
   return rows

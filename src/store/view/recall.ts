@@ -111,7 +111,8 @@ function madeBy(db: Database, { first, made }: EntryRow): readonly EntryChange[]
       expect: 'any',
       hash,
       size,
-      depth,
+      // What was dropped later has no refs any more: the entry that drops it is behind this one.
+      depth: Math.max(0, depth),
       refs: list.map((ref) => [ref.hash, ref.size] as const),
       type,
       meta: JSON.parse(meta) as Meta,

@@ -1,10 +1,11 @@
 import { decodeList, type Body } from '../../content/body.ts'
 import type { BlobInfo, Meta } from '../contract/types.ts'
 import { formatCursor } from '../cursor.ts'
+import { DROPPED } from './schema.ts'
 
 /** What is told of a version: the columns of `InfoRow`. */
 export const INFO_COLUMNS = `k.key AS key, k.number AS number, v.serial AS serial, v.version AS version, v.size AS size, v.hash AS hash,
-  v.type AS type, v.time AS time, v.deleted AS deleted, v.meta AS meta, v.position AS position,
+  v.type AS type, v.time AS time, v.deleted AS deleted, v.meta AS meta, v.depth AS depth, v.position AS position,
   e.id AS entry, e.author AS author, e.device AS device`
 
 export interface InfoRow {
@@ -18,6 +19,7 @@ export interface InfoRow {
   readonly time: number
   readonly deleted: number
   readonly meta: string
+  readonly depth: number
   readonly position: number
   readonly entry: string
   readonly author: string
@@ -39,6 +41,7 @@ export function toInfo(bucket: string, epoch: string, row: InfoRow): BlobInfo {
     entry: row.entry,
     author: row.author,
     device: row.device,
+    ...(row.depth === DROPPED ? { dropped: true as const } : {}),
   }
 }
 

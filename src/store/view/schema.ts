@@ -1,16 +1,16 @@
 import type { Database } from '../../platform/sqlite.ts'
 
 /** Raise it with any change here or in what `apply` does: a view of another format is made anew from the log. */
-const FORMAT = 2
+const FORMAT = 3
 
 // `serial` grows in the order of the log, without gaps: the versions that an entry made are `first … first + made - 1`. A key's `number`
-// is the serial of its first version. The last three tables are empty but for a view that was started from a checkpoint, and is not
+// is the serial of its first version. A version whose bytes were dropped has depth -1 and no refs. The last three tables are empty but for a view that was started from a checkpoint, and is not
 // complete yet: see gaps.ts.
 const TABLES = `
   CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1), generation TEXT NOT NULL, epoch TEXT NOT NULL, position INTEGER NOT NULL,
     entry TEXT NOT NULL, created TEXT NOT NULL, options TEXT NOT NULL, blobs INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    serial INTEGER NOT NULL, floor INTEGER NOT NULL, root TEXT NOT NULL);
+    serial INTEGER NOT NULL, floor INTEGER NOT NULL, root TEXT NOT NULL, dropped INTEGER NOT NULL);
   CREATE TABLE entries (
     position INTEGER PRIMARY KEY, id TEXT NOT NULL, outcome INTEGER NOT NULL, time INTEGER NOT NULL, author TEXT NOT NULL,
     device TEXT NOT NULL, operation TEXT, first INTEGER NOT NULL, made INTEGER NOT NULL, conflicts TEXT);
@@ -35,6 +35,9 @@ export const VOID = 1
 /** Has the id of an entry before it, whose outcome is the one that counts. */
 export const REPEATED = 2
 
+/** What `versions.depth` holds of a version whose bytes were dropped. */
+export const DROPPED = -1
+
 export interface State {
   /** Random, new whenever the view is made anew: serials of another generation mean nothing. */
   readonly generation: string
@@ -52,11 +55,13 @@ export interface State {
   readonly floor: number
   /** Of the checkpoint whose pages are not all there yet; '' for a complete view. */
   readonly root: string
+  /** Versions whose bytes were dropped. */
+  readonly dropped: number
 }
 
 export function readState(db: Database): State {
   const state = db.get<State>(
-    `SELECT generation, epoch, position, entry, created, options, blobs, bytes, serial, floor, root FROM state`,
+    `SELECT generation, epoch, position, entry, created, options, blobs, bytes, serial, floor, root, dropped FROM state`,
   )
   if (state === undefined) throw new Error('the view has no state row')
   return state
@@ -72,6 +77,6 @@ export function reset(db: Database, generation: string): void {
   const kept = ['state', 'entries', 'keys', 'versions', 'gaps', 'told_ids', 'told_serials']
   for (const table of kept) db.exec(`DROP TABLE IF EXISTS ${table}`)
   db.exec(TABLES)
-  db.run(`INSERT INTO state VALUES (1, ?, '', 0, '', '', '{}', 0, 0, 1, 0, '')`, generation)
+  db.run(`INSERT INTO state VALUES (1, ?, '', 0, '', '', '{}', 0, 0, 1, 0, '', 0)`, generation)
   db.exec(`PRAGMA user_version = ${FORMAT}`)
 }

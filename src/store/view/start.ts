@@ -16,6 +16,8 @@ export interface Summary {
   readonly blobs: number
   readonly bytes: number
   readonly serial: number
+  /** Absent: 0. */
+  readonly dropped?: number
   /** Null for one without rows. */
   readonly trees: Readonly<Record<Tree, Top | null>>
 }
@@ -29,13 +31,13 @@ export interface Start {
 /** Inside a transaction. */
 export function startFrom(db: Database, { root, summary, floor }: Start): void {
   if (readState(db).position > 0) return
-  const { epoch, position, entry, created, options, blobs, bytes, serial, trees } = summary
+  const { epoch, position, entry, created, options, blobs, bytes, serial, trees, dropped = 0 } = summary
   const tops = TREES.flatMap((tree) => {
     const top = trees[tree]
     return top === null ? [] : [{ tree, top }]
   })
   db.run(
-    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?, serial = ?, floor = ?, root = ?`,
+    `UPDATE state SET epoch = ?, position = ?, entry = ?, created = ?, options = ?, blobs = ?, bytes = ?, serial = ?, floor = ?, root = ?, dropped = ?`,
     epoch,
     position,
     entry,
@@ -46,6 +48,7 @@ export function startFrom(db: Database, { root, summary, floor }: Start): void {
     serial,
     floor,
     tops.length === 0 ? '' : root,
+    dropped,
   )
   const ends: Readonly<Record<Tree, Bound>> = {
     keys: END,

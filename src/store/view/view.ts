@@ -10,6 +10,7 @@ import type { Position } from '../ports.ts'
 import { applyBehind, applyEntries, type PlacedEntry } from './apply.ts'
 import type { SortKey, Tree } from './bounds.ts'
 import { gapsIn, type Gap, type Range } from './gaps.ts'
+import { excessVersions, keptBodies, type Retention } from './kept.ts'
 import { listPage, type Query } from './list.ts'
 import {
   bodyOf,
@@ -27,7 +28,7 @@ import {
 import { findOperation, madeBy } from './operations.ts'
 import { fillGap, sliceOf, type PageRow, type Until } from './pages.ts'
 import { toInfo } from './rows.ts'
-import { isCurrent, readState, reset, type State } from './schema.ts'
+import { DROPPED, isCurrent, readState, reset, type State } from './schema.ts'
 import { startFrom, type Start } from './start.ts'
 
 export interface BlobVersion {
@@ -46,7 +47,7 @@ export interface View {
   /** The cursor of the last entry that was read. */
   head(): Cursor
   find(key: string, version?: number): BlobInfo | null
-  /** Null also for a tombstone. */
+  /** Null also for a tombstone, and for a version whose bytes were dropped. */
   findBlob(key: string, version?: number): BlobVersion | null
   /** As `findBlob`, in the order asked. */
   findBlobs(which: readonly Which[]): readonly (BlobVersion | null)[]
@@ -80,6 +81,10 @@ export interface View {
   slice(tree: Tree, after: SortKey | null, until: Until, limit: number): readonly PageRow[] | null
   /** Position of the first entry up to `through` with a time from `from` to `to`; null if there is none. Of a complete view. */
   firstBetween(from: number, to: number, through: Position): Position | null
+  /** See `keptBodies`. */
+  keptBodies(generation: string, after: number, limit: number): ReturnType<typeof keptBodies>
+  /** See `excessVersions`. */
+  excess(generation: string, retention: Retention, after: number, limit: number): ReturnType<typeof excessVersions>
   /** From now on the history behind a position counts as gone. */
   raiseFloor(floor: Position): Promise<void>
   /** May be called again. */
@@ -168,7 +173,9 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
   const findBlobs: View['findBlobs'] = (which) =>
     atOnce((info, state) =>
       findRows(db, which, state).map((row) =>
-        row === undefined || row.deleted === 1 ? null : { info: info(row), body: bodyOf(db, row) },
+        row === undefined || row.deleted === 1 || row.depth === DROPPED
+          ? null
+          : { info: info(row), body: bodyOf(db, row) },
       ),
     )
   return {
@@ -211,6 +218,9 @@ function view(db: Database, { bucket, clock, ids }: ViewOptions): View {
       const sql = 'SELECT min(position) AS first FROM entries WHERE time BETWEEN ? AND ? AND position <= ?'
       return db.get<{ first: number | null }>(sql, from, to, through)?.first ?? null
     },
+    keptBodies: (generation, after, limit) => atOnce(() => keptBodies(db, generation, after, limit)),
+    excess: (generation, retention, after, limit) =>
+      atOnce(() => excessVersions(db, generation, retention, after, limit)),
     raiseFloor: (floor) => transact(db, clock, () => void db.run('UPDATE state SET floor = max(floor, ?)', floor)),
     close: () => {
       if (open) db.close()

@@ -1,0 +1,103 @@
+import { ContentDamaged, refsOnce } from '../../content/body.ts'
+import { readPages } from '../checkpoint/page.ts'
+import { newestCheckpoint } from '../checkpoint/newest.ts'
+import { BlobsError } from '../contract/errors.ts'
+import { decodeEntry } from '../entry.ts'
+import type { Follower } from '../follow.ts'
+import type { BucketPorts } from '../ports.ts'
+import type { Top } from '../view/start.ts'
+import type { Marks } from './marks.ts'
+import { viewMadeAnew } from './retain.ts'
+
+/** Versions looked at without a pause, and pages read at once. */
+const VERSIONS = 500
+const PAGES = 16
+/** An entry that stands for one in Content is shorter. */
+const POINTER_BYTES = 300
+
+export interface MarkOptions {
+  readonly ports: BucketPorts
+  readonly follower: Follower
+  readonly marks: Marks
+  /** Awaited often; throws to end it. */
+  readonly pause: () => Promise<void>
+}
+
+/**
+ * Marks all that the log, as it is now, its versions and its newest checkpoint refer to. Throws `Refused` where a list object cannot be read:
+ * nobody knows what it names.
+ */
+export async function markAll(options: MarkOptions): Promise<void> {
+  await markVersions(options)
+  await markEntries(options)
+  await markCheckpoint(options)
+}
+
+async function markVersions({ ports, follower, marks, pause }: MarkOptions): Promise<void> {
+  await follower.read(() => undefined)
+  await follower.complete()
+  const { generation } = await follower.peek((view) => view.state())
+  for (let after = 0; ;) {
+    const from = after
+    const some = await follower.peek((view) => view.keptBodies(generation, from, VERSIONS))
+    if (some === null) throw viewMadeAnew()
+    for (const { serial, key, body } of some) {
+      after = serial
+      try {
+        for await (const refs of refsOnce(body, (hashes) => ports.content.get(hashes), pause)) {
+          for (const { hash } of refs) marks.add(hash)
+        }
+      } catch (error) {
+        if (!(error instanceof ContentDamaged)) throw error
+        throw damaged(key, error)
+      }
+    }
+    if (some.length < VERSIONS) return
+    await pause()
+  }
+}
+
+function damaged(key: string, cause: ContentDamaged): BlobsError {
+  return new BlobsError('Refused', `${key} is damaged, so nobody knows which chunks are needed: ${cause.message}`, {
+    key,
+    cause,
+    hint: 'mend the store first: blobs doctor --repair',
+  })
+}
+
+/** Entries that are too large for the log. */
+async function markEntries({ ports, marks, pause }: MarkOptions): Promise<void> {
+  const floor = (await ports.log.trimming?.floor()) ?? 0
+  for await (const batch of ports.log.read({ after: floor })) {
+    for (const raw of batch) {
+      if (raw.data.length > POINTER_BYTES) continue
+      const entry = decodeEntry(raw)
+      if ('content' in entry) marks.add(entry.content)
+    }
+    await pause()
+  }
+}
+
+/** Who still reads an older one finds that a page is gone, and begins again at this one. */
+async function markCheckpoint({ ports, marks, pause }: MarkOptions): Promise<void> {
+  const newest = await newestCheckpoint(ports)
+  if (newest === null) return
+  marks.add(newest.root)
+  const visit = async (tops: readonly Top[]): Promise<void> => {
+    for (const [hash] of tops) marks.add(hash)
+    const inner = tops.filter(([, level]) => level > 0)
+    for (let at = 0; at < inner.length; at += PAGES) {
+      const some = inner.slice(at, at + PAGES)
+      const pages = await readPages(
+        ports.content,
+        some.map(([hash]) => hash),
+      )
+      await pause()
+      for (const [index, rows] of pages.entries()) {
+        const level = (some[index]?.[1] ?? 1) - 1
+        await visit(rows.map((row): Top => [String(row.at(-1)), level]))
+      }
+    }
+  }
+  await visit(Object.values(newest.summary.trees).filter((top) => top !== null))
+}
