@@ -38,7 +38,7 @@ function textOf(role: string, tree: Frame): string {
   const rooms = topOf(tree, roomOf, ROOMS)
   const functions = topOf(tree, ({ name, source }) => `${name} (${source})`, FUNCTIONS)
   return [
-    `\`${role}\`: ${(tree.total / 1e6).toFixed(1)} s of CPU in JavaScript and what it calls.`,
+    `\`${role}\`: ${(tree.total / 1e6).toFixed(1)} s in JavaScript and what it calls, over all threads, waits for a core included.`,
     '',
     `- by room: ${rooms.filter(isNamed).map(shareText).join(' · ')}`,
     `- by function, self: ${functions.filter(isNamed).map(shareText).join(' · ')}`,
