@@ -5,7 +5,7 @@ import { codeOf } from './failure.ts'
 import type { Ignore } from './ignore.ts'
 import { below, keyOf } from './names.ts'
 import type { DirtyFolder } from './observed.ts'
-import { folderBackend, type WatchBackend } from './watch-backend.ts'
+import type { WatchBackend } from './watch-backend.ts'
 
 export interface WatchOptions {
   readonly fs: FileSystem
@@ -20,7 +20,7 @@ export interface WatchOptions {
   readonly onDegraded: (problem: WatchProblem) => void
   /** True for a path that is in sync: when it goes, its folder waits 200 ms for it to come back. Default: every path. */
   readonly isKnown?: (path: Path) => boolean
-  /** What tells of changes; a watch for each folder unless given. */
+  /** What tells of changes; unless given, what suits the platform. */
   readonly backend?: WatchBackend
 }
 export interface WatchProblem {
@@ -61,7 +61,7 @@ export async function watchFolder(options: WatchOptions): Promise<Watcher> {
     if (inside === '') return ''
     return inside.startsWith('..') ? null : keyOf(inside.split(sep).join('/'))
   }
-  const backend = options.backend ?? folderBackend
+  const backend = options.backend ?? (await backendOf(process.platform))
   const running = await backend(root, {
     ignored: (folder) => {
       const path = pathOf(folder)
@@ -157,6 +157,12 @@ function collectDirt({ fs, root, clock, onDirty, isKnown = () => true }: WatchOp
     },
     addDeep: (path: Path): void => void (entry(path).deep = true),
   }
+}
+
+/** Linux tells each change of a folder by its name: a watch for each is all there is to do. What other systems tell, chokidar knows. */
+async function backendOf(platform: NodeJS.Platform): Promise<WatchBackend> {
+  if (platform === 'linux') return (await import('./watch-folders.ts')).folderBackend
+  return (await import('./watch-chokidar.ts')).chokidarBackend
 }
 
 // Whatever cannot be looked at is for the scan to judge.

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/platform/system.ts'
 import { openIgnore } from '../../../src/sync/disk/ignore.ts'
 import type { DirtyFolder } from '../../../src/sync/disk/observed.ts'
+import { chokidarBackend } from '../../../src/sync/disk/watch-chokidar.ts'
+import { folderBackend } from '../../../src/sync/disk/watch-folders.ts'
 import type { WatchBackend, WatchListener } from '../../../src/sync/disk/watch-backend.ts'
 import { watchFolder, type Watcher, type WatchOptions, type WatchProblem } from '../../../src/sync/disk/watch.ts'
 import { disk, short, tell, testFolder, type TestFolder } from './folder.ts'
@@ -57,11 +59,14 @@ function puppet(): { backend: WatchBackend; tell: () => WatchListener } {
   }
 }
 
-describe('the watcher on a real folder', () => {
+describe.each([
+  ['a watch for each folder', folderBackend],
+  ['chokidar', chokidarBackend],
+])('the watcher on a real folder, by %s', (_name, backend) => {
   test('marks the folder of a file that is written, made, renamed, removed, or made executable', async () => {
     folder.write('a/f', '1')
     folder.write('a/b/g', '1')
-    const seen = await start({ isKnown: () => false })
+    const seen = await start({ backend, isKnown: () => false })
     const acts: [() => void, string][] = [
       [() => folder.write('a/f', '2'), 'a'],
       [() => folder.write('a/b/new', '2'), 'a/b'],
@@ -81,7 +86,7 @@ describe('the watcher on a real folder', () => {
 
   test('tells within 60 ms of the event', async () => {
     folder.write('a/f', '0')
-    const seen = await start()
+    const seen = await start({ backend })
     const times: number[] = []
     for (let i = 0; i < 30; i++) {
       seen.clear()
@@ -97,7 +102,7 @@ describe('the watcher on a real folder', () => {
   })
 
   test('finds all files of folders that come at once, nested and moved in', async () => {
-    const seen = await start()
+    const seen = await start({ backend })
     await folder.look()
     const scanDirty = async () => {
       const scope = seen.clear()
@@ -121,7 +126,7 @@ describe('the watcher on a real folder', () => {
 
   test('goes on watching a folder that was deleted and made again', async () => {
     folder.write('a/b/f', '1')
-    const seen = await start()
+    const seen = await start({ backend })
     fs.rmSync(folder.at('a/b'), { recursive: true })
     folder.write('a/b/f', '2')
     await wait(500)
@@ -132,7 +137,7 @@ describe('the watcher on a real folder', () => {
 
   test('watches the folder that stands at a name, however often another one came to it', async () => {
     folder.write('moved/in/f', '1')
-    const seen = await start()
+    const seen = await start({ backend })
     for (let i = 0; i < 100; i++) {
       fs.rmSync(folder.at('again'), { recursive: true, force: true })
       folder.write('again/deep/f', String(i))
@@ -154,7 +159,7 @@ describe('the watcher on a real folder', () => {
     fs.mkdirSync(folder.at('.blobs/tmp'))
     fs.mkdirSync(`${folder.path}-behind`)
     fs.symlinkSync(`${folder.path}-behind`, folder.at('link'))
-    const seen = await start({ exclude: ['cache/', '*.log'] })
+    const seen = await start({ backend, exclude: ['cache/', '*.log'] })
     folder.write('cache/f', '2')
     folder.write('.blobs/tmp/x', '2')
     folder.write('x.log', '2')
@@ -166,7 +171,7 @@ describe('the watcher on a real folder', () => {
 
   test('S24 with scans loses no file of a delete and re-creation within a millisecond, a thousand times', async () => {
     folder.write('d/f', 'start')
-    const seen = await start()
+    const seen = await start({ backend })
     await folder.look()
     const told: string[] = []
     for (let i = 0; i < 1000; i++) {
