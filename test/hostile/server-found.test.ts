@@ -252,7 +252,10 @@ describe('what goes wrong in the server', () => {
       close: () => Promise.resolve(),
       open: async (name: string): Promise<BlobStore> => {
         const store = await at.buckets.open(name)
-        return name === SYSTEM_BUCKET ? store : { ...store, ...wrap(store) }
+        if (name === SYSTEM_BUCKET) return store
+        // What is reached for is read past the wrapper.
+        const { reach: _, ...plain } = store
+        return { ...plain, ...wrap(store) }
       },
     }
     return running({ buckets })

@@ -84,7 +84,8 @@ describe('a file that changes while it is sent', () => {
   test.each(['missing', 'stage', 'commit'] as const)(
     'S19 before `%s`: what was sent is recorded, not what is there by then',
     async (method) => {
-      a.write('doc', 'first')
+      // A small one is sent without asking for it.
+      a.write('doc', 'first'.repeat(20_000))
       await a.sync({ wrap: (store) => before(store, method, () => a.write('doc', 'other')) })
       await settle(a, b)
       expect(b.tree()).toEqual({ doc: 'other' })

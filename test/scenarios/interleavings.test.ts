@@ -137,7 +137,7 @@ test('D14 a file that becomes a folder of ten thousand files while it is sent', 
     mkdirSync(join(a.root, 'thing'))
     for (let n = 0; n < 10_000; n++) writeFileSync(join(a.root, 'thing', `${n}`), `${n % 100}`)
   }
-  await a.sync({ wrap: (store) => before(store, 'missing', replace) })
+  await a.sync({ wrap: (store) => before(store, 'stage', replace) })
   await a.sync()
   const listed = async (): Promise<number> => (await a.with(async (agent) => agent.status())).synced
   expect(await listed()).toBe(10_000)

@@ -329,7 +329,7 @@ describe('a log', () => {
   })
 
   it.each<[string, (id: string) => RawEntry['data'], string]>([
-    ['a newer format', (id) => Buffer.from(JSON.stringify({ v: 2, id, strange: true })), 'NotSupported'],
+    ['a newer format', (id) => Buffer.from(JSON.stringify({ v: 3, id, strange: true })), 'NotSupported'],
     ['no JSON', () => Buffer.from('{"v":1,'), 'Corrupt'],
     [
       'another id',
