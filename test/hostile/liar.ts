@@ -183,11 +183,21 @@ function truth(world: Truth, asked: Question, response: ServerResponse): void {
     tellBlob(world, method, path, response)
   } else if (route === 'chunks/missing') {
     json(response, { missing: [] })
+  } else if (route === 'chunks') {
+    json(response, { staged: countFrames(asked.body) })
   } else if (route === 'commit') {
     json(response, { outcomes: commit(world, asked) })
   } else {
     json(response, { type: 'x', title: 'x', status: 501, code: 'NotSupported', detail: route }, 501)
   }
+}
+
+/** Of chunks: a first frame may tell of the blobs that they are of. */
+function countFrames(body: Buffer): number {
+  let count = 0
+  for (let at = 0; at < body.length - 36; at += 36 + body.readUInt32BE(at + 32))
+    if (body.subarray(at, at + 32).some((byte) => byte !== 0xfd)) count++
+  return count
 }
 
 function tellBlob({ blobs, json }: Truth, method: string, key: string, response: ServerResponse): void {
