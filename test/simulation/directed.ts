@@ -5,7 +5,8 @@ import type { Deed } from './person.ts'
 
 /** What an agent does when it makes this call. */
 const WHEN: Readonly<Record<string, string>> = {
-  copy: 'a move there',
+  copy: 'a copy there',
+  setModified: 'a copy there',
   rmdir: 'a move there',
   chmod: 'an executable bit there',
   stage: 'a large new file here',

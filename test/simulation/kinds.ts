@@ -44,6 +44,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   'a large new file there': { here: [], there: [write('large', bytes)] },
   'an edit there': { here: [], there: [write('x', 'edited there')] },
   'a deletion there': { here: [], there: [{ type: 'remove', path: 'd/y' }] },
+  'a copy there': { first: [write('large', bytes)], there: [write('copy', bytes)] },
   'a move there': { here: [], there: [{ type: 'move', path: 'd', to: 'e' }] },
   'an executable bit there': { here: [], there: [{ type: 'chmod', path: 'x', mode: 0o755 }] },
   'an empty folder there': { here: [], there: [{ type: 'mkdir', path: 'empty' }] },
