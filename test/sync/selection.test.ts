@@ -185,12 +185,19 @@ test(
             for (const { key } of (await own.store.list()).items) if (!key.endsWith('/')) seen.add(key)
           }
           let n = 0
+          let known = true
           for (const act of actions) {
-            if (act.type === 'sync') await sync(act.who ? one : two)
-            else if (act.type === 'select') {
+            if (act.type === 'sync') {
+              await sync(act.who ? one : two)
+              known ||= act.who
+            } else if (act.type === 'select') {
               selection = { only: act.only, not: act.not }
               await select(fs, one.root, selection)
+              known = false
             } else if (act.type === 'clear') {
+              // What is cleared before any sync has seen the selection, and selected again, is a deletion to whoever looks.
+              if (!known) await sync(one)
+              known = true
               for (const name of Object.keys(left())) if (name.startsWith(`${act.folder}/`)) one.remove(name)
             } else {
               const folder = act.who ? one : two
