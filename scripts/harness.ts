@@ -110,8 +110,9 @@ function follow(child: ChildProcess): Running {
   stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
   createInterface(stdout).on('line', (line) => {
     out += `${line}\n`
-    if (!line.startsWith('{"')) return
-    events.push(JSON.parse(line))
+    const event = eventOf(line)
+    if (event === null) return
+    events.push(event)
     for (const look of lookers) look()
   })
   const ended = new Promise<Finished>((resolve) => {
@@ -199,4 +200,14 @@ export async function makeToken(machine: Machine, server: Server, bucket: string
   const file = join(machine.home, `${bucket === '*' ? 'all' : bucket}.token`)
   writeFileSync(file, out, { mode: 0o600 })
   return file
+}
+
+/** Null for what is no JSON object, such as a line that the process's end cut. */
+function eventOf(line: string): Event | null {
+  if (!line.startsWith('{"')) return null
+  try {
+    return JSON.parse(line) as Event
+  } catch {
+    return null
+  }
 }
