@@ -1,6 +1,5 @@
 /** Programs of the machine that are not ours: run without blocking, since servers and proxies of the same run live in this process. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface ProgramOptions {
@@ -64,14 +63,6 @@ export const PEERS = Object.keys(VERSION)
 export function versionOf(program: string): string | null {
   const { status, stdout } = spawnSync(program, VERSION[program] ?? ['--version'], { encoding: 'utf8' })
   return status === 0 ? (stdout.split('\n')[0] ?? '').trim() : null
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** Asks until it holds; throws after `milliseconds`. */

@@ -1,10 +1,11 @@
 /** Runs nginx with the files of `deploy/nginx`, on a free port of loopback: for the tests of what is deployed. */
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './free-ports.ts'
 import { ROOT } from './harness.ts'
 
 const MINE = join(ROOT, 'deploy', 'nginx')
@@ -75,14 +76,6 @@ export async function startNginx(fronts: readonly string[], tls: string | null =
     await sleep(25)
   }
   return { url: tls === null ? `http://127.0.0.1:${port}` : `https://localhost:${port}`, errors, stop }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 function accepts(port: number): Promise<boolean> {

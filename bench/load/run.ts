@@ -13,6 +13,7 @@ import { openConnection } from './connection.ts'
 import { drive, type Driven } from './drive.ts'
 import { fillBucket } from './fill.ts'
 import { requestsOf, type Mix } from './requests.ts'
+import { tokensFor } from './tokens.ts'
 
 const { values } = parseArgs({
   options: {
@@ -70,7 +71,7 @@ async function measure(servers: readonly string[], token: string): Promise<void>
   const target = await open(`${first}/${bucket}`, { token, create: true, env: {} })
   await fillBucket(target.store, { end: keys, size })
   await target.close()
-  const tokens = await tokensFor(first, token, count)
+  const tokens = await tokensFor({ server: first, bucket, token, count })
   const connections = Array.from({ length: count }, (_, index) =>
     openConnection(new URL(servers[index % servers.length] ?? '')),
   )
@@ -90,24 +91,6 @@ function tokenOf(env: NodeJS.ProcessEnv): string {
   if (token !== undefined) return token
   if (file !== undefined) return readFileSync(file, 'utf8').trim()
   throw new Error('a server needs a token: give it as BLOBS_TOKEN or BLOBS_TOKEN_FILE')
-}
-
-/** One for each connection where the token may make them; else the token itself for all. */
-async function tokensFor(server: string, token: string, count: number): Promise<readonly string[]> {
-  const request = {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ bucket: settings.bucket, name: 'load', can: ['read', 'write'] }),
-  }
-  const tokens: string[] = []
-  while (tokens.length < count) {
-    const answer = await fetch(new URL('/v1/tokens', server), request)
-    if (answer.status === 403) return Array.from({ length: count }, () => token)
-    const made = (await answer.json()) as { readonly token?: string; readonly detail?: string }
-    if (made.token === undefined) throw new Error(`no token from ${server}: ${made.detail ?? answer.status}`)
-    tokens.push(made.token)
-  }
-  return tokens
 }
 
 function tell(mix: Mix, servers: readonly string[], { tallies, milliseconds }: Driven): void {

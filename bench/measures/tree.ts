@@ -60,14 +60,7 @@ function peersUp({ place }: Bench, source: string): Contender[] {
   const restic = { RESTIC_PASSWORD: 'bench', RESTIC_REPOSITORY: copy, RESTIC_CACHE_DIR: join(place.folder, 'restic') }
   return [
     { name: 'cp -a', needs: 'cp', ...fresh, act: () => system('cp', ['-a', source, copy]) },
-    { name: 'rsync -a', needs: 'rsync', ...fresh, act: () => system('rsync', ['-a', `${source}/`, copy]) },
-    {
-      name: 'rsync -a --fsync',
-      needs: 'rsync',
-      runs: 3,
-      ...fresh,
-      act: () => system('rsync', ['-a', '--fsync', `${source}/`, copy]),
-    },
+    ...rsyncs(source, copy, fresh),
     {
       name: 'restic backup',
       needs: 'restic',
@@ -95,6 +88,20 @@ function peersUp({ place }: Bench, source: string): Contender[] {
   ]
 }
 
+/** As it is, and with the promise that a sync of ours gives. */
+function rsyncs(source: string, copy: string, around: Pick<Contender, 'before' | 'after'>): Contender[] {
+  return [
+    { name: 'rsync -a', needs: 'rsync', ...around, act: () => system('rsync', ['-a', `${source}/`, copy]) },
+    {
+      name: 'rsync -a --fsync',
+      needs: 'rsync',
+      runs: 3,
+      ...around,
+      act: () => system('rsync', ['-a', '--fsync', `${source}/`, copy]),
+    },
+  ]
+}
+
 async function measureDown(bench: Bench, source: string): Promise<void> {
   const served = await serve(bench, 'server-down')
   const url = `${served.server.url}/tree`
@@ -116,14 +123,7 @@ async function measureDown(bench: Bench, source: string): Promise<void> {
           remove(copy)
         },
       },
-      { name: 'rsync -a', needs: 'rsync', ...fresh, act: () => system('rsync', ['-a', `${source}/`, copy]) },
-      {
-        name: 'rsync -a --fsync',
-        needs: 'rsync',
-        runs: 3,
-        ...fresh,
-        act: () => system('rsync', ['-a', '--fsync', `${source}/`, copy]),
-      },
+      ...rsyncs(source, copy, fresh),
     ],
   })
   await served.stop()

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { freePort, startProgram, until } from '../programs.ts'
+import { freePort } from '../../scripts/free-ports.ts'
+import { startProgram, until } from '../programs.ts'
 
 /** No configuration of whoever runs this. */
 export const RCLONE_ENV = { RCLONE_CONFIG: '/dev/null' } as const

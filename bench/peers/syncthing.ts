@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort, startProgram, until } from '../programs.ts'
+import { freePort } from '../../scripts/free-ports.ts'
+import { startProgram, until } from '../programs.ts'
 
 const KEY = 'bench'
 

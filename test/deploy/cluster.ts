@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../../scripts/harness.ts'
-import { freePorts } from '../backends/nats-server.ts'
+import { freePorts } from '../../scripts/free-ports.ts'
 
 export interface Cluster {
   /** `localhost:port` of each node. */

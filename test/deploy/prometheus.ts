@@ -3,7 +3,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from '../../scripts/harness.ts'
-import { freePorts } from '../backends/nats-server.ts'
+import { freePort } from '../../scripts/free-ports.ts'
 
 interface Sample {
   readonly metric: Readonly<Record<string, string>>
@@ -22,7 +22,7 @@ export async function startPrometheus(
   directory: string,
   where: { readonly targets: readonly string[]; readonly tls: string; readonly tokens: string },
 ): Promise<Prometheus> {
-  const [port = 0] = await freePorts(1)
+  const port = await freePort()
   cpSync(join(ROOT, 'deploy', 'prometheus'), directory, { recursive: true })
   const edit = (name: string, act: (text: string) => string): void =>
     writeFileSync(join(directory, name), act(readFileSync(join(directory, name), 'utf8')))

@@ -117,7 +117,7 @@ export function openJetStream(
   return {
     createStream: (config) => insist(parts, () => createOnce(parts, config)),
     stream: async (name) => {
-      const answer = await unless(API.streamNotFound, () => call(`STREAM.INFO.${name}`, {}))
+      const answer = await unless(API.streamNotFound, () => insist(parts, () => askInfo(parts, name)))
       return answer === null || !isWhole(answer) ? null : streamInfo(answer)
     },
     streamNames: async (subject) => {
@@ -212,19 +212,19 @@ async function createOnce(parts: Parts, config: StreamConfig): Promise<void> {
   try {
     refuseUnfinished(config.name, await callOnce(parts, `STREAM.CREATE.${config.name}`, config))
   } catch (error) {
-    const isIts = apiCodeOf(error) === API.subjectsOverlap && (await isNamed(parts, config.name))
-    if (!isIts) throw error
+    if (apiCodeOf(error) !== API.subjectsOverlap) throw error
+    if ((await unless(API.streamNotFound, () => askInfo(parts, config.name))) === null) throw error
     throw new BlobsError('Unavailable', `${config.name} is being made by another`, { cause: error })
   }
 }
 
-async function isNamed(parts: Parts, stream: string): Promise<boolean> {
-  return (await unless(API.streamNotFound, () => callOnce(parts, `STREAM.INFO.${stream}`, {}))) !== null
+function askInfo(parts: Parts, stream: string): Promise<Answer> {
+  return callOnce(parts, `STREAM.INFO.${stream}`, {})
 }
 
 /** What all but asking of a stream must wait for: nats-server 2.9.10 crashes when a stream that another client is making is read. */
 async function checkWhole(parts: Parts, stream: string): Promise<void> {
-  refuseUnfinished(stream, await callOnce(parts, `STREAM.INFO.${stream}`, {}))
+  refuseUnfinished(stream, await askInfo(parts, stream))
 }
 
 function refuseUnfinished(stream: string, answer: Answer): void {
