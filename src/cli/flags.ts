@@ -20,3 +20,17 @@ export const exclude = Flags.custom<string>({
   helpValue: 'PATTERN',
   multipleNonGreedy: true,
 })
+
+/** `--tls-cert`, with `--tls-key` only. */
+export const tlsCert = Flags.custom<string>({
+  description: 'PEM file of the certificate',
+  helpValue: 'FILE',
+  dependsOn: ['tls-key'],
+})
+
+/** `--tls-key`, with `--tls-cert` only. */
+export const tlsKey = Flags.custom<string>({
+  description: "PEM file of the certificate's key",
+  helpValue: 'FILE',
+  dependsOn: ['tls-cert'],
+})

@@ -6,6 +6,7 @@ import { BlobsCommand } from '../cli/command.ts'
 import { checkFaces, parseFace } from '../cli/face.ts'
 import { duration, plain } from '../cli/format.ts'
 import { linesToStderr } from '../cli/log-lines.ts'
+import { tlsCert, tlsKey } from '../cli/flags.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { openBuckets } from '../locations/open.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
@@ -68,12 +69,8 @@ The log, one JSON object a line, goes to stderr when that is not a terminal, or 
       max: 65_535,
       helpValue: 'PORT',
     }),
-    'tls-cert': Flags.string({ description: 'PEM file of the certificate', helpValue: 'FILE', dependsOn: ['tls-key'] }),
-    'tls-key': Flags.string({
-      description: "PEM file of the certificate's key",
-      helpValue: 'FILE',
-      dependsOn: ['tls-cert'],
-    }),
+    'tls-cert': tlsCert(),
+    'tls-key': tlsKey(),
     audit: Flags.string({
       description: 'file of the audit log; default: audit.ndjson in the data directory',
       helpValue: 'FILE',

@@ -6,6 +6,7 @@ import { CODE_LASTS, openInvitations, type Invitations } from '../access/invitat
 import { openSecretSource } from '../access/secrets.ts'
 import { openAuditFile } from '../cli/audit-file.ts'
 import { duration, localTime, plain } from '../cli/format.ts'
+import { tlsCert, tlsKey } from '../cli/flags.ts'
 import { namingFlags } from '../cli/naming-flags.ts'
 import { programName, shellWord } from '../cli/program-name.ts'
 import { qrCode } from '../cli/qr.ts'
@@ -70,12 +71,8 @@ It listens on this machine alone, where others come in through an ssh tunnel, un
       max: 65_535,
       helpValue: 'PORT',
     }),
-    'tls-cert': Flags.string({ description: 'PEM file of the certificate', helpValue: 'FILE', dependsOn: ['tls-key'] }),
-    'tls-key': Flags.string({
-      description: "PEM file of the certificate's key",
-      helpValue: 'FILE',
-      dependsOn: ['tls-cert'],
-    }),
+    'tls-cert': tlsCert(),
+    'tls-key': tlsKey(),
     'code-lasts': Flags.string({ description: 'how long the code works, up to 10m', helpValue: 'SPAN' }),
   }
   static override stream = true

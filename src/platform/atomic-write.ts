@@ -1,5 +1,6 @@
-import { basename, dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { FileSystem, Ids } from './ports.ts'
+import { discardTemporary, temporaryBeside } from './temporary.ts'
 import { writeStream } from './write-stream.ts'
 
 export interface AtomicWriteOptions {
@@ -24,7 +25,7 @@ export async function writeAtomically(
   source: AsyncIterable<Uint8Array>,
   options: AtomicWriteOptions = {},
 ): Promise<number> {
-  const temporary = join(dirname(path), temporaryName(basename(path), ids.next()))
+  const temporary = temporaryBeside(path, ids)
   let size: number
   try {
     const file = await fs.create(temporary, options.mode ?? 0o644)
@@ -38,24 +39,9 @@ export async function writeAtomically(
     }
     fs.rename(temporary, path)
   } catch (error) {
-    remove(fs, temporary)
+    discardTemporary(fs, temporary)
     throw error
   }
   fs.syncFolder(dirname(path))
   return size
-}
-
-/** Hidden, told apart by its id, and within the 255 bytes a name may have. A sync leaves such names alone. */
-function temporaryName(name: string, id: string): string {
-  let stem = name
-  while (Buffer.byteLength(stem) > 200) stem = stem.slice(0, -1)
-  return `.${stem}.${id}.blobs-tmp`
-}
-
-function remove(fs: FileSystem, path: string): void {
-  try {
-    fs.unlink(path)
-  } catch {
-    // It was never made, or the disk that just failed fails again: the first error is the one to tell.
-  }
 }

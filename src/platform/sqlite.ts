@@ -161,17 +161,20 @@ export async function patiently<T>(clock: Clock, fn: () => T): Promise<T> {
  * freezing the process, then throws an error with code `SQLITE_BUSY`. `fn` runs once, and nothing of this process runs in between.
  */
 export function transact<T>(db: Database, clock: Clock, fn: () => T): Promise<T> {
-  return patiently(clock, () => {
-    db.exec('BEGIN IMMEDIATE')
-    try {
-      const result = fn()
-      db.exec('COMMIT')
-      return result
-    } catch (error) {
-      if (db.inTransaction()) db.exec('ROLLBACK')
-      throw error
-    }
-  })
+  return patiently(clock, () => inTransaction(db, fn))
+}
+
+/** Runs `fn` inside BEGIN IMMEDIATE … COMMIT; rolls back and rethrows if it throws. Throws SQLITE_BUSY at once while another writes. */
+export function inTransaction<T>(db: Database, fn: () => T): T {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    const result = fn()
+    db.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (db.inTransaction()) db.exec('ROLLBACK')
+    throw error
+  }
 }
 
 /**

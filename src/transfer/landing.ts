@@ -1,5 +1,6 @@
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { FileSystem, Ids } from '../platform/ports.ts'
+import { discardTemporary, temporaryBeside } from '../platform/temporary.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import type { Meta } from '../store/contract/types.ts'
 import { isExecutable, mtimeOf } from './metadata.ts'
@@ -106,7 +107,7 @@ export function openLanding(fs: FileSystem, ids: Ids, root: string): Landing {
       }
       for (const file of staged.splice(0)) results.push(take(fs, file))
     } finally {
-      for (const file of staged) remove(fs, file.temporary)
+      for (const file of staged) discardTemporary(fs, file.temporary)
     }
     for (const { path, error } of results) if (error === undefined) owed.push(path)
     if (owed.length >= OWED) await settle()
@@ -125,7 +126,7 @@ async function stage(fs: FileSystem, ids: Ids, file: SmallFile): Promise<Staged 
   const { path } = file
   try {
     const replaces = refuseFolder(fs, path)
-    const temporary = join(dirname(path), temporaryName(basename(path), ids.next()))
+    const temporary = temporaryBeside(path, ids)
     await writeNew(fs, temporary, file)
     return { path, temporary, replaces }
   } catch (error) {
@@ -139,7 +140,7 @@ function take(fs: FileSystem, file: { path: string; temporary: string }): Landed
     fs.rename(file.temporary, file.path)
     return { path: file.path }
   } catch (error) {
-    remove(fs, file.temporary)
+    discardTemporary(fs, file.temporary)
     return { path: file.path, error: withPath(error, file.path) }
   }
 }
@@ -151,7 +152,7 @@ async function writeNew(fs: FileSystem, path: string, file: SmallFile): Promise<
     await handle.write(file.bytes)
     if (mtimeNs !== null) fs.setModified(path, mtimeNs)
   } catch (error) {
-    remove(fs, path)
+    discardTemporary(fs, path)
     throw error
   } finally {
     await handle.close()
@@ -177,18 +178,4 @@ export function withPath(error: unknown, path: string): unknown {
   if (error instanceof Error && typeof (error as NodeJS.ErrnoException).errno === 'number')
     Object.assign(error, { path })
   return error
-}
-
-function temporaryName(name: string, id: string): string {
-  let stem = name
-  while (Buffer.byteLength(stem) > 200) stem = stem.slice(0, -1)
-  return `.${stem}.${id}.blobs-tmp`
-}
-
-function remove(fs: FileSystem, path: string): void {
-  try {
-    fs.unlink(path)
-  } catch {
-    // Gone already, or the disk fails again: the first error is the one to tell.
-  }
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { FileStat, FileSystem } from '../platform/ports.ts'
+import { isTemporary } from '../platform/temporary.ts'
 import { BlobsError } from '../store/contract/errors.ts'
 import { keyProblem } from '../store/contract/keys.ts'
 
@@ -10,8 +11,6 @@ export type TreeItem =
   /** Left out on purpose, and why. */
   | { readonly kind: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly path: string; readonly error: unknown }
-
-const TEMPORARY = /^\..*\.[0-9a-f]{32}\.blobs-tmp$/
 
 /**
  * Walks a folder: its files, and its empty folders (whose keys end with `/`). `keyPrefix` ends with `/` or is ''. Links are not followed,
@@ -34,7 +33,7 @@ function* walk(fs: FileSystem, folder: string, prefix: string, stat: FileStat): 
   const taken = new Set<string>()
   for (const item of items) {
     const path = join(folder, item.shown)
-    if (TEMPORARY.test(item.shown)) continue
+    if (isTemporary(item.shown)) continue
     if (item.shown === '.blobs' && fs.lstat(join(path, 'root.json'))) {
       yield { kind: 'skipped', path, reason: 'it belongs to `blobs sync`' }
       continue

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { sha256, type Hash } from '../../content/hash.ts'
 import type { Clock } from '../../platform/ports.ts'
-import type { Database } from '../../platform/sqlite.ts'
+import { inTransaction, type Database } from '../../platform/sqlite.ts'
 import { systemStoreDisk, type StoreDisk } from '../../platform/store-disk.ts'
 import type { Backend, Placed, Position } from '../../store/ports.ts'
 import { asideName } from './aside.ts'
@@ -190,12 +190,11 @@ function findGaps(db: Database, bucket: number, acknowledged: Position): readonl
 }
 
 function putEntries(db: Database, bucket: number, entries: readonly Placed[]): void {
-  db.exec('BEGIN IMMEDIATE')
-  for (const { position, id, data } of entries) {
-    const sql = 'INSERT OR REPLACE INTO log (bucket, position, id, data, sum) VALUES (?, ?, ?, ?, ?)'
-    db.run(sql, bucket, position, id, data, entrySum(bucket, position, id, data))
-  }
-  db.exec('COMMIT')
+  const sql = 'INSERT OR REPLACE INTO log (bucket, position, id, data, sum) VALUES (?, ?, ?, ?, ?)'
+  inTransaction(db, () => {
+    for (const { position, id, data } of entries)
+      db.run(sql, bucket, position, id, data, entrySum(bucket, position, id, data))
+  })
 }
 
 async function searchDatabase(

@@ -1,6 +1,7 @@
 import ignore, { type Ignore as Rules } from 'ignore'
 import { sha256 } from '../../content/hash.ts'
 import type { FileSystem } from '../../platform/ports.ts'
+import { isTemporary } from '../../platform/temporary.ts'
 import type { Path } from '../core/types.ts'
 import { OWN_FOLDER } from './marker.ts'
 import { EVERYTHING, isEverything, isSelected, type Selection } from './selection.ts'
@@ -23,8 +24,6 @@ export type Cause = { readonly pattern: string; readonly from: Path | null } | '
 
 export const IGNORE_FILE = '.blobsignore'
 const LIMIT = 1024 * 1024
-/** What this program writes beside a file before it has its name. */
-const TEMPORARY = /\.[0-9a-f]{32}\.blobs-tmp$/
 
 /**
  * `exclude`: patterns of this machine alone, in the same syntax, stronger than the files; `selection`: what it has at all. A `.blobsignore` that cannot be read is thrown
@@ -93,7 +92,7 @@ function isOurs(path: Path): boolean {
   const end = path.indexOf('/')
   const length = end < 0 ? path.length : end
   const isOwn = length === OWN_FOLDER.length && path.slice(0, length).toLowerCase() === OWN_FOLDER
-  return isOwn || (path.endsWith('.blobs-tmp') && TEMPORARY.test(path))
+  return isOwn || isTemporary(path)
 }
 
 function parentOf(path: Path): Path {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { openDatabase, sqliteProblem, type Database } from '../../platform/sqlite.ts'
+import { inTransaction, openDatabase, sqliteProblem, type Database } from '../../platform/sqlite.ts'
 import type { FileSystem } from '../../platform/ports.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import { migrate } from './schema.ts'
@@ -164,13 +164,5 @@ export function note<T>(db: Database, fn: () => T): T {
 
 /** Runs `fn` in one transaction. The file is this process's alone, so nothing is waited for. */
 export function write<T>(db: Database, fn: () => T): T {
-  db.exec('BEGIN IMMEDIATE')
-  try {
-    const result = fn()
-    db.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (db.inTransaction()) db.exec('ROLLBACK')
-    throw error
-  }
+  return inTransaction(db, fn)
 }

@@ -1,4 +1,4 @@
-import { sqliteProblem, type Database } from '../../platform/sqlite.ts'
+import { inTransaction, sqliteProblem, type Database } from '../../platform/sqlite.ts'
 
 /** Raised with every change of the tables below; `migrate` brings older files up. */
 const SCHEMA = 3
@@ -70,17 +70,12 @@ export function migrate(db: Database): SchemaProblem | null {
       db.all('SELECT * FROM paths LIMIT 1')
       return null
     }
-    db.exec('BEGIN IMMEDIATE')
-    try {
+    inTransaction(db, () => {
       if (found < 1) db.exec(TABLES)
       if (found < 2) db.exec(PLACING)
       db.exec(UNREAD)
       db.exec(`PRAGMA user_version = ${SCHEMA}`)
-      db.exec('COMMIT')
-    } catch (error) {
-      if (db.inTransaction()) db.exec('ROLLBACK')
-      throw error
-    }
+    })
     return null
   } catch (error) {
     if (sqliteProblem(error) === 'corrupt' || sqliteProblem(error) === 'other') return 'unreadable'

@@ -1,4 +1,4 @@
-import type { Database } from '../../../platform/sqlite.ts'
+import { inTransaction, type Database } from '../../../platform/sqlite.ts'
 import type { StorePaths } from '../store-file.ts'
 import { bucketSum, packSum } from '../sums.ts'
 import { findRows, type Found } from './found.ts'
@@ -88,30 +88,29 @@ function openKept<T>(): {
 }
 
 function insert(db: Database, batch: readonly Found[], removed: ReadonlySet<number>): void {
-  db.exec('BEGIN IMMEDIATE')
-  for (const found of batch) {
-    if (found.table === 'log' && !removed.has(found.bucket)) {
-      const { bucket, position, id, data, sum } = found
-      db.run(
-        'INSERT OR IGNORE INTO log (bucket, position, id, data, sum) VALUES (?, ?, ?, ?, ?)',
-        bucket,
-        position,
-        id,
-        data,
-        sum,
-      )
+  inTransaction(db, () => {
+    for (const found of batch) {
+      if (!('bucket' in found) || found.bucket === null || removed.has(found.bucket)) continue
+      insertOne(db, found.bucket, found)
     }
-    if (found.table === 'chunks' && found.bucket !== null && !removed.has(found.bucket)) {
-      const { bucket, hash, bytes } = found
-      const sql = 'INSERT OR IGNORE INTO chunks (bucket, hash, size, bytes) VALUES (?, ?, ?, ?)'
-      db.run(sql, bucket, Buffer.from(hash, 'hex'), bytes.length, bytes)
-    }
-    if (found.table === 'placed' && !removed.has(found.bucket)) {
-      const { bucket, hash, size, pack, place } = found
-      db.run('INSERT OR IGNORE INTO placed VALUES (?, ?, ?, ?, ?)', bucket, Buffer.from(hash, 'hex'), size, pack, place)
-    }
+  })
+}
+
+function insertOne(db: Database, bucket: number, found: Found): void {
+  if (found.table === 'log') {
+    const { position, id, data, sum } = found
+    const sql = 'INSERT OR IGNORE INTO log (bucket, position, id, data, sum) VALUES (?, ?, ?, ?, ?)'
+    db.run(sql, bucket, position, id, data, sum)
   }
-  db.exec('COMMIT')
+  if (found.table === 'chunks') {
+    const { hash, bytes } = found
+    const sql = 'INSERT OR IGNORE INTO chunks (bucket, hash, size, bytes) VALUES (?, ?, ?, ?)'
+    db.run(sql, bucket, Buffer.from(hash, 'hex'), bytes.length, bytes)
+  }
+  if (found.table === 'placed') {
+    const { hash, size, pack, place } = found
+    db.run('INSERT OR IGNORE INTO placed VALUES (?, ?, ?, ?, ?)', bucket, Buffer.from(hash, 'hex'), size, pack, place)
+  }
 }
 
 /** Last position of each log. */

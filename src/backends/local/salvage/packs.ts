@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Hash } from '../../../content/hash.ts'
-import type { Database } from '../../../platform/sqlite.ts'
+import { inTransaction, type Database } from '../../../platform/sqlite.ts'
 import type { Backend, Content } from '../../../store/ports.ts'
 import { PACK_HEAD, packName, packOfName } from '../pack-format.ts'
 import { isGap, openPackFile, type PackFile, type PackRecord } from '../pack-walk.ts'
@@ -120,12 +120,11 @@ async function besides(
 }
 
 function index(db: Database, pack: number, records: readonly PackRecord[]): void {
-  db.exec('BEGIN IMMEDIATE')
-  for (const { bucket, hash, size, place } of records) {
-    const sql = 'INSERT OR IGNORE INTO chunks (bucket, hash, size, pack, place) VALUES (?, ?, ?, ?, ?)'
-    db.run(sql, bucket, Buffer.from(hash, 'hex'), size, pack, place)
-  }
-  db.exec('COMMIT')
+  const sql = 'INSERT OR IGNORE INTO chunks (bucket, hash, size, pack, place) VALUES (?, ?, ?, ?, ?)'
+  inTransaction(db, () => {
+    for (const { bucket, hash, size, place } of records)
+      db.run(sql, bucket, Buffer.from(hash, 'hex'), size, pack, place)
+  })
 }
 
 function setPack(db: Database, pack: number, used: number | null): void {
