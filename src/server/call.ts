@@ -264,8 +264,6 @@ export async function sendBytes(call: Call, pieces: AsyncIterable<Uint8Array>): 
       if (raw.destroyed) break
       sent = sendPiece(raw, piece)
     }
-    // Once it is ended a server that stops takes the connection for idle, and what it has not sent by then would be lost.
-    await sent
     raw.end()
   } catch {
     raw.destroy()

@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, Server as HttpServer } from 'node:http'
+import type { IncomingMessage, RequestListener, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../platform/ports.ts'
@@ -65,7 +65,27 @@ export function createListener(handler: RequestListener, options: ListenerOption
   // Their bytes are counted, so that each of them is seen.
   server.maxHeadersCount = 0
   limitConnections(server, options)
+  spareUnsent(server)
   return server
+}
+
+/**
+ * Node takes a connection for idle once its answer is ended, though its last bytes may not have left, and a server that stops destroys
+ * what is idle: so none is closed while an answer is on its way. Those that wait for nothing are closed at the next look.
+ */
+function spareUnsent(server: HttpServer): void {
+  const answers = new Set<ServerResponse>()
+  const note = (_request: IncomingMessage, answer: ServerResponse): void => {
+    answers.add(answer)
+    answer.once('close', () => answers.delete(answer))
+  }
+  server.prependListener('request', note)
+  server.prependListener('checkExpectation', note)
+  const close = server.closeIdleConnections.bind(server)
+  server.closeIdleConnections = () => {
+    for (const { writableEnded, writableFinished } of answers) if (writableEnded && !writableFinished) return
+    close()
+  }
 }
 
 function limitConnections(server: HttpServer, { bounds, traffic, onFull }: ListenerOptions): void {

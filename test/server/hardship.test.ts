@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { Agent, request as open } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { frameHead } from '../../src/protocol/frames.ts'
 import { isBlobsError } from '../../src/store/contract/errors.ts'
 import { startServer } from '../../src/server/serve.ts'
+import type { ChangeInput } from '../../src/store/contract/types.ts'
 import { openHttpBuckets } from '../../src/store/http/buckets.ts'
 import { framesBody } from '../protocol/frames-body.ts'
 import { noise } from '../store/noise.ts'
@@ -273,6 +275,33 @@ describe('a stop', () => {
     expect(await bytes).toBe(size)
     await at.server.close()
     await expect(ask(at.url, '/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  })
+
+  it('cuts no answer that is made and not taken yet', async () => {
+    const at = await start()
+    const store = await at.buckets.open('team')
+    const changes = Array.from({ length: 1000 }, (_, n): ChangeInput => ({
+      type: 'put',
+      key: `${n}`,
+      expect: 'any',
+      hash: sha(''),
+      size: 0,
+      body: { depth: 0, refs: [] },
+      contentType: 'text/plain',
+      meta: { note: 'x'.repeat(7000) },
+    }))
+    await store.commit([{ id: newId(), changes }])
+    await store.close()
+    const { socket, all: answers } = await raw(at.url)
+    socket.write(`GET /v1/buckets/team/blobs HTTP/1.1\r\nhost: h\r\nauthorization: Bearer ${at.bearer}\r\n\r\n`)
+    await once(socket, 'data')
+    socket.pause()
+    const closed = at.server.close()
+    await sleep(200)
+    socket.resume()
+    const [, body = ''] = (await answers).split('\r\n\r\n')
+    await closed
+    expect((JSON.parse(body) as { items: unknown[] }).items.length).toBe(changes.length)
   })
 
   it('waits no longer than it was told for one that never ends', async () => {
