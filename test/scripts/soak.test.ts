@@ -9,7 +9,7 @@ import { soak } from '../../scripts/soak/soak.ts'
 
 /** Other work: `SOAK_SEED=7`. */
 const SEED = Number(process.env['SOAK_SEED'] ?? 20_260_101)
-const MILLISECONDS = 45_000
+const MILLISECONDS = 25_000
 
 test(
   `agents and a server that are killed and cut off while people save lose nothing and agree (seed ${SEED})`,
@@ -21,7 +21,7 @@ test(
     try {
       const { findings, quietPoints, chaos } = await soak({ seed: SEED, milliseconds: MILLISECONDS, place })
       expect(findings.map(({ law, text }) => `${law}\n${text}`)).toEqual([])
-      expect(quietPoints).toBeGreaterThan(1)
+      expect(quietPoints).toBeGreaterThan(0)
       expect(chaos.get('kill -9 of an agent')).toBeGreaterThan(0)
     } finally {
       await place.dispose()
