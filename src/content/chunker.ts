@@ -1,12 +1,10 @@
-import { sha256 } from './hash.ts'
+import { GEAR_WINDOW, openGear, type Gear } from './gear.ts'
 
 /** No chunk but a blob's last is smaller, in bytes; so a blob of at most this size is one chunk. */
 export const SMALL = 64 * 1024
 const NORMAL = 256 * 1024
 /** Largest chunk, in bytes. */
 export const MAX_CHUNK = 512 * 1024
-/** A cut depends on this many bytes before it: older ones have left the 32-bit print. */
-const WINDOW = 32
 // 2^18 is the normal size; two bits more before it, two fewer after it.
 const HARD = 0xfffff000 | 0
 const EASY = 0xffff0000 | 0
@@ -19,10 +17,10 @@ const SLAB = 2 * MAX_CHUNK
  * own. No bytes, no chunks.
  */
 export async function* cut(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const gear = gearTable()
+  const gear = openGear()
   let slab: Uint8Array = new Uint8Array(0)
   let filled = 0
-  const scan: Scan = { start: 0, at: SMALL - WINDOW, print: 0 }
+  const scan: Scan = { start: 0, at: SMALL - GEAR_WINDOW, print: 0 }
   for await (const piece of source) {
     for (let taken = 0; taken < piece.length;) {
       if (filled === slab.length) {
@@ -62,52 +60,33 @@ interface Scan {
 }
 
 /** True when a cut is found before `end`: `start` then is the next chunk's. */
-function advance(scan: Scan, gear: Int32Array, bytes: Uint8Array, end: number): boolean {
+function advance(scan: Scan, gear: Gear, bytes: Uint8Array, end: number): boolean {
   const { start } = scan
   const cuttable = start + SMALL
-  for (; scan.at < end && scan.at < cuttable; scan.at++) {
-    scan.print = ((scan.print << 1) + (gear[bytes[scan.at] as number] as number)) | 0
-  }
+  for (; scan.at < end && scan.at < cuttable; scan.at++) scan.print = gear.add(scan.print, bytes[scan.at] as number)
   const found =
     search(scan, gear, bytes, Math.min(end, start + NORMAL), HARD) ||
     search(scan, gear, bytes, Math.min(end, start + MAX_CHUNK), EASY) ||
     scan.at === start + MAX_CHUNK
   if (!found) return false
   scan.start = scan.at
-  scan.at += SMALL - WINDOW
+  scan.at += SMALL - GEAR_WINDOW
   scan.print = 0
   return true
 }
 
 /** Looks at the bytes up to `end`; stops after the first whose print has no bit of the mask. */
-function search(scan: Scan, gear: Int32Array, bytes: Uint8Array, end: number, mask: number): boolean {
-  let at = scan.at
-  let print = scan.print
-  for (; at + 4 <= end; at += 4) {
-    const p1 = ((print << 1) + (gear[bytes[at] as number] as number)) | 0
-    const p2 = ((p1 << 1) + (gear[bytes[at + 1] as number] as number)) | 0
-    const p3 = ((p2 << 1) + (gear[bytes[at + 2] as number] as number)) | 0
-    const p4 = ((p3 << 1) + (gear[bytes[at + 3] as number] as number)) | 0
-    if ((p1 & mask) === 0 || (p2 & mask) === 0 || (p3 & mask) === 0 || (p4 & mask) === 0) break
-    print = p4
-  }
+function search(scan: Scan, gear: Gear, bytes: Uint8Array, end: number, mask: number): boolean {
+  if (scan.at >= end) return false
+  let at = gear.skip(scan.print, bytes, scan.at, end, mask)
+  let { print } = gear
   let found = false
-  // What is left, or the four with the cut among them.
+  // What is left, or the few with the cut among them.
   while (at < end && !found) {
-    print = ((print << 1) + (gear[bytes[at++] as number] as number)) | 0
+    print = gear.add(print, bytes[at++] as number)
     found = (print & mask) === 0
   }
   scan.at = at
   scan.print = print
   return found
-}
-
-let gears: Int32Array | undefined
-
-/** A random 32-bit number for each byte value: the first four bytes, big-endian, of SHA-256 of the text `blobs gear 1 <value>`. */
-function gearTable(): Int32Array {
-  gears ??= Int32Array.from({ length: 256 }, (_, value) =>
-    Number.parseInt(sha256(Buffer.from(`blobs gear 1 ${value}`)).slice(0, 8), 16),
-  )
-  return gears
 }

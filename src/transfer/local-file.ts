@@ -1,7 +1,6 @@
-import type { FileStat, FileSystem, ReadFile } from '../platform/ports.ts'
+import type { FileStat, FileSystem } from '../platform/ports.ts'
+import { readStream } from '../platform/read-stream.ts'
 import { BlobsError } from '../store/contract/errors.ts'
-
-const PIECE = 1024 * 1024
 
 /**
  * The bytes of a file as they were at one moment: ends with `Unavailable` if the file changed while it was read, so that a torn
@@ -18,7 +17,10 @@ export async function* readFile(
   try {
     const before = file.stat()
     onStat(before)
-    yield* pieces(file, before.size, signal)
+    for await (const piece of readStream(file, before.size)) {
+      signal.throwIfAborted()
+      yield piece
+    }
     const after = file.stat()
     if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
       throw new BlobsError('Unavailable', `${path} changed while it was read`, {
@@ -27,16 +29,5 @@ export async function* readFile(
     }
   } finally {
     await file.close()
-  }
-}
-
-async function* pieces(file: ReadFile, size: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE, size))
-  for (let position = 0; position < size;) {
-    signal.throwIfAborted()
-    const count = await file.read(buffer.subarray(0, size - position), position)
-    if (count === 0) return
-    position += count
-    yield buffer.subarray(0, count)
   }
 }

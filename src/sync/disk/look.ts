@@ -1,5 +1,6 @@
 import { hasher } from '../../content/hash.ts'
 import type { Clock, FileStat, FileSystem, ReadFile } from '../../platform/ports.ts'
+import { readStream } from '../../platform/read-stream.ts'
 import type { Content, Reason } from '../core/types.ts'
 import type { Identity } from './observed.ts'
 import { codeOf } from './failure.ts'
@@ -90,6 +91,7 @@ export async function lookAtFile(
 
 /** Null if the file is not `size` bytes long (any more), or the signal came. */
 async function digest(file: ReadFile, size: number, signal: AbortSignal | undefined): Promise<string | null> {
+  if (size > BUFFER) return digestLarge(file, size, signal)
   const hash = hasher()
   // One byte more than expected: a file that grows is noticed by the same read.
   const buffer = Buffer.allocUnsafe(size < SMALL ? size + 1 : BUFFER)
@@ -101,6 +103,18 @@ async function digest(file: ReadFile, size: number, signal: AbortSignal | undefi
     position += count
     if (position > size || signal?.aborted) return null
     if (position === size && size < SMALL) break
+  }
+  return position === size ? hash.digest('hex') : null
+}
+
+/** The same; one that grew is known by its stat. */
+async function digestLarge(file: ReadFile, size: number, signal: AbortSignal | undefined): Promise<string | null> {
+  const hash = hasher()
+  let position = 0
+  for await (const piece of readStream(file, size)) {
+    hash.update(piece)
+    position += piece.length
+    if (signal?.aborted) return null
   }
   return position === size ? hash.digest('hex') : null
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SMALL } from '../../content/chunker.ts'
 import { EMPTY_HASH } from '../../content/hash.ts'
 import type { ReadFile } from '../../platform/ports.ts'
+import { readStream } from '../../platform/read-stream.ts'
 import { isBlobsError } from '../../store/contract/errors.ts'
 import { FOLDER_TYPE } from '../../store/contract/keys.ts'
 import type { PutChange } from '../../store/contract/types.ts'
@@ -12,7 +13,6 @@ import { identityOf, lookAtFile } from '../disk/look.ts'
 import { diskPath } from '../disk/names.ts'
 import { keyOf, metaOf, typeOf } from './mapping.ts'
 import { reasonOf, type PushOptions, type PushResult, type PushStep, type PushWork } from './push-work.ts'
-import { readFile } from './read.ts'
 
 /** Files read at once: enough to hide the latency of small ones. */
 const READERS = 8
@@ -128,7 +128,7 @@ async function stageFile(
     const before = file.stat()
     if (before.kind !== 'file' || before.size !== planned.size) return null
     const small = before.size <= buffer.length ? await readSmall(file, buffer, before.size) : null
-    const staged = await (small === null ? staging.add(readFile(file, before.size)) : staging.addSmall(small))
+    const staged = await (small === null ? staging.add(readStream(file, before.size)) : staging.addSmall(small))
     if (identityOf(file.stat()) !== identityOf(before)) return null
     return staged.hash === planned.hash ? staged : null
   } finally {
