@@ -38,6 +38,7 @@ async function runInNetwork(): Promise<number> {
 
 async function run(network: string): Promise<number> {
   const place = openPlace('blobs-chaos-')
+  const began = performance.now()
   console.log(`chaos of ${minutes} min with seed ${seed} in ${place.folder}`)
   if (network === '') console.log('SKIPPED: no node can be cut off here: that needs root, and network namespaces')
   const report = await chaos({
@@ -45,13 +46,20 @@ async function run(network: string): Promise<number> {
     network: network === '' ? null : networkOf(network),
     milliseconds: minutes * 60_000,
     die: openDice(seed).below,
-    onOutage: ({ fault, longestWait }) =>
-      console.log(`${(longestWait / 1000).toFixed(1).padStart(6)} s without a write for some client: ${fault}`),
+    onOutage: ({ fault, longestWait, took }) =>
+      console.log(
+        `${seconds(longestWait)} s without a write for some client, ${seconds(took)} s until all write: ${fault}`,
+      ),
   })
   show(report)
+  console.log(`${seconds(performance.now() - began)} s in all`)
   if (report.findings.length > 0) return 1
   await place.dispose()
   return 0
+}
+
+function seconds(milliseconds: number): string {
+  return (milliseconds / 1000).toFixed(1).padStart(5)
 }
 
 function show({ outages: _told, failures, findings, ...counts }: ChaosReport): void {

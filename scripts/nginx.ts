@@ -18,6 +18,8 @@ export function lacksNginx(): string | null {
 export interface Nginx {
   /** `http://127.0.0.1:port`, or `https://localhost:port` */
   readonly url: string
+  /** Of the process whose children do the work. */
+  readonly pid: number
   /** What it had to say. */
   errors(): string
   stop(): Promise<void>
@@ -75,7 +77,8 @@ export async function startNginx(fronts: readonly string[], tls: string | null =
     }
     await sleep(25)
   }
-  return { url: tls === null ? `http://127.0.0.1:${port}` : `https://localhost:${port}`, errors, stop }
+  const url = tls === null ? `http://127.0.0.1:${port}` : `https://localhost:${port}`
+  return { url, pid: child.pid ?? 0, errors, stop }
 }
 
 function accepts(port: number): Promise<boolean> {

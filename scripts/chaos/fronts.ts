@@ -3,14 +3,16 @@ import type { Machine, Place, Running } from '../harness.ts'
 
 const STARTING = 60_000
 
-/** Three `blobs serve` over one cluster, each on a machine of its own. */
+/** Several `blobs serve` over one cluster, each on a machine of its own. */
 export interface Fronts {
   /** `127.0.0.1:port` of each. */
   readonly addresses: readonly string[]
   end(front: number, signal: NodeJS.Signals): Promise<void>
   signal(front: number, signal: NodeJS.Signals): void
   restart(front: number): Promise<void>
-  token(bucket: string): Promise<string>
+  /** More flags are those of `token create`. */
+  token(bucket: string, ...flags: readonly string[]): Promise<string>
+  pids(): readonly number[]
   dispose(): Promise<void>
 }
 
@@ -18,11 +20,13 @@ interface FrontsOptions {
   readonly place: Place
   readonly backend: string
   readonly secret: string
+  /** Three, unless given. */
+  readonly count?: number
 }
 
-export async function startFronts({ place, backend, secret }: FrontsOptions): Promise<Fronts> {
+export async function startFronts({ place, backend, secret, count = 3 }: FrontsOptions): Promise<Fronts> {
   const env = { TOKEN_SECRET: secret, BLOBS_BACKEND: backend }
-  const machines = [0, 1, 2].map((index) => place.machine(`front-${index}`, env))
+  const machines = Array.from({ length: count }, (_, index) => place.machine(`front-${index}`, env))
   const data = (machine: Machine): string => join(machine.home, 'data')
   const start = async (machine: Machine, port: string): Promise<{ process: Running; port: string }> => {
     const args = ['serve', '--json', '--log', '--drain', '1s', '--port', port, '--data', data(machine)]
@@ -46,9 +50,10 @@ export async function startFronts({ place, backend, secret }: FrontsOptions): Pr
       running[front] = await start(of(machines, front), of(running, front).port)
     },
     dispose: async () => void (await Promise.all(running.map(({ process }) => process.stop('SIGKILL')))),
-    token: async (bucket) => {
+    token: async (bucket, ...flags) => {
       const machine = of(machines, 0)
-      return (await machine.must(['token', 'create', bucket, '--data', data(machine), '-q'])).out.trim()
+      return (await machine.must(['token', 'create', bucket, '--data', data(machine), '-q', ...flags])).out.trim()
     },
+    pids: () => running.map(({ process }) => process.pid),
   }
 }

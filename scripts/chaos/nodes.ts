@@ -3,12 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect as dial } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { jetstreamManager } from '@nats-io/jetstream'
+import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
+import { freePorts } from '../free-ports.ts'
 import type { Network } from './network.ts'
 
-const CLIENTS = 4222
-const ROUTES = 6222
+/** With a network stack of its own, each may have these. */
+const PORTS = { clients: [4222, 4222, 4222], routes: [6222, 6222, 6222] } as const
 const STARTING = 30_000
 
 /** Three servers of NATS that are one cluster, each of which may be hurt. */
@@ -24,6 +25,8 @@ export interface Nodes {
   leader(bucket: string): Promise<number>
   /** How often one ended that nobody killed; it was started again. */
   crashes(): number
+  /** Of those that run. */
+  pids(): readonly number[]
   dispose(): Promise<void>
 }
 
@@ -35,22 +38,19 @@ interface NodesOptions {
 
 export async function startNodes({ folder, network }: NodesOptions): Promise<Nodes> {
   const count = 3
-  const base = network === null ? 20_000 + (process.pid % 10_000) * 3 : 0
   const hostOf = (node: number): string => network?.addresses[node] ?? '127.0.0.1'
-  const portOf = (first: number, node: number): number => (network === null ? base + node + (first % 2000) : first)
-  const routes = Array.from({ length: count }, (_, node) => `nats-route://${hostOf(node)}:${portOf(ROUTES, node)}`)
+  const ports = network === null ? { clients: await freePorts(count), routes: await freePorts(count) } : PORTS
+  const addresses = ports.clients.map((port, node) => `${hostOf(node)}:${port}`)
+  const routes = ports.routes.map((port, node) => `${hostOf(node)}:${port}`)
+  const meet = routes.map((route) => `nats-route://${route}`).join(',')
   const wanted = Array.from({ length: count }, () => true)
   let crashes = 0
   const start = (node: number): ChildProcess => {
     const store = join(folder, `node-${node}`)
     mkdirSync(store, { recursive: true })
-    const [host, port] = [hostOf(node), String(portOf(CLIENTS, node))]
-    const cluster = [
-      '--cluster_name=chaos',
-      `--cluster=nats://${host}:${portOf(ROUTES, node)}`,
-      `--routes=${routes.join(',')}`,
-    ]
-    const flags = ['-js', '-a', host, '-p', port, '-sd', store, `--name=n${node}`, '-l', `${store}.log`, ...cluster]
+    const listen = ['-a', hostOf(node), '-p', String(ports.clients[node])]
+    const cluster = ['--cluster_name=chaos', `--cluster=nats://${routes[node]}`, `--routes=${meet}`]
+    const flags = ['-js', ...listen, '-sd', store, `--name=n${node}`, '-l', `${store}.log`, ...cluster]
     const [command = '', ...rest] = [...(network?.nodes[node] ?? []), 'nats-server', ...flags]
     const child = spawn(command, rest, { stdio: 'ignore' })
     child.once('exit', (code, signal) => {
@@ -62,7 +62,6 @@ export async function startNodes({ folder, network }: NodesOptions): Promise<Nod
     return child
   }
   const children = Array.from({ length: count }, (_, node) => start(node))
-  const addresses = children.map((_, node) => `${hostOf(node)}:${portOf(CLIENTS, node)}`)
   const kill = async (node: number): Promise<void> => {
     wanted[node] = false
     await end(children[node])
@@ -78,8 +77,9 @@ export async function startNodes({ folder, network }: NodesOptions): Promise<Nod
     },
     pause: (node) => void children[node]?.kill('SIGSTOP'),
     resume: (node) => void children[node]?.kill('SIGCONT'),
-    leader: (bucket) => leaderOf(addresses, bucket),
+    leader: openLeaders(addresses),
     crashes: () => crashes,
+    pids: () => children.flatMap(({ pid }) => (pid === undefined ? [] : [pid])),
     dispose: async () => void (await Promise.all(children.map((_, node) => kill(node)))),
   }
 }
@@ -91,21 +91,38 @@ async function end(child: ChildProcess | undefined): Promise<void> {
   await ended
 }
 
-async function leaderOf(servers: readonly string[], bucket: string): Promise<number> {
-  const connection = await connect({ servers: [...servers] })
-  try {
-    const manager = await jetstreamManager(connection)
-    for (let tries = 0; tries < 40; tries++) {
-      const streams = await manager.streams.list().next()
-      const log = streams.find(({ config: { name } }) => name.includes(`_${bucket}_`) && name.endsWith('_log'))
-      const leader = log?.cluster?.leader
-      if (leader !== undefined && leader !== '') return Number(leader.slice(1))
-      await sleep(250)
-    }
-    throw new Error(`nobody leads the log of ${bucket}`)
-  } finally {
-    await connection.close()
+/** Who leads a stream says so itself, but its name is told by who leads the cluster: it is asked for once. */
+function openLeaders(servers: readonly string[]): (bucket: string) => Promise<number> {
+  const names = new Map<string, string>()
+  const nameOf = async (manager: JetStreamManager, bucket: string): Promise<string> => {
+    const known = names.get(bucket)
+    if (known !== undefined) return known
+    const streams = await manager.streams.list().next()
+    const name = streams.map(({ config }) => config.name).find((one) => isLogOf(one, bucket))
+    if (name === undefined) throw new Error(`there is no log of ${bucket}`)
+    names.set(bucket, name)
+    return name
   }
+  return async (bucket) => {
+    const connection = await connect({ servers: [...servers], timeout: 2000 })
+    try {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1000 })
+      for (const until = performance.now() + STARTING; performance.now() < until; await sleep(250)) {
+        const info = await nameOf(manager, bucket)
+          .then((name) => manager.streams.info(name))
+          .catch(() => null)
+        const leader = info?.cluster?.leader
+        if (leader !== undefined && leader !== '') return Number(leader.slice(1))
+      }
+      throw new Error(`nobody leads the log of ${bucket}`)
+    } finally {
+      await connection.close()
+    }
+  }
+}
+
+function isLogOf(stream: string, bucket: string): boolean {
+  return stream.includes(`_${bucket}_`) && stream.endsWith('_log')
 }
 
 /** Resolves when something listens there. */

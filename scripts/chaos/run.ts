@@ -6,7 +6,7 @@ import { isBlobsError } from '../../src/store/contract/errors.ts'
 import type { Place } from '../harness.ts'
 import { startNginx } from '../nginx.ts'
 import { startClients, type Clients } from './clients.ts'
-import { FAULTS, type Fault } from './faults.ts'
+import { BRIEF, faultsFor, LONG } from './faults.ts'
 import { startFolders } from './folders.ts'
 import { startFronts, type Fronts } from './fronts.ts'
 import { faultsIn } from './history.ts'
@@ -26,6 +26,8 @@ interface Outage {
   readonly fault: string
   /** The longest time that a client waited for a write. */
   readonly longestWait: number
+  /** Until all clients wrote again. */
+  readonly took: number
 }
 
 export interface ChaosReport {
@@ -45,7 +47,7 @@ export interface ChaosReport {
 export interface ChaosOptions {
   readonly place: Place
   readonly network: Network | null
-  /** Each fault happens once, and then again, in any order, until so many milliseconds have passed. */
+  /** Each fault happens once, and then again, in any order, until so many milliseconds have passed; 0: each in little time. */
   readonly milliseconds: number
   readonly die: (below: number) => number
   readonly onOutage: (outage: Outage) => void
@@ -71,15 +73,22 @@ export async function chaos({ place, network, milliseconds, die, onOutage }: Cha
     const clients = await startClients(options)
     if (!(await clients.allWrite(RECOVERY))) findings.push('the clients never began')
     const outages: Outage[] = []
-    const whileMostAreGone = (): Promise<void> => lookAtTheRest(fronts, token, findings)
-    const scene = { nodes, fronts, network, bucket: BUCKET, die, whileMostAreGone }
-    for (const fault of inTurn(milliseconds, die)) {
-      if (network === null && fault.name.includes('cut off')) continue
+    const scene = {
+      nodes,
+      fronts,
+      network,
+      die,
+      bucket: BUCKET,
+      beforeMostAreGone: () => lookAtAll(fronts, token),
+      whileMostAreGone: () => lookAtTheRest(fronts, token, findings),
+      spans: milliseconds === 0 ? BRIEF : LONG,
+    }
+    for (const fault of faultsFor(milliseconds, scene)) {
       const since = performance.now()
       await fault.happen(scene)
       const recovered = await clients.allWrite(RECOVERY)
       if (!recovered) findings.push(`${fault.name}: not all clients write ${RECOVERY / 1000} s after all was mended`)
-      const outage = { fault: fault.name, longestWait: clients.longestWait(since) }
+      const outage = { fault: fault.name, longestWait: clients.longestWait(since), took: performance.now() - since }
       outages.push(outage)
       onOutage(outage)
       if (!recovered) break
@@ -104,19 +113,22 @@ export async function chaos({ place, network, milliseconds, die, onOutage }: Cha
   }
 }
 
-function* inTurn(milliseconds: number, die: ChaosOptions['die']): Generator<Fault> {
-  const until = performance.now() + milliseconds
-  yield* FAULTS
-  while (performance.now() < until) {
-    const fault = FAULTS[die(FAULTS.length)]
-    if (fault !== undefined) yield fault
-  }
-}
-
 async function createBucket(url: string, token: string): Promise<void> {
   const buckets = await openBuckets(url, { data: '', clock, ids, token })
   await buckets.create(BUCKET)
   await buckets.close()
+}
+
+/** A server that nobody has asked for a bucket knows nothing of it. */
+async function lookAtAll({ addresses }: Fronts, token: string): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` }
+  await Promise.all(
+    addresses.map(async (address) => {
+      const told = async (): Promise<boolean> =>
+        (await fetch(`http://${address}/v1/buckets/${BUCKET}/blobs/a`, { method: 'HEAD', headers })).ok
+      for (let tries = 0; tries < 100 && !(await told()); tries++) await sleep(100)
+    }),
+  )
 }
 
 /** With most nodes gone, writes fail clearly and in time, and what a server knows can be read, and says that it may be stale. */

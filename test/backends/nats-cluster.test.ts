@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasher } from '../../src/content/hash.ts'
 import { splitPlace } from '../../src/locations/target.ts'
+import type { BlobsError } from '../../src/store/contract/errors.ts'
 import type { Backend, BucketPorts, Position, RawEntry } from '../../src/store/ports.ts'
 import { addressesAt } from './address-suite.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
@@ -105,6 +106,25 @@ describe.skipIf(lacks !== null)(`three servers of NATS (${lacks ?? 'R3'})`, () =
       .poll(async () => (await found()).join('\n'), { timeout: 30_000 })
       .toMatch(new RegExp(`lag: ${away.name}, which holds .*_looked_.*_log of bucket looked`))
     await away.restart()
+  }, 60_000)
+
+  it('with most servers gone the one that is left does not pass for all, and is heard again with the others', async () => {
+    const place = await open()
+    await place.create('alone')
+    const { log } = await portsOf(place, 'alone')
+    await log.append(entries(3))
+    const leader = await leaderOf(servers, (name) => name.includes('_alone_') && name.endsWith('_log'))
+    const gone = servers.filter((server) => server !== leader)
+    await Promise.all(gone.map((server) => server.kill()))
+    const told = (): Promise<unknown> =>
+      readAll(log).then(
+        ({ length }) => length,
+        ({ code }: BlobsError) => code,
+      )
+    // For as long as nobody else can have been elected it is right.
+    await expect.poll(told, { timeout: 12_000 }).toBe('Unavailable')
+    await Promise.all(gone.map((server) => server.restart()))
+    await expect.poll(told, { timeout: 30_000 }).toBe(3)
   }, 60_000)
 
   it('an object that is on its way when the leader is killed arrives whole, its pieces in order', async () => {

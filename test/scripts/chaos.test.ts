@@ -10,19 +10,31 @@ if (lacks !== null && process.env['CI'] !== undefined) throw new Error(`chaos ca
 
 /** Other draws: `CHAOS_SEED=7`. */
 const SEED = process.env['CHAOS_SEED'] ?? '20260101'
-const LIMIT = 300_000
+const LIMIT = 200_000
+/** What must have gone wrong each time; the network needs root. */
+const FAULTS = [
+  'kill -9 of a server',
+  'a server is replaced gracefully',
+  'kill -9 of a node that follows',
+  'kill -9 of the node that leads',
+  'the node that leads stands still',
+  'a server stands still',
+  'two of three nodes are gone',
+  'all nodes and all servers are killed and started again',
+]
 
 it.skipIf(lacks !== null)(
   `three servers on three nodes lose nothing, whatever is killed, stopped and cut off, each once (seed ${SEED}) (${lacks ?? 'run'})`,
   { timeout: LIMIT },
   async () => {
     const { code, text } = await run(['--seed', SEED])
-    expect(text.match(/^WRONG.*/gm) ?? []).toEqual([])
-    expect(code).toBe(0)
-    expect(text.match(/without a write/g)?.length).toBeGreaterThanOrEqual(8)
     // The outages as clients saw them are of interest in any case.
     process.stdout.write(text)
+    expect(text.match(/^WRONG.*/gm) ?? []).toEqual([])
+    expect(code).toBe(0)
     const mayCut = !text.includes('SKIPPED')
+    const faults = mayCut ? [...FAULTS, 'the node that leads is cut off'] : FAULTS
+    expect(faults.filter((fault) => !text.includes(fault))).toEqual([])
     const mustCut = process.env['CI'] !== undefined && process.getuid?.() === 0
     expect(mayCut || !mustCut).toBe(true)
   },

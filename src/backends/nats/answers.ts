@@ -9,7 +9,7 @@ export interface StreamState {
 }
 export interface StreamInfo extends StreamState {
   readonly config: StreamConfig
-  /** Null on a single server. */
+  /** Null on a single server, and while nobody leads: then any of those that hold it may have answered. */
   readonly leader: string | null
   /** The servers beside the leader that hold it; none on a single server. */
   readonly followers: readonly Follower[]
@@ -22,6 +22,8 @@ interface Follower {
   /** It has all that the leader has. */
   readonly current: boolean
   readonly offline?: boolean
+  /** Nanoseconds since the leader heard from it. */
+  readonly active?: number
   /** Operations that it is behind. */
   readonly lag?: number
 }
@@ -37,6 +39,19 @@ export interface StoredMessage {
   /** The caller's own. */
   readonly data: Uint8Array
   readonly headers: ReadonlyMap<string, string>
+}
+
+/**
+ * Nobody is elected in place of a leader whom most have heard within four seconds; one who heard of fewer in this time may have been
+ * replaced without knowing.
+ */
+const LEASE_NS = 3.5e9
+
+/** Whether who answered leads the stream for sure, so that there is nothing newer elsewhere. */
+export function isLed({ config, leader, followers }: StreamInfo): boolean {
+  if (config.num_replicas === 1) return true
+  const heard = followers.filter(({ active = 0 }) => active < LEASE_NS).length
+  return leader !== null && heard + 1 > config.num_replicas / 2
 }
 
 /** A stream has a name first; then, in one step, the time at which it was made and what stores it. */
@@ -74,7 +89,7 @@ export function streamInfo(answer: Answer): StreamInfo {
     first,
     last: state.last_seq,
     config: answer['config'] as StreamConfig,
-    leader: cluster?.leader ?? null,
+    leader: cluster?.leader || null,
     followers: cluster?.replicas ?? [],
     bytes: state.bytes,
     created: Date.parse(String(answer['created'])),

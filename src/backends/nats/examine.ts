@@ -70,7 +70,10 @@ async function* bucketFindings(
   const replicas = Math.min(logInfo.config.num_replicas, chunksInfo.config.num_replicas)
   if (replicas > 1) {
     const size = `${inMiB(logInfo.bytes)} of log, ${inMiB(chunksInfo.bytes)} of chunks`
-    yield fact('replicas', `bucket ${bucket} is on ${replicas} servers, led by ${logInfo.leader}: ${size} on each`)
+    yield fact(
+      'replicas',
+      `bucket ${bucket} is on ${replicas} servers, led by ${logInfo.leader ?? 'nobody now'}: ${size} on each`,
+    )
     for (const info of [logInfo, chunksInfo]) yield* lagFindings(bucket, info)
     return
   }

@@ -2,7 +2,7 @@ import type { Clock } from '../../platform/ports.ts'
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { Log, Placed, Position, RawEntry } from '../../store/ports.ts'
 import { appendInOrder, ENTRY } from './append.ts'
-import type { StoredMessage, StreamState } from './answers.ts'
+import { isLed, type StoredMessage, type StreamState } from './answers.ts'
 import type { JetStream } from './jetstream.ts'
 import type { BucketNames } from './names.ts'
 import { openTrimming } from './trimming.ts'
@@ -15,7 +15,7 @@ const MOST = 512
 const MOST_BYTES = 4 * 1024 * 1024
 /** Milliseconds between two looks while nothing is heard: a message that tells of an entry may be lost. */
 const LOOK = 5000
-/** Milliseconds for which a leader that knows less than this process is asked again. */
+/** Milliseconds for which a stream without a leader that is sure of itself, or whose leader knows less than this process, is asked again. */
 const BEHIND = 5000
 const BEHIND_PAUSE = 50
 
@@ -77,7 +77,10 @@ function openQueue(
   }
 }
 
-/** What the leader says; one that has just become it may not have heard yet what this process was told, and is asked again. */
+/**
+ * What the leader says; one that has just become it may not have heard yet what this process was told, and is asked again. Where nobody
+ * leads, one of those who hold the stream answers what it knows, which others may know better.
+ */
 async function stateOf({ js, names, clock, present }: NatsLogOptions, known: Position): Promise<StreamState> {
   const started = clock.elapsed()
   for (;;) {
@@ -88,10 +91,19 @@ async function stateOf({ js, names, clock, present }: NatsLogOptions, known: Pos
         hint: 'is the server still starting? if it was deleted by hand, restore it from a backup',
       })
     }
+    const late = clock.elapsed() - started > BEHIND
+    const led = isLed(found)
     // A log that stays behind went back in time, to a backup perhaps: then that is the log.
-    if (found.last >= known || clock.elapsed() - started > BEHIND) return found
+    if (led && (found.last >= known || late)) return found
+    if (!led && late) throw unled(names.log)
     await clock.sleep(BEHIND_PAUSE)
   }
+}
+
+function unled(stream: string): BlobsError {
+  return new BlobsError('Unavailable', `nobody leads the stream ${stream} now who hears from most of its servers`, {
+    hint: 'is a majority of the cluster there? it is tried again',
+  })
 }
 
 async function* readBehind(
