@@ -10,12 +10,15 @@ import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { Plugin } from '@oclif/core/config'
 import * as esbuild from 'esbuild'
+import { lazyRequires } from './lazy-requires.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const DIST = join(ROOT, 'dist')
 const TYPES = join(DIST, 'types')
 const MANIFEST = join(ROOT, 'oclif.manifest.json')
 const NOT_BUNDLED = ['koffi', 'keytar']
+// To evaluate all of it takes longer than most commands run: its help, its colours, its search for plugins.
+const EVALUATED_LATER = ['@oclif/core']
 
 // CommonJS packages inside an ES module still ask for these.
 const COMMONJS_NAMES = `import { createRequire as createRequireOf } from 'node:module';
@@ -52,6 +55,9 @@ async function bundle(): Promise<{ path: string; contents: Uint8Array }[]> {
     target: 'node24',
     chunkNames: 'chunks/[name]-[hash]',
     external: NOT_BUNDLED,
+    // bin/run.js has looked at the version of Node already.
+    define: { 'process.env.OCLIF_DISABLE_ENGINE_WARNING': '"1"' },
+    plugins: [lazyRequires(EVALUATED_LATER)],
     legalComments: 'none',
     logLevel: 'warning',
   })

@@ -71,6 +71,9 @@ export abstract class BlobsCommand extends Command {
   /** Runs until it is told to stop: SIGINT and SIGTERM then end it with 0, and it gets time to finish what it has in hand. */
   static service = false
 
+  /** Looks at what there is besides itself: `config` then knows all commands. */
+  static knowsOthers = false
+
   protected output!: Output
   protected readonly clock: Clock = systemClock
   protected readonly ids: Ids = systemIds
@@ -78,6 +81,15 @@ export abstract class BlobsCommand extends Command {
   private readonly failures: Failure[] = []
   private mode = { json: false, quiet: false, lines: false }
   private inherited: Inherited | null = null
+
+  /** Runs this command by itself; its `config` need not know any other unless `knowsOthers`. Throws as `main` expects it. */
+  static async runAlone(
+    this: new (argv: string[], config: Config) => BlobsCommand,
+    argv: readonly string[],
+    config: Config,
+  ): Promise<void> {
+    await new this([...argv], config)._run()
+  }
 
   /** Aborts when the command should stop. */
   protected get signal(): AbortSignal {

@@ -1,18 +1,18 @@
-import { Config, flush, handle, run, type Interfaces } from '@oclif/core'
-import { Errors } from '@oclif/core'
+import { Config, Errors, flush, handle, run } from '@oclif/core'
+import { runDirectly, type Package } from './direct.ts'
 import { errorJson, errorText, viewError, type ErrorView } from './errors.ts'
 import { unknownWords, viewUnknown } from './unknown-command.ts'
 
 /**
- * Runs one command line of the package that `options` names (the folder of package.json, and what is in that). Ends the process with the command's exit code when it
- * failed; what went wrong before a command could start (no such command) is told here, as a usage error.
+ * Runs one command line of a package. Ends the process with the command's exit code when it failed; what went wrong before a command
+ * could start (no such command) is told here, as a usage error.
  */
-export async function main(argv: string[], options: Interfaces.LoadOptions): Promise<void> {
+export async function main(argv: string[], options: Package): Promise<void> {
   process.once('beforeExit', unfinished)
   process.stdout.on('error', leave)
   try {
     const [first, ...rest] = argv
-    await run(first === 'help' ? [...rest, '--help'] : argv, options)
+    if (!(await runDirectly(argv, options))) await run(first === 'help' ? [...rest, '--help'] : argv, options)
     await flush()
   } catch (error) {
     if (error instanceof Errors.ExitError) return await handle(error)
@@ -39,7 +39,7 @@ function unfinished(): void {
 }
 
 /** What to tell about an error that came before any command ran. */
-async function viewStart(error: unknown, options: Interfaces.LoadOptions): Promise<ErrorView> {
+async function viewStart(error: unknown, options: Package): Promise<ErrorView> {
   const words = error instanceof Error && 'oclif' in error ? unknownWords(error.message) : null
   if (words === null) return viewError(error, Date.now(), '')
   const { commands } = await Config.load(options)

@@ -15,6 +15,7 @@ export default class Complete extends BlobsCommand {
   static override strict = false
   static override summary = 'What the scripts of blobs completion ask.'
   static override usage = ['complete -- WORD...', 'complete --line -- LINE']
+  static override knowsOthers = true
 
   async run(): Promise<void> {
     const start = this.argv.indexOf('--')

@@ -28,6 +28,8 @@ The commands run in order. It stops at the first that fails, with its exit code,
   }
   static override stream = true
 
+  static override knowsOthers = true
+
   private done = 0
   private readonly failed: number[] = []
 

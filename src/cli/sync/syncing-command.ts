@@ -26,6 +26,8 @@ export abstract class SyncingCommand extends FolderCommand {
       onEvent: (event) => this.follow(event, progress),
       ...options,
     })
+    // It is on its way while the folder is looked at; what comes of it is told when it is needed.
+    places.open(folder.pairing).catch(() => undefined)
     try {
       if (how === 'dry-run') return this.presentPlan(await agent.dryRun(this.signal))
       if (watch)
