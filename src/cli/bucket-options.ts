@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import { BlobsError } from '../store/contract/errors.ts'
-import type { BucketOptions } from '../store/contract/types.ts'
-import { count, size } from './format.ts'
+import type { BucketOptions, CopyOf } from '../store/contract/types.ts'
+import { count, localTime, size } from './format.ts'
 import { parseDuration, parseSize } from './values.ts'
 
 /** What may be set of a bucket. */
@@ -24,7 +24,9 @@ export const bucketFlags = {
 
 type Given = { readonly [name in keyof typeof bucketFlags]?: string | undefined }
 
-const READ: Readonly<Record<keyof typeof bucketFlags, readonly [keyof BucketOptions, (text: string) => number]>> = {
+type Settable = Exclude<keyof BucketOptions, 'copyOf'>
+
+const READ: Readonly<Record<keyof typeof bucketFlags, readonly [Settable, (text: string) => number]>> = {
   'max-blob-size': ['maxBlobSize', parseSize],
   'keep-versions': ['keepVersions', parseCount],
   'keep-for': ['keepFor', (text) => Math.ceil(parseDuration(text) / 1000)],
@@ -46,13 +48,20 @@ export function changedOptions(now: BucketOptions, given: Given): BucketOptions 
 }
 
 /** What a bucket takes and keeps, in words: `takes blobs up to 100 MB`, …. */
-export function optionsInWords({ maxBlobSize, ...options }: BucketOptions): readonly string[] {
+export function optionsInWords({ maxBlobSize, copyOf, ...options }: BucketOptions): readonly string[] {
   const quota = quotaInWords(options)
   return [
+    ...(copyOf === undefined ? [] : [originInWords(copyOf)]),
     maxBlobSize === undefined ? 'takes a blob of any size' : `takes blobs up to ${size(maxBlobSize)}`,
     ...(quota === '-' ? [] : [`holds at most ${quota}`]),
     `keeps ${keptInWords(options)}`,
   ]
+}
+
+/** As `is a backup of team as of 2026-07-28 14:02`. */
+export function originInWords({ bucket, at, restoring }: CopyOf): string {
+  if (restoring !== undefined) return `is just being restored from ${bucket}`
+  return `is a backup of ${bucket}${at === undefined ? ', not finished yet' : ` as of ${localTime(Date.parse(at))}`}`
 }
 
 /** As `10 GB in 500 blobs`; `-` for none. */

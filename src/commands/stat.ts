@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { keptInWords, quotaInWords } from '../cli/bucket-options.ts'
+import { keptInWords, quotaInWords, originInWords } from '../cli/bucket-options.ts'
 import { BlobsCommand } from '../cli/command.ts'
 import { requireTarget } from '../cli/bucket-argument.ts'
 import { findAddressed } from '../cli/transfer/addressed.ts'
@@ -79,7 +79,7 @@ function blobBlock(info: BlobInfo, now: number): string {
 }
 
 function bucketBlock(info: BucketInfo, now: number): string {
-  const { maxBlobSize } = info.options
+  const { maxBlobSize, copyOf } = info.options
   const quota = quotaInWords(info.options)
   return block(info.name, [
     ['blobs', grouped(info.blobs)],
@@ -88,6 +88,7 @@ function bucketBlock(info: BucketInfo, now: number): string {
     ['largest blob', maxBlobSize === undefined ? 'no limit' : exactSize(maxBlobSize)],
     ['quota', quota === '-' ? 'none' : quota],
     ['keeps', keptInWords(info.options)],
+    ...(copyOf === undefined ? [] : [['is', originInWords(copyOf).replace(/^is /, '')] as const]),
     ['epoch', info.epoch],
   ])
 }

@@ -45,6 +45,8 @@ export const limits = {
   label: 256,
   /** Content type, characters. */
   contentType: 255,
+  /** Time of an entry, milliseconds before or after 1970. */
+  time: 8.64e15,
   /** Folders in one token. */
   tokenPrefixes: 100,
   /** Tokens revoked by one request. */

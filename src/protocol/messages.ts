@@ -56,8 +56,12 @@ function expectation(side: Side): Check<'any' | 'absent' | { version: number; ha
 const ref = object({ hash, size: integer(0) }, {}, 'closed')
 const refs = object({ depth: integer(0, limits.depth), refs: list(ref, limits.refs) }, {}, 'closed')
 const copy = object({ copy: object({ key: anyKey, version }, {}, 'closed') }, {}, 'closed')
-const body: Check<ReturnType<typeof refs> | ReturnType<typeof copy>> = (value, path) =>
-  'copy' in record(value, path) ? copy(value, path) : refs(value, path)
+const gone = object({ dropped: literal(true) }, {}, 'closed')
+const body: Check<ReturnType<typeof refs> | ReturnType<typeof copy> | ReturnType<typeof gone>> = (value, path) => {
+  const named = record(value, path)
+  if ('dropped' in named) return gone(value, path)
+  return 'copy' in named ? copy(value, path) : refs(value, path)
+}
 
 const put = object(
   { type: literal('put'), key: anyKey, expect: expectation('closed'), hash, size: integer(0), body, contentType, meta },
@@ -69,7 +73,7 @@ const change: Check<ReturnType<typeof put> | ReturnType<typeof remove>> = (value
   record(value, path)['type'] === 'delete' ? remove(value, path) : put(value, path)
 const entry = object(
   { id: entryId, changes: list(change, limits.changes, 1) },
-  { device: label, operation: label },
+  { device: label, operation: label, author: label, time: integer(-limits.time, limits.time) },
   'closed',
 )
 
@@ -95,8 +99,14 @@ export const fetchRequest = object(
 
 function bucketOptions(side: Side) {
   const most = integer(1)
-  const all = { maxBlobSize: most, keepVersions: most, keepFor: most, quotaBytes: most, quotaBlobs: most }
-  return object({}, all, side)
+  const own = { maxBlobSize: most, keepVersions: most, keepFor: most, quotaBytes: most, quotaBlobs: most }
+  const restoring = object({}, { until: timestamp }, side)
+  const copyOf = object(
+    { bucket: text(63), epoch: entryId, options: object({}, own, side) },
+    { through: cursor, last: entryId, at: timestamp, restoring },
+    side,
+  )
+  return object({}, { ...own, copyOf }, side)
 }
 /** Body of `PUT` and `PATCH` of a bucket. */
 export const bucketRequest = object({}, { options: bucketOptions('closed') }, 'closed')

@@ -96,7 +96,7 @@ async function checkEntry(scope: Scope, entry: EntryInput): Promise<void> {
     allow(scope, mayWrite(grant, bucket, change.key), 'write', change.key)
     if ('copy' in change.body) {
       allow(scope, mayRead(grant, bucket, checkKey(change.body.copy.key)), 'copy', change.body.copy.key)
-    } else if (!mayReadAll(grant, bucket)) {
+    } else if ('refs' in change.body && !mayReadAll(grant, bucket)) {
       const other = await notBrought(change.body, scope.brought, () => setImmediate())
       if (other !== null) {
         throw new BlobsError('InvalidRequest', `chunk ${other} of ${change.key} was not staged with this token`, {

@@ -2,8 +2,8 @@ import { isBody } from '../content/body.ts'
 import { EMPTY_HASH, isHash } from '../content/hash.ts'
 import { BlobsError } from './contract/errors.ts'
 import { checkKey } from './contract/keys.ts'
-import type { BucketOptions, ChangeInput, EntryInput, Expectation, Meta, PutChange } from './contract/types.ts'
-import { isEntryId } from './entry.ts'
+import type { BucketOptions, ChangeInput, CopyOf, EntryInput, Expectation, Meta, PutChange } from './contract/types.ts'
+import { isEntryId, LATEST_TIME } from './entry.ts'
 
 const MAX_CHANGES = 100_000
 const MAX_META_BYTES = 8 * 1024
@@ -24,6 +24,7 @@ export function checkEntry(entry: EntryInput, options: BucketOptions): void {
       throw invalid(`author, device and operation of entry ${entry.id} are texts of at most ${MAX_NAME_BYTES} bytes`)
     }
   }
+  if (entry.time !== undefined && !isTime(entry.time)) throw invalid(`the time of entry ${entry.id} is not a time`)
   if (entry.changes.length === 0 || entry.changes.length > MAX_CHANGES) {
     throw invalid(`entry ${entry.id} has ${entry.changes.length} changes: 1 to ${MAX_CHANGES} are possible`)
   }
@@ -38,20 +39,32 @@ export function checkEntry(entry: EntryInput, options: BucketOptions): void {
   }
 }
 
+/** Throws `InvalidRequest`. */
 export function checkOptions(options: BucketOptions): void {
+  if (options.copyOf !== undefined) checkCopyOf(options.copyOf)
   for (const [name, what] of NUMBERS) {
     const value = options[name]
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue
     throw invalid(`${name} is ${what}, not ${String(value)}`)
   }
 }
-const NUMBERS: readonly (readonly [keyof BucketOptions, string])[] = [
+const NUMBERS: readonly (readonly [Exclude<keyof BucketOptions, 'copyOf'>, string])[] = [
   ['maxBlobSize', 'a number of bytes'],
   ['keepVersions', 'a number of versions'],
   ['keepFor', 'a number of seconds'],
   ['quotaBytes', 'a number of bytes'],
   ['quotaBlobs', 'a number of blobs'],
 ]
+
+function checkCopyOf({ bucket, epoch, options, through = '', last = epoch, at, restoring }: CopyOf): void {
+  const times = [at, restoring?.until].every((time) => time === undefined || !Number.isNaN(Date.parse(time)))
+  const texts = isText(bucket, MAX_NAME_BYTES) && isText(through, MAX_NAME_BYTES)
+  if (!texts || !times || !isEntryId(epoch) || !isEntryId(last)) {
+    throw invalid('copyOf does not say of which bucket this is a copy, and up to where')
+  }
+  if (options.copyOf !== undefined) throw invalid('the options of a copied bucket are its own, not those of a copy')
+  checkOptions(options)
+}
 
 function checkChange(change: ChangeInput, options: BucketOptions): void {
   checkKey(change.key)
@@ -73,6 +86,7 @@ function checkPut(change: PutChange, { maxBlobSize }: BucketOptions): void {
     })
   }
   if ('copy' in body) checkCopy(key, body.copy)
+  else if ('dropped' in body) checkDropped(key, body.dropped)
   else if (!isBody(body, size)) throw invalid(`the body of ${key} is not a body of ${size} bytes`, key)
   else if (size === 0 ? hash !== EMPTY_HASH : isOtherChunk(change)) {
     throw invalid(`the body of ${key} is not that of its hash ${hash}`, key)
@@ -83,8 +97,12 @@ function checkPut(change: PutChange, { maxBlobSize }: BucketOptions): void {
   checkMeta(key, change.meta)
 }
 
+function checkDropped(key: string, dropped: unknown): void {
+  if (dropped !== true) throw invalid(`the body of ${key} is neither there nor dropped`, key)
+}
+
 function isOtherChunk({ hash, body }: PutChange): boolean {
-  if ('copy' in body || body.depth > 0 || body.refs.length !== 1) return false
+  if (!('refs' in body) || body.depth > 0 || body.refs.length !== 1) return false
   return body.refs[0]?.hash !== hash
 }
 
@@ -113,6 +131,9 @@ function checkMeta(key: string, meta: Meta): void {
 function isExpectation(expect: Expectation): boolean {
   if (expect === 'any' || expect === 'absent') return true
   return isVersion(expect?.version) && (expect.hash === undefined || isText(expect.hash, MAX_NAME_BYTES))
+}
+function isTime(time: unknown): boolean {
+  return Number.isSafeInteger(time) && Math.abs(time as number) <= LATEST_TIME
 }
 function isVersion(version: unknown): boolean {
   return Number.isSafeInteger(version) && (version as number) >= 1

@@ -3,10 +3,11 @@ import type { Clock, Ids } from '../platform/ports.ts'
 import { checkEntry, checkOptions } from './accept.ts'
 import { checkBytes, checkPresent, type NamedBody } from './bodies.ts'
 import type { CommitOptions } from './contract/blob-store.ts'
+import { checkWriter } from './copies.ts'
 import { BlobsError, isBlobsError } from './contract/errors.ts'
 import type { BucketOptions, EntryInput, Outcome } from './contract/types.ts'
 import { draftsOf, type Writer } from './drafts.ts'
-import { encodeEntry, type Drop, type Entry } from './entry.ts'
+import { encodeEntry, formatOf, type Drop, type Entry } from './entry.ts'
 import type { Follower } from './follow.ts'
 import { judge, type Draft, type Verdict } from './judge.ts'
 import { checkQuota } from './quota.ts'
@@ -200,6 +201,7 @@ function prepared(view: View, entries: readonly EntryInput[], writer: Writer): O
   const { options, position } = view.state()
   const limits = JSON.parse(options) as BucketOptions
   for (const entry of entries) checkEntry(entry, limits)
+  checkWriter(entries, limits)
   const seen = new Set<string>()
   const fresh = entries.filter(({ id }) => !seen.has(id) && seen.add(id))
   const known = view.outcomes(fresh.map(({ id }) => id))
@@ -218,7 +220,7 @@ function prepared(view: View, entries: readonly EntryInput[], writer: Writer): O
 
 function namedBodies(draft: Draft): readonly NamedBody[] {
   return draft.changes.flatMap((change): NamedBody[] => {
-    if ('delete' in change) return []
+    if ('delete' in change || change.dropped === true) return []
     const refs = change.refs.map(([hash, size]) => ({ hash, size }))
     return [{ key: change.put, hash: change.hash, body: { depth: change.depth, refs } }]
   })
@@ -303,7 +305,7 @@ async function append(
   const time = clock.now()
   const raw: RawEntry[] = []
   for (const draft of drafts)
-    raw.push(await fitting(ports, { v: draft.drop ? 2 : 1, ...draft, time, based }, maxEntryBytes))
+    raw.push(await fitting(ports, { v: formatOf(draft), ...draft, time: draft.time ?? time, based }, maxEntryBytes))
   const positions = await appendTo(ports.log, raw, based)
   // The log may have gone back in time, to a backup perhaps: the view must be compared with it.
   if (positions === null || positions.some((position) => position <= based)) follower.doubt()

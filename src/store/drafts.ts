@@ -15,16 +15,21 @@ export interface Writer {
 export function draftsOf(view: View, entries: readonly EntryInput[], writer: Writer): readonly Draft[] {
   const written = new Map<string, PutChange>()
   const sources = sourcesOf(view, entries)
-  const bodyOf = (change: PutChange): Body =>
-    'copy' in change.body ? copied(sources, written, change, change.body.copy) : change.body
-  return entries.map(({ id, changes, author, device, operation }) => ({
+  const bodyOf = (change: PutChange): Body => {
+    if ('dropped' in change.body) return NOTHING
+    return 'copy' in change.body ? copied(sources, written, change, change.body.copy) : change.body
+  }
+  return entries.map(({ id, changes, author, device, operation, time }) => ({
     id,
     author: author ?? writer.author,
     device: device ?? writer.device,
     ...(operation === undefined ? {} : { operation }),
+    ...(time === undefined ? {} : { time }),
     changes: changes.map((change): EntryChange => draftChange(change, written, bodyOf)),
   }))
 }
+
+const NOTHING: Body = { depth: 0, refs: [] }
 
 /** What is to be copied, as far as it is there, by `nameOf`. */
 function sourcesOf(view: View, entries: readonly EntryInput[]): ReadonlyMap<string, BlobVersion | null> {
@@ -48,9 +53,20 @@ function draftChange(
   const { key, expect } = change
   if (change.type === 'delete') return { delete: key, expect }
   const { depth, refs } = bodyOf(change)
-  const { hash, size, contentType, meta } = change
+  const { hash, size, contentType: type, meta } = change
+  const put = {
+    put: key,
+    expect,
+    hash,
+    size,
+    depth,
+    refs: refs.map((ref) => [ref.hash, ref.size] as const),
+    type,
+    meta,
+  }
+  if ('dropped' in change.body) return { ...put, dropped: true }
   written.set(`${hash} ${key}`, { ...change, body: { depth, refs } })
-  return { put: key, expect, hash, size, depth, refs: refs.map((ref) => [ref.hash, ref.size]), type: contentType, meta }
+  return put
 }
 
 /** The body of a version that is in the bucket, or that an earlier change of the same call makes. */
@@ -63,7 +79,7 @@ function copied(
   const found = sources.get(nameOf(source)) ?? null
   if (found?.info.hash === hash && found.info.size === size) return found.body
   const earlier = written.get(`${hash} ${source.key}`)
-  if (earlier !== undefined && earlier.size === size && !('copy' in earlier.body)) return earlier.body
+  if (earlier !== undefined && earlier.size === size && 'refs' in earlier.body) return earlier.body
   const what = `version ${source.version} of ${source.key}`
   if (found !== null) {
     throw new BlobsError('InvalidRequest', `${key} is to be a copy of ${what}, but that has other bytes`, {

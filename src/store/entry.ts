@@ -7,7 +7,8 @@ import type { Position, RawEntry } from './ports.ts'
 /** The highest entry format that this program reads. */
 const FORMAT = 2
 const MAX_KEY_BYTES = 1024
-const LATEST_TIME = 8.64e15
+/** Milliseconds since 1970, either way. */
+export const LATEST_TIME = 8.64e15
 const ID = /^[0-9a-f]{32}$/
 
 type EntryRef = readonly [hash: Hash, size: number]
@@ -20,6 +21,8 @@ interface EntryPut {
   readonly refs: readonly EntryRef[]
   readonly type: string
   readonly meta: Meta
+  /** In format 2: the version has lost its bytes from the start; there are no refs. */
+  readonly dropped?: true
 }
 interface EntryDelete {
   readonly delete: string
@@ -29,7 +32,7 @@ export type EntryChange = EntryPut | EntryDelete
 
 /** An entry as docs/entry-format.md describes it. */
 export interface Entry {
-  /** 2 for one with `drop`: who does not know that would promise bytes that are gone. */
+  /** 2 for one that drops: who does not know that would promise bytes that are gone. */
   readonly v: 1 | 2
   readonly id: string
   /** Milliseconds since 1970 by the writer's clock. */
@@ -58,6 +61,11 @@ export interface EntryPointer {
 
 export function isEntryId(id: unknown): id is string {
   return typeof id === 'string' && ID.test(id)
+}
+
+/** The lowest format that says what the entry says. */
+export function formatOf({ changes, drop }: Pick<Entry, 'changes' | 'drop'>): Entry['v'] {
+  return drop !== undefined || changes.some((change) => 'put' in change && change.dropped === true) ? 2 : 1
 }
 
 export function keyOf(change: EntryChange): string {
@@ -149,6 +157,7 @@ function changeProblem(change: Fields): string | null {
   if (change['refs'].length > MAX_LIST_REFS) return `it has more than ${MAX_LIST_REFS} refs`
   if (!isText(change['type'])) return 'type is not text'
   if (!isMeta(change['meta'])) return 'meta is not text by name'
+  if (change['dropped'] !== undefined && change['dropped'] !== true) return 'dropped is not true'
   return null
 }
 

@@ -3,8 +3,8 @@ import { keyOf, type Entry, type EntryChange } from './entry.ts'
 import { holds, NEVER_WAS, type Standing } from './expectation.ts'
 import type { View } from './view/view.ts'
 
-/** An entry before it gets its time and base. */
-export type Draft = Omit<Entry, 'v' | 'time' | 'based'>
+/** An entry before it gets its base and, unless it has one, its time. */
+export type Draft = Omit<Entry, 'v' | 'time' | 'based'> & Partial<Pick<Entry, 'time'>>
 /** `wait`: it depends on an entry that is only about to be appended. */
 export type Verdict = 'append' | 'wait' | Outcome
 

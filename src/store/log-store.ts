@@ -6,6 +6,7 @@ import { openKeeper, type Keep, type Keeper } from './checkpoint/keeper.ts'
 import { epochOf, newestCheckpoint } from './checkpoint/newest.ts'
 import type { PageSizes } from './checkpoint/tree.ts'
 import { openCommitter, type Committer } from './commit.ts'
+import { whenRestored } from './copies.ts'
 import type { BlobStore, CommitOptions, GetOptions, Reached } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
 import type {
@@ -128,13 +129,15 @@ function logStore(
 ): ForeseeingStore & CheckpointingStore {
   const { log, content } = ports
   const closing = new AbortController()
-  const open = (): Follower => {
-    if (!closing.signal.aborted) return follower
+  const opened = (one: Follower) => (): Follower => {
+    if (!closing.signal.aborted) return one
     throw new BlobsError('InvalidRequest', `bucket ${name} was closed by this program`, { bucket: name })
   }
-  const reading = { name, content, closing: closing.signal }
-  const newest = reads(reading, open)
-  const known = reads(reading, () => ({ ...open(), read: open().peek }))
+  const open = opened(follower)
+  const reading = (one: Follower): ReturnType<typeof reads> =>
+    reads({ name, content, closing: closing.signal }, opened(one), opened(whenRestored(one)))
+  const newest = reading(follower)
+  const known = reading({ ...follower, read: follower.peek })
   const ending = (signal: AbortSignal | undefined): AbortSignal =>
     signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal])
   return {
@@ -184,13 +187,14 @@ function logStore(
   }
 }
 
-/** All that reads, from what `open` gives: it throws once the store is closed. */
+/** All that reads, from what `anyTime` and `open` give, which throw once the store is closed. */
 function reads(
   { name, content, closing }: Pick<LogStoreOptions, 'name'> & Pick<BucketPorts, 'content'> & { closing: AbortSignal },
+  anyTime: () => Follower,
   open: () => Follower,
 ): Reached['known'] {
   return {
-    info: async () => open().read((view) => bucketInfo(name, view)),
+    info: async () => anyTime().read((view) => bucketInfo(name, view)),
     head: async (key, { version } = {}) => open().read((view) => view.find(key, version)),
     get: async (key, options = {}) => {
       const found = await open().read((view) => view.findBlob(key, options.version))

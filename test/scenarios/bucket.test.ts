@@ -9,6 +9,7 @@ import type { BlobStore, Buckets } from '../../src/store/contract/blob-store.ts'
 import { BlobsError } from '../../src/store/contract/errors.ts'
 import type { FeedItem } from '../../src/store/contract/types.ts'
 import { faulty } from '../../src/store/faulty.ts'
+import { backup, memoryBuckets, restore, target } from '../transfer/backup/histories.ts'
 import { changed, openWorld, settle, type Folder, type World } from '../sync/world.ts'
 
 let world: World
@@ -120,6 +121,99 @@ describe('a server that was restored from a backup', () => {
     expect(Object.values(a.tree())).toEqual(expect.arrayContaining(['before', 'new', 'after', 'to be removed']))
     expect(b.tree()).toEqual(a.tree())
     await server.close()
+  })
+})
+
+describe('a bucket that was made anew of a backup', () => {
+  test.each([
+    ['at once', false],
+    ['after another device wrote past the old position', true],
+  ])('S10 a folder that comes back %s notices, keeps its newer files, and deletes nothing', async (_, past) => {
+    const away = memoryBuckets()
+    a.write('before', 'before')
+    a.write('edited', 'first')
+    a.write('removed', 'to be removed')
+    await settle(a, b)
+    a.write('edited', 'second')
+    await settle(a, b)
+    await backup(world.store, target(away, 'team'))
+    a.write('edited', 'third')
+    a.write('after', 'after')
+    a.remove('removed')
+    await a.sync()
+    await restore(await away.open('team'), target(world.buckets, 'team'), { replace: true })
+    const anew = await world.buckets.open('team')
+    const free = { wrap: () => anew, maxDelete: { percent: 100 } }
+    if (past) {
+      for (let n = 0; n < 12; n++) {
+        b.write(`by b ${n}`, `${n}`)
+        await b.sync(free)
+      }
+    }
+    a.events.length = 0
+    expect(await a.sync(free)).toMatchObject({ deletedLocal: 0, deletedRemote: 0 })
+    expect(a.events.map(({ type }) => type)).toContain('relinked')
+    expect(a.read('after')).toBe('after')
+    for (let turn = 0; turn < 3; turn++) for (const folder of [b, a]) await folder.sync(free)
+    expect(Object.values(a.tree())).toEqual(expect.arrayContaining(['before', 'third', 'after', 'to be removed']))
+    expect(b.tree()).toEqual(a.tree())
+    await anew.close()
+    await away.close()
+  })
+
+  test('S10 a folder that was in sync with the backup sees no conflict, and what it lacks of it is brought up to date', async () => {
+    const away = memoryBuckets()
+    a.write('edited', 'old')
+    a.write('kept', 'kept')
+    await settle(a, b)
+    b.write('edited', 'new')
+    await b.sync()
+    await backup(world.store, target(away, 'team'))
+    await restore(await away.open('team'), target(world.buckets, 'team'), { replace: true })
+    const anew = await world.buckets.open('team')
+    // What `a` has is an older version that the backup knows: it is stale, not edited.
+    expect(await a.sync({ wrap: () => anew })).toMatchObject({
+      conflicts: 0,
+      uploaded: 0,
+      downloaded: 1,
+      deletedLocal: 0,
+    })
+    expect(await b.sync({ wrap: () => anew })).toMatchObject({
+      conflicts: 0,
+      uploaded: 0,
+      downloaded: 0,
+      deletedLocal: 0,
+    })
+    expect(a.tree()).toEqual({ edited: 'new', kept: 'kept' })
+    await anew.close()
+    await away.close()
+  })
+
+  test('S10 an agent that looks while the bucket is being restored waits, and takes nothing for deleted or new', async () => {
+    const away = memoryBuckets()
+    many(a, 30)
+    await settle(a)
+    await backup(world.store, target(away, 'team'))
+    const copy = await away.open('team')
+    const looks: string[] = []
+    const watched: BlobStore = {
+      ...copy,
+      list: async (options) => {
+        const half = await world.buckets.open('team')
+        const summary = await a.sync({ wrap: () => half }).catch((error: unknown) => (error as BlobsError).code)
+        looks.push(typeof summary === 'string' ? summary : JSON.stringify(summary))
+        await half.close()
+        return copy.list(options)
+      },
+    }
+    await world.buckets.remove('team')
+    await restore(watched, target(world.buckets, 'team'))
+    expect(looks).toEqual(['Unavailable'])
+    const anew = await world.buckets.open('team')
+    expect(await a.sync({ wrap: () => anew })).toMatchObject({ uploaded: 0, conflicts: 0, deletedLocal: 0 })
+    expect((await alive(anew)).length).toBe(30)
+    await anew.close()
+    await away.close()
   })
 })
 

@@ -154,7 +154,7 @@ function putOf({ changes }: EntryInput): PutChange {
 }
 
 function bytesOf({ key, body, size }: PutChange, staged: ReadonlyMap<Hash, Uint8Array>): Uint8Array {
-  if ('copy' in body) return refuse('copied where they are: get it, and put it')
+  if (!('refs' in body)) return refuse('copied where they are: get it, and put it')
   if (size === 0) {
     throw new BlobsError('InvalidRequest', `${key} cannot be empty: the server takes no value without bytes`, { key })
   }

@@ -51,8 +51,14 @@ export interface PutChange {
   readonly expect: Expectation
   readonly hash: Hash
   readonly size: number
-  /** The content, staged before or present in the bucket; or another version in this bucket whose bytes are meant. */
-  readonly body: Body | { readonly copy: { readonly key: string; readonly version: number } }
+  /**
+   * The content, staged before or present in the bucket; or another version in this bucket whose bytes are meant; or, in an entry with
+   * `time`, that its bytes are no more.
+   */
+  readonly body:
+    | Body
+    | { readonly copy: { readonly key: string; readonly version: number } }
+    | { readonly dropped: true }
   readonly contentType: string
   readonly meta: Meta
 }
@@ -72,6 +78,8 @@ export interface EntryInput {
   readonly device?: string
   /** Groups the entries of one command, for `undo`: the device's id, a dot, and something unique. */
   readonly operation?: string
+  /** When it was written first, in milliseconds since 1970: of each entry of a bucket that is a copy (`CopyOf`), and of no other. */
+  readonly time?: number
 }
 
 /** A change that did not apply, and what stands there instead (`null`: never was). */
@@ -149,6 +157,26 @@ export interface BucketOptions {
   readonly quotaBytes?: number
   /** Most current blobs. */
   readonly quotaBlobs?: number
+  /** Of a bucket that is a copy of another: who does not go on copying may not write into it. */
+  readonly copyOf?: CopyOf
+}
+/** Of which bucket another is a copy, entry by entry, with the ids, times and writers of its entries: a backup. */
+export interface CopyOf {
+  readonly bucket: string
+  readonly epoch: string
+  /** The original's own options, without those of a copy. */
+  readonly options: BucketOptions
+  /** A cursor of the original: everything up to it is here. Absent while nothing is. */
+  readonly through?: Cursor
+  /** Id of the last entry that is here, where there is one. */
+  readonly last?: string
+  /** When `through` was the end of the original, RFC 3339; absent until it was for the first time. */
+  readonly at?: string
+  /** It is to become a bucket of its own: until that is done nobody may read it, for it would seem to have lost what is still to come. */
+  readonly restoring?: {
+    /** What was written later stays away, RFC 3339. */
+    readonly until?: string
+  }
 }
 /** How a bucket's garbage is collected. */
 export interface CollectOptions {

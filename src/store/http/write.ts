@@ -48,10 +48,10 @@ interface Written {
   readonly text: string
 }
 
-/** Without its author, who is whom the token names: a server takes no other's word for it. */
+/** Without its author, who is whom the token names, unless the entry is a copy: of others a server takes no other's word for it. */
 function writtenDown(entry: EntryInput): Written {
-  const { author: _author, ...sent } = entry
-  return { entry, text: JSON.stringify(sent) }
+  const { author, ...sent } = entry
+  return { entry, text: JSON.stringify(entry.time === undefined ? sent : { ...sent, author }) }
 }
 
 function bytesOf({ changes }: Pick<EntryInput, 'changes'>): number {

@@ -6,7 +6,7 @@ import { checkOptions } from '../accept.ts'
 import type { Buckets } from '../contract/blob-store.ts'
 import { BlobsError, isBlobsError } from '../contract/errors.ts'
 import { checkBucketName, SYSTEM_BUCKET } from '../contract/keys.ts'
-import type { BucketInfo } from '../contract/types.ts'
+import type { BucketInfo, BucketOptions } from '../contract/types.ts'
 import { missingBucket, openBuckets } from '../buckets.ts'
 import { handle } from '../handle.ts'
 import type { LogStore } from '../log-store.ts'
@@ -56,6 +56,7 @@ export function openMirror(options: MirrorOptions): Buckets {
       if (name === SYSTEM_BUCKET) return (await own.buckets()).create(name, wanted)
       checkBucketName(name)
       checkOptions(wanted)
+      refuseCopies(wanted)
       if (!(await foreign.create(name)))
         throw new BlobsError('AlreadyExists', `there is a bucket ${name} already`, { bucket: name })
       return using(name, async (store) => (Object.keys(wanted).length > 0 ? store.configure(wanted) : store.info()))
@@ -71,7 +72,11 @@ export function openMirror(options: MirrorOptions): Buckets {
       const backend = await options.openShadow(join(directoryOf(options, bucket), 'store'))
       await backend.remove(name).finally(() => backend.close())
     },
-    configure: (name, wanted) => using(checkBucketName(name), (store) => store.configure(wanted)),
+    configure: (name, wanted) =>
+      using(checkBucketName(name), (store) => {
+        refuseCopies(wanted)
+        return store.configure(wanted)
+      }),
     collect: (name, options) => using(checkBucketName(name), (store) => store.collect(options)),
     open: async (name) => {
       if (name === SYSTEM_BUCKET) return (await own.buckets()).open(name)
@@ -206,4 +211,16 @@ function warnOnce(warn: (message: string) => void): (about: string, message: str
     told.add(about)
     warn(message)
   }
+}
+
+/** There every version would be of today, and be numbered anew. */
+function refuseCopies({ copyOf }: BucketOptions): void {
+  if (copyOf === undefined) return
+  throw new BlobsError(
+    'NotSupported',
+    'this kind of place keeps no history: a backup cannot be there, nor be restored',
+    {
+      hint: 'name a server, an S3 bucket, a shared folder, NATS, or a bucket of this machine',
+    },
+  )
 }

@@ -46,10 +46,11 @@ async function* bytesOf(
   { changes }: EntryInput,
   { key, hash, body }: PutChange,
 ): AsyncGenerator<Uint8Array, void> {
-  if (!('copy' in body)) {
+  if ('refs' in body) {
     yield* readBody(body, (hashes) => content.get(hashes))
     return
   }
+  if ('dropped' in body) throw new BlobsError('InvalidRequest', `${key} has no bytes`, { key })
   const { copy } = body
   const blob = await shadow.get(copy.key, { version: copy.version })
   if (blob?.info.hash === hash) {
@@ -57,7 +58,7 @@ async function* bytesOf(
     return
   }
   const source = changes.find((one) => one.type === 'put' && one.key === copy.key && one.hash === hash)
-  if (source?.type !== 'put' || 'copy' in source.body) {
+  if (source?.type !== 'put' || !('refs' in source.body)) {
     throw new BlobsError('NotFound', `${key} is to be a copy of ${copy.key}, which is not there any more`, { key })
   }
   yield* readBody(source.body, (hashes) => content.get(hashes))

@@ -147,8 +147,11 @@ function applyChange(db: Database, tally: Tally, placed: PlacedEntry, change: En
   }
   tally.blobs += 1
   tally.bytes += change.size
-  const { size, hash, type, meta, depth } = change
-  const refs = encodeList(change.refs.map(([hash, size]) => ({ hash, size })))
+  const { size, hash, type, meta } = change
+  const isDropped = entry.v === 2 && change.dropped === true
+  if (isDropped) tally.dropped += 1
+  const depth = isDropped ? DROPPED : change.depth
+  const refs = isDropped ? NOTHING : encodeList(change.refs.map(([hash, size]) => ({ hash, size })))
   db.run(sql, serial, number, version, position, entry.time, 0, size, hash, type, JSON.stringify(meta), depth, refs)
 }
 

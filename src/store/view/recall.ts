@@ -1,10 +1,10 @@
 import { decodeList } from '../../content/body.ts'
 import { readDatabase, type Database } from '../../platform/sqlite.ts'
 import type { Meta } from '../contract/types.ts'
-import type { Entry, EntryChange } from '../entry.ts'
+import { formatOf, type Entry, type EntryChange } from '../entry.ts'
 import type { Position } from '../ports.ts'
 import type { Refusal } from './apply.ts'
-import { APPLIED, isCurrent, readState, VOID } from './schema.ts'
+import { APPLIED, DROPPED, isCurrent, readState, VOID } from './schema.ts'
 
 /** A view that remembers what entries of its log did. */
 export interface Memory {
@@ -83,7 +83,7 @@ function recall(db: Database, position: Position, name: string): Entry | null {
   // An entry that made nothing may have set the options: then it sets those that came of it in the end.
   const bucket = { name, created, options: JSON.parse(options) as object }
   return {
-    v: 1,
+    v: formatOf({ changes }),
     id,
     time,
     author,
@@ -111,11 +111,11 @@ function madeBy(db: Database, { first, made }: EntryRow): readonly EntryChange[]
       expect: 'any',
       hash,
       size,
-      // What was dropped later has no refs any more: the entry that drops it is behind this one.
       depth: Math.max(0, depth),
       refs: list.map((ref) => [ref.hash, ref.size] as const),
       type,
       meta: JSON.parse(meta) as Meta,
+      ...(depth === DROPPED ? { dropped: true } : {}),
     }
   })
 }

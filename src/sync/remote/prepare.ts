@@ -75,7 +75,7 @@ function withoutBytes(
   error: unknown,
 ): readonly Prepared[] {
   const needs = (item: Prepared): boolean =>
-    item.change !== null && !('copy' in item.change.body) && item.change.size > 0
+    item.change !== null && 'refs' in item.change.body && item.change.size > 0
   options.onResults(prepared.filter(needs).map(({ work }) => ({ type: 'failed', work, reason, error })))
   return prepared.filter((item) => !needs(item))
 }
