@@ -71,11 +71,16 @@ const put = object(
 const remove = object({ type: literal('delete'), key: anyKey, expect: expectation('closed') }, {}, 'closed')
 const change: Check<ReturnType<typeof put> | ReturnType<typeof remove>> = (value, path) =>
   record(value, path)['type'] === 'delete' ? remove(value, path) : put(value, path)
-const entry = object(
-  { id: entryId, changes: list(change, limits.changes, 1) },
-  { device: label, operation: label, author: label, time: integer(-limits.time, limits.time) },
+const changes = list(change, limits.changes, 1)
+const newEntry = object({ id: entryId, changes }, { device: label, operation: label }, 'closed')
+/** Of another bucket's history. */
+const pastEntry = object(
+  { id: entryId, changes, time: integer(-limits.time, limits.time) },
+  { author: label, device: label, operation: label },
   'closed',
 )
+const entry: Check<ReturnType<typeof newEntry> | ReturnType<typeof pastEntry>> = (value, path) =>
+  'time' in record(value, path) ? pastEntry(value, path) : newEntry(value, path)
 
 /** Body of `POST …/commit`. */
 export const commitRequest = object({ entries: list(entry, limits.entries, 1) }, {}, 'closed')

@@ -75,9 +75,9 @@ export async function commitEntries(call: Call): Promise<FastifyReply> {
   const { entries } = await readJson(call, commitRequest)
   const changes = entries.reduce((sum, entry) => sum + entry.changes.length, 0)
   if (changes > limits.changes) throw new Malformed('entries', `more than ${limits.changes} changes`)
-  const isCopied = ({ time }: Pick<EntryInput, 'time'>): boolean => time !== undefined
-  if (entries.some(isCopied) && !mayAdmin(call.grant, call.bucket)) forbid(call, `copy a history into ${call.bucket}`)
-  const authored = entries.map((entry) => (isCopied(entry) ? entry : { ...entry, author: call.grant.name }))
+  const hasPast = entries.some((entry) => 'time' in entry)
+  if (hasPast && !mayAdmin(call.grant, call.bucket)) forbid(call, `copy a history into ${call.bucket}`)
+  const authored = entries.map((entry) => ('time' in entry ? entry : { ...entry, author: call.grant.name }))
   // What stands at its keys is told of each change, also of one that fails: such an answer is longer than its request.
   const release = call.context.budget.take(call.grant.id, changes * ANSWER_HELD)
   try {

@@ -4,7 +4,16 @@ import { listPages } from '../store/contract/pages.ts'
 import type { BlobInfo, BucketInfo, CopyOf } from '../store/contract/types.ts'
 import type { Ids } from '../platform/ports.ts'
 import { backUp } from './backup.ts'
-import { bring, createCopy, openIfThere, originOf, toCopy, type CopyDone, type CopyTask, type Opened } from './bucket-copy.ts'
+import {
+  bring,
+  createCopy,
+  openIfThere,
+  originOf,
+  toCopy,
+  type CopyDone,
+  type CopyTask,
+  type Opened,
+} from './bucket-copy.ts'
 import type { Replicated } from './backup/replicate.ts'
 
 export interface RestoreTask extends CopyTask {

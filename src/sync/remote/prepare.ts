@@ -74,8 +74,7 @@ function withoutBytes(
   reason: Reason,
   error: unknown,
 ): readonly Prepared[] {
-  const needs = (item: Prepared): boolean =>
-    item.change !== null && 'refs' in item.change.body && item.change.size > 0
+  const needs = (item: Prepared): boolean => item.change !== null && 'refs' in item.change.body && item.change.size > 0
   options.onResults(prepared.filter(needs).map(({ work }) => ({ type: 'failed', work, reason, error })))
   return prepared.filter((item) => !needs(item))
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { Capability } from '../../../src/access/grant.ts'
 import { openLocal } from '../../../src/backends/local/local.ts'
 import { systemClock as clock, systemIds as ids } from '../../../src/platform/system.ts'
 import { openBuckets } from '../../../src/store/buckets.ts'
@@ -106,4 +107,23 @@ describe.each(PLACES)('a backup in %s', (_, open, lacks) => {
     },
     60_000,
   )
+})
+
+it('a server takes the history of another bucket from nobody but who may administer the bucket', async () => {
+  await using there = await running()
+  const opened = async (can: readonly Capability[]): Promise<Buckets> => {
+    return openHttpBuckets({ origin: there.url, token: await there.token({ bucket: '*', can }) })
+  }
+  const admin = await opened(['read', 'write', 'delete', 'admin'])
+  const writer = await opened(['read', 'write', 'delete'])
+  const here = memoryBuckets()
+  await here.create('team')
+  const team = await here.open('team')
+  await put(team, 'a', 'a')
+  await expect(backup(team, target(writer, 'copy'))).rejects.toMatchObject({ code: 'Forbidden' })
+  await backup(team, target(admin, 'copy'))
+  await put(team, 'a', 'b')
+  await expect(backup(team, target(writer, 'copy'))).rejects.toMatchObject({ code: 'Forbidden' })
+  await expect(restore(await admin.open('copy'), target(writer, 'new'))).rejects.toMatchObject({ code: 'Forbidden' })
+  for (const buckets of [admin, writer, here]) await buckets.close()
 })
