@@ -1,3 +1,4 @@
+import { BlobsError } from '../../store/contract/errors.ts'
 import type { BlobInfo, Cursor, FeedItem } from '../../store/contract/types.ts'
 
 /** An entry of a bucket's history, as its versions tell of it. */
@@ -24,7 +25,8 @@ const STRETCH_VERSIONS = 1000
 
 /**
  * Gathers a feed that is not live into stretches of whole entries; the last one, which may be without entries, ends it. With `until`
- * (milliseconds since 1970) it ends before the first entry that was written later.
+ * (milliseconds since 1970) it ends before the first entry that was written later. Throws `Unavailable` for a feed that ends without telling
+ * that it was all.
  */
 export async function* stretches(feed: AsyncIterable<FeedItem>, until = Infinity): AsyncGenerator<Stretch> {
   let gathered = nothing()
@@ -50,6 +52,7 @@ export async function* stretches(feed: AsyncIterable<FeedItem>, until = Infinity
     gathered.versions += entry.versions.length
     through = position
   }
+  throw new BlobsError('Unavailable', 'the history of the bucket was cut short', { hint: 'go on by the same command' })
 }
 
 function nothing(): { readonly entries: PastEntry[]; bytes: number; versions: number } {
@@ -76,14 +79,19 @@ function entryOf({ entry: id, modified, author, device }: BlobInfo, versions: re
   return { id, time: Date.parse(modified), author, device, versions }
 }
 
-/** What comes behind the entry with this id; nothing if it is not told of. */
+/** What comes behind the entry with this id. Throws `Refused` if it is not told of. */
 export async function* behind(feed: AsyncIterable<FeedItem>, id: string): AsyncGenerator<FeedItem> {
   let met = false
-  let passed = false
   for await (const item of feed) {
-    const isIt = item.type !== 'bookmark' && item.entry === id
-    met ||= isIt
-    passed ||= met && !isIt
-    if (passed) yield item
+    if (item.type !== 'bookmark' && item.entry === id) met = true
+    else if (met) yield item
+    else if (item.type === 'bookmark') throw anotherHistory()
   }
+}
+
+export function anotherHistory(cause?: unknown): BlobsError {
+  return new BlobsError('Refused', 'the bucket does not have the history that its copy has: it went back in time', {
+    cause,
+    hint: 'the copy stays as it is; make a new one elsewhere',
+  })
 }

@@ -5,7 +5,7 @@ import type { BlobInfo, ChangeInput, CopyOf, Cursor, EntryInput, FeedItem } from
 import type { TransferProgress } from '../context.ts'
 import { ordered } from '../pool.ts'
 import { carryBytes, type Carried } from './bytes.ts'
-import { behind, stretches, type PastEntry, type Stretch } from './history.ts'
+import { anotherHistory, behind, stretches, type PastEntry, type Stretch } from './history.ts'
 
 export interface Replicating {
   readonly source: BlobStore
@@ -108,7 +108,7 @@ async function feedBehind({
       const all = source.changes({ signal })
       return last === undefined ? all : behind(all, last)
     }
-    if (isBlobsError(error, 'CursorForked')) throw anotherSource(error)
+    if (isBlobsError(error, 'CursorForked')) throw anotherHistory(error)
     throw error
   }
 }
@@ -187,11 +187,4 @@ function changeOf(info: BlobInfo, carried: ReadonlyMap<Hash, Carried>): ChangeIn
   const found = info.dropped === true ? undefined : carried.get(hash)
   const body = found !== undefined && typeof found === 'object' && 'refs' in found ? found : { dropped: true as const }
   return { type: 'put', key, expect, hash, size, body, contentType, meta }
-}
-
-function anotherSource(cause: BlobsError): BlobsError {
-  return new BlobsError('Refused', 'the bucket does not have the history that its copy has: it went back in time', {
-    cause,
-    hint: 'the copy stays as it is; make a new one elsewhere',
-  })
 }

@@ -190,6 +190,36 @@ test('what was broken off anywhere goes on, and what is to be replaced is there 
   await buckets.close()
 })
 
+test('a backup that is stopped does not say that it was finished, and one whose cursor expired goes on where it was', async () => {
+  const { buckets, team } = await opened()
+  await perform(team, [[['a', 5]], [['b', 900_000]]])
+  const stop = new AbortController()
+  const stopping: BlobStore = {
+    ...team,
+    changes: async function* (options) {
+      for await (const item of team.changes(options)) {
+        yield item
+        stop.abort(new Error('stopped'))
+      }
+    },
+  }
+  await expect(backup(stopping, target(buckets, 'copy'), { signal: stop.signal })).rejects.toThrow()
+  const copy = await buckets.open('copy')
+  expect((await copy.info()).options.copyOf?.at).toBeUndefined()
+  await backup(team, target(buckets, 'copy'))
+  await put(team, 'c', 'c')
+  const forgetful: BlobStore = {
+    ...team,
+    changes: async function* (options) {
+      if (options.since !== undefined) throw new BlobsError('CursorExpired', 'too long ago')
+      yield* team.changes(options)
+    },
+  }
+  expect(await backup(forgetful, target(buckets, 'copy'))).toMatchObject({ entries: 1 })
+  expect(await historyOf(copy)).toEqual(await historyOf(team))
+  await buckets.close()
+})
+
 /** Fails from the call with this number on. */
 function breaking(store: BlobStore, after: number): BlobStore {
   let calls = 0
