@@ -1,4 +1,5 @@
-import { BackupCommand, backupArgs, backupFlags } from '../cli/transfer/backup-command.ts'
+import { Args } from '@oclif/core'
+import { BackupCommand, backupFlags } from '../cli/transfer/backup-command.ts'
 import { backUp } from '../transfer/backup.ts'
 
 export default class Backup extends BackupCommand {
@@ -22,13 +23,21 @@ Of a place without a bucket all buckets are backed up, but for backups. On a ser
       command: '<%= config.bin %> backup https://blobs.example:7420 folder:///mnt/disk',
     },
   ]
-  static override args = backupArgs('bucket', 'bucket that becomes the backup')
+  static override args = {
+    bucket: Args.string({ description: 'bucket, or a place with all of its own', required: true, ignoreStdin: true }),
+    destination: Args.string({
+      description: 'bucket that becomes the backup, or a place for it',
+      required: true,
+      ignoreStdin: true,
+    }),
+  }
   static override flags = backupFlags
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Backup)
     await this.copyBuckets({
-      ...args,
+      source: args.bucket,
+      target: args.destination,
       flags,
       access: this.access(flags),
       verb: 'backup',

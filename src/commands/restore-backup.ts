@@ -1,5 +1,5 @@
-import { Flags } from '@oclif/core'
-import { BackupCommand, backupArgs, backupFlags } from '../cli/transfer/backup-command.ts'
+import { Args, Flags } from '@oclif/core'
+import { BackupCommand, backupFlags } from '../cli/transfer/backup-command.ts'
 import { localTime } from '../cli/format.ts'
 import { parseMoment } from '../cli/values.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -22,7 +22,10 @@ Of a place without a bucket all backups in it are restored.`
       command: '<%= config.bin %> restore-backup s3://my-backups/team team-then --at 2d',
     },
   ]
-  static override args = backupArgs('backup', 'bucket to make of it')
+  static override args = {
+    backup: Args.string({ description: 'backup, or a place with all of its own', required: true, ignoreStdin: true }),
+    bucket: Args.string({ description: 'bucket to make of it, or a place for it', required: true, ignoreStdin: true }),
+  }
   static override flags = {
     at: Flags.string({ description: 'leave out what was written later', helpValue: 'TIME' }),
     replace: Flags.boolean({ description: 'give up the bucket that is there, with its history' }),
@@ -34,13 +37,14 @@ Of a place without a bucket all backups in it are restored.`
     const moment = flags.at === undefined ? null : parseMoment(flags.at)
     let until: number | undefined
     await this.copyBuckets<RestoreDone>({
-      ...args,
+      source: args.backup,
+      target: args.bucket,
       flags,
       access: this.access(flags),
       verb: 'restore-backup',
       picks: ({ options: { copyOf } }) => copyOf !== undefined && copyOf.restoring === undefined,
       act: async (task, places) => {
-        const { location } = places.target(args.source)
+        const { location } = places.target(args.backup)
         if (moment !== null) until ??= Date.parse(moment(await places.timeAt(location)))
         return restoreBackup({ ...task, until, replace: flags.replace === true, ids: this.ids })
       },

@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { openPlaces, type Places } from '../../locations/places.ts'
 import { showTarget, type Target } from '../../locations/target.ts'
 import type { BlobStore } from '../../store/contract/blob-store.ts'
@@ -9,11 +9,6 @@ import { requireBucket } from '../bucket-argument.ts'
 import { type Access, BlobsCommand } from '../command.ts'
 import { limitRate } from '../flags.ts'
 import { count, plain, size } from '../format.ts'
-
-export const backupArgs = (source: string, target: string) => ({
-  source: Args.string({ description: `${source}, or a place with all of its own`, required: true, ignoreStdin: true }),
-  target: Args.string({ description: `${target}, or a place for it`, required: true, ignoreStdin: true }),
-})
 
 export const backupFlags = {
   'skip-damaged': Flags.boolean({
