@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeToken, openPlace, startServer } from '../../scripts/harness.ts'
-import { percentile } from '../figures.ts'
+import { open } from '../../src/client.ts'
+import { median, percentile } from '../figures.ts'
 import { tokensFor } from '../load/tokens.ts'
 import { cpuSeconds, residentMiB } from '../process.ts'
 import { until } from '../programs.ts'
@@ -41,62 +42,63 @@ async function feedsOf(count: number): Promise<Feeds> {
     const host = place.machine('server')
     const server = await startServer(host)
     const token = readFileSync(await makeToken(host, server, '*'), 'utf8').trim()
-    const put = async (): Promise<void> => {
-      const options = { method: 'PUT', headers: { authorization: `Bearer ${token}` }, body: randomBytes(100) }
-      const answer = await fetch(`${server.url}/v1/buckets/feeds/blobs/key`, options)
-      if (!answer.ok) throw new Error(await answer.text())
-    }
-    await fetch(`${server.url}/v1/buckets/feeds`, {
-      method: 'PUT',
-      headers: { authorization: `Bearer ${token}` },
-      body: '{}',
-    })
-    await put()
-    const tokens = await tokensFor({
-      server: server.url,
-      bucket: 'feeds',
-      token,
-      count: Math.ceil(count / FEEDS_OF_TOKEN),
-    })
+    const bucket = await open(`${server.url}/feeds`, { token, create: true, env: {} })
+    await bucket.put('key', 'there already')
+    const wanted = { server: server.url, bucket: 'feeds', token, count: Math.ceil(count / FEEDS_OF_TOKEN) }
+    const tokens = await tokensFor(wanted)
     const { pid } = server.process
     const before = residentMiB(pid)
     const heard: number[] = []
-    const feeds: Socket[] = []
-    for (let n = 0; n < count; n += TOGETHER) {
-      const some = Array.from({ length: Math.min(TOGETHER, count - n) }, (_, index) =>
-        openFeed(new URL(server.url), n + index, tokens, () => heard.push(performance.now())),
-      )
-      feeds.push(...(await Promise.all(some)))
-    }
+    const feeds = await openFeeds(new URL(server.url), count, tokens, () => heard.push(performance.now()))
     await sleep(2000)
     const idle = cpuSeconds(pid)
     await sleep(IDLE_MS)
     const idleCpu = ((cpuSeconds(pid) - idle) * 1000 * 100) / IDLE_MS
     const memory = ((residentMiB(pid) - before) * 1024) / count
-    const spans: { answered: number; half: number; most: number; all: number }[] = []
     const cpu = cpuSeconds(pid)
-    for (let n = 0; n < PUTS; n++) {
-      heard.length = 0
-      const started = performance.now()
-      await put()
-      const answered = performance.now() - started
-      await until('every feed tells', () => heard.length >= count, { every: 5 })
-      const times = heard.map((at) => at - started)
-      spans.push({ answered, half: percentile(times, 50), most: percentile(times, 99), all: Math.max(...times) })
-    }
+    const told = await tell(count, heard, () => bucket.put('key', randomBytes(100)))
     const putCpu = ((cpuSeconds(pid) - cpu) * 1000) / PUTS
+    await bucket.close()
     for (const feed of feeds) feed.destroy()
     await server.process.stop('SIGKILL')
-    const median = (name: keyof (typeof spans)[number]): number =>
-      percentile(
-        spans.map((span) => span[name]),
-        50,
-      )
-    const told = { answered: median('answered'), half: median('half'), most: median('most'), all: median('all') }
     return { feeds: count, memory, ...told, putCpu, idleCpu }
   } finally {
     await place.dispose()
   }
+}
+
+type Told = Pick<Feeds, 'answered' | 'half' | 'most' | 'all'>
+
+/** Medians of some puts, one after the other: each is told by every feed before the next. */
+async function tell(count: number, heard: number[], put: () => Promise<unknown>): Promise<Told> {
+  const spans: Told[] = []
+  for (let n = 0; n < PUTS; n++) {
+    heard.length = 0
+    const started = performance.now()
+    await put()
+    const answered = performance.now() - started
+    await until('every feed tells', () => heard.length >= count, { every: 5 })
+    const times = heard.map((at) => at - started)
+    spans.push({ answered, half: median(times), most: percentile(times, 99), all: Math.max(...times) })
+  }
+  const of = (name: keyof Told): number => median(spans.map((span) => span[name]))
+  return { answered: of('answered'), half: of('half'), most: of('most'), all: of('all') }
+}
+
+async function openFeeds(
+  server: URL,
+  count: number,
+  tokens: readonly string[],
+  heard: () => void,
+): Promise<readonly Socket[]> {
+  const feeds: Socket[] = []
+  for (let n = 0; n < count; n += TOGETHER) {
+    const some = Array.from({ length: Math.min(TOGETHER, count - n) }, (_, index) =>
+      openFeed(server, n + index, tokens, heard),
+    )
+    feeds.push(...(await Promise.all(some)))
+  }
+  return feeds
 }
 
 /** Resolves once it has told what there is; calls `heard` for each put from then on. */

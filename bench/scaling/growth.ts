@@ -27,14 +27,18 @@ interface Filled {
   readonly viewBytes: number
   readonly checkpointBytes: number
 }
-/** A server that had no view, and one that had all of it. */
+/**
+ * A server that had no view, just behind a checkpoint; one that had all of it; and again one that had none, with what the two put at keys all
+ * over the bucket behind the checkpoint.
+ */
 export interface Grown extends Filled {
   readonly fresh: Used
   readonly settled: Used
+  readonly late: Used
 }
 
 interface GrowthOptions {
-  /** Kept between runs: what was filled is not filled again. */
+  /** Kept between runs: what was filled is not filled again, but what was put stays behind its checkpoint. */
   readonly directory: string
   readonly keys: readonly number[]
   readonly onGrown: (grown: Grown) => void
@@ -99,15 +103,18 @@ async function fill(node: NatsNode, directory: string, keys: number, each: numbe
   }
 }
 
-async function use(node: NatsNode, directory: string, filled: Filled): Promise<Pick<Grown, 'fresh' | 'settled'>> {
+async function use(node: NatsNode, directory: string, filled: Filled): Promise<Omit<Grown, keyof Filled>> {
   const bucket = bucketOf(filled)
-  const options = { directory, node, bucket, keys: filled.keys, backend: placeOf(node) }
-  const empty = join(directory, 'empty-cache')
-  rmSync(empty, { recursive: true, force: true })
-  mkdirSync(empty)
-  const fresh = await useServer({ ...options, cache: empty })
+  const options = { node, bucket, keys: filled.keys, backend: placeOf(node) }
+  const withNothing = (name: string): Promise<Used> => {
+    const cache = join(directory, name)
+    rmSync(cache, { recursive: true, force: true })
+    mkdirSync(cache)
+    return useServer({ ...options, cache })
+  }
+  const fresh = await withNothing('cache-fresh')
   const settled = await useServer({ ...options, cache: cacheOf(directory, bucket) })
-  return { fresh, settled }
+  return { fresh, settled, late: await withNothing('cache-late') }
 }
 
 function placeOf({ address }: NatsNode): string {

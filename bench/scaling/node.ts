@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../../scripts/free-ports.ts'
 import { startProgram, until } from '../programs.ts'
@@ -15,9 +15,13 @@ export interface NatsNode {
   stop(): Promise<void>
 }
 
+/** On the port that it had before, if it was started in this directory: servers know a place by its address. */
 export async function startNode(directory: string): Promise<NatsNode> {
   mkdirSync(directory, { recursive: true })
-  const [port = 0, monitor = 0] = await freePorts(2)
+  const [free = 0, monitor = 0] = await freePorts(2)
+  const known = join(directory, 'port')
+  const port = existsSync(known) ? Number(readFileSync(known, 'utf8')) : free
+  writeFileSync(known, String(port))
   const flags = ['-js', '-a', '127.0.0.1', '-p', String(port), '-m', String(monitor), '-sd', directory]
   const { child, stop } = startProgram('nats-server', flags)
   const ask = async (path: string): Promise<Record<string, unknown>> =>

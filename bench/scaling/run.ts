@@ -1,7 +1,7 @@
 /**
- * `npm run scaling [-- growth appends feeds fronts] [--keys 1e3,1e4,1e5] [--feeds 1000,4000] [--keep DIR] [--json]`: what it costs to keep and to
- * ask, and how that grows: the figures of docs/scaling.md. `growth` fills buckets of so many keys on a node of NATS, which for ten
- * millions takes half an hour and 20 GB; with `--keep` what was filled is found again by the next run.
+ * `npm run scaling [-- growth view appends feeds fronts] [--keys 1e3,1e4,1e5] [--feeds 1000,4000] [--keep DIR] [--json]`: what it costs to keep and to
+ * ask, and how that grows: the figures of docs/scaling.md. `growth` fills buckets of so many keys on a node of NATS; with `--keep` what was
+ * filled is found again by the next run, for a million takes minutes. `view` is of a view by itself: ten millions take 6 GB.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +11,8 @@ import { measureAppends } from './appends.ts'
 import { measureFeeds } from './feeds.ts'
 import { measureFronts } from './fronts.ts'
 import { measureGrowth } from './growth.ts'
-import { appendsTable, feedsTable, frontsTable, growthTable } from './tables.ts'
+import { appendsTable, feedsTable, frontsTable, growthTable, viewTable } from './tables.ts'
+import { measureViews } from './view.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,6 +29,8 @@ const { values, positionals } = parseArgs({
 const PARTS: Readonly<Record<string, (directory: string, found: (one: object) => void) => Promise<string>>> = {
   growth: (directory, found) =>
     gathered(found, growthTable, (onGrown) => measureGrowth({ directory, keys: numbers(values.keys), onGrown })),
+  view: (directory, found) =>
+    gathered(found, viewTable, (onViewed) => measureViews(directory, numbers(values.keys), onViewed)),
   appends: (directory, found) => gathered(found, appendsTable, (onAppended) => measureAppends(directory, onAppended)),
   feeds: (_, found) => gathered(found, feedsTable, (onFeeds) => measureFeeds(numbers(values.feeds), onFeeds)),
   fronts: (_, found) => gathered(found, frontsTable, (onFronts) => measureFronts(numbers(values.fronts), onFronts)),

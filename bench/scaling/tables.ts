@@ -2,6 +2,7 @@ import type { Appended } from './appends.ts'
 import type { Feeds } from './feeds.ts'
 import type { Fronts } from './fronts.ts'
 import type { Grown } from './growth.ts'
+import type { Viewed } from './view.ts'
 
 /** How a figure is called, and how it reads for one of those that are compared. */
 type Line<T> = readonly [name: string, tell: (one: T) => string]
@@ -11,7 +12,7 @@ const GROWTH: readonly Line<Grown>[] = [
   ['view, bytes a key', ({ viewBytes, keys }) => number(viewBytes / keys)],
   ['checkpoint, bytes a key', ({ checkpointBytes, keys }) => number(checkpointBytes / keys)],
   ['a server without a view reads the whole log', ({ catchUp }) => time(catchUp)],
-  ['keys it reads a second', ({ keys, catchUp }) => number((keys * 1000) / catchUp)],
+  ['processor time of that, a key', ({ catchUpCpu, keys }) => `${number((catchUpCpu * 1e6) / keys)} µs`],
   ['a checkpoint is written', ({ checkpoint }) => time(checkpoint)],
   ['a new server, with a checkpoint: listens', ({ fresh }) => time(fresh.start)],
   ['its first listing', ({ fresh }) => `${time(fresh.firstList)}, ${kib(fresh.firstListBytes)}`],
@@ -19,12 +20,25 @@ const GROWTH: readonly Line<Grown>[] = [
   ['its puts all over the bucket', ({ fresh }) => time(fresh.put)],
   ['its listings of 1000 keys', ({ fresh }) => time(fresh.list)],
   ['its memory', ({ fresh }) => `${number(fresh.memory)} MiB`],
+  [
+    'a new server, 400 puts behind the checkpoint: its first listing',
+    ({ late }) => `${time(late.firstList)}, ${kib(late.firstListBytes)}`,
+  ],
   ['a server with its view: listens', ({ settled }) => time(settled.start)],
   ['its first listing', ({ settled }) => `${time(settled.firstList)}, ${kib(settled.firstListBytes)}`],
   ['its puts', ({ settled }) => time(settled.put)],
   ['its gets', ({ settled }) => time(settled.get)],
   ['its listings of 1000 keys', ({ settled }) => time(settled.list)],
   ['its memory', ({ settled }) => `${number(settled.memory)} MiB`],
+]
+
+const VIEW: readonly Line<Viewed>[] = [
+  ['on disk, bytes a key', ({ bytes, keys }) => number(bytes / keys)],
+  ['a key is looked up', ({ find }) => time(find)],
+  ['a folder of 1000 is listed', ({ list }) => time(list)],
+  ['an entry is read into it, median', ({ apply }) => time(apply)],
+  ['99 % of them', ({ applyMost }) => time(applyMost)],
+  ['memory of the process', ({ memory }) => `${number(memory)} MiB`],
 ]
 
 const APPENDS: readonly Line<Appended>[] = [
@@ -37,7 +51,10 @@ const APPENDS: readonly Line<Appended>[] = [
   ['one of them on each disk', ({ chunkOnDisk }) => `${kib(chunkOnDisk)}`],
   ['chunks of 1 KiB, in calls of 500, a second', ({ smallPerSecond }) => number(smallPerSecond)],
   ['one of them on each disk', ({ smallOnDisk }) => `${number(smallOnDisk)} bytes`],
-  ['memory of a server for 1000 chunks it has', ({ chunkMemory }) => `${number(chunkMemory)} KiB`],
+  [
+    'memory of a server for 1000 chunks it has',
+    ({ chunkMemory }) => (chunkMemory > 0 ? `${number(chunkMemory)} KiB` : '–'),
+  ],
 ]
 
 const FEEDS: readonly Line<Feeds>[] = [
@@ -67,6 +84,10 @@ export function growthTable(all: readonly Grown[]): string {
   const name = ({ keys, entries }: Grown): string =>
     `${number(keys)} keys, ${keys === entries ? 'an entry each' : `${number(keys / entries)} an entry`}`
   return table('', all, name, GROWTH)
+}
+
+export function viewTable(all: readonly Viewed[]): string {
+  return table('a view by itself', all, ({ keys }) => `${number(keys)} keys`, VIEW)
 }
 
 export function appendsTable(all: readonly Appended[]): string {

@@ -26,7 +26,6 @@ export interface Used {
 }
 
 interface UseOptions {
-  readonly directory: string
   readonly node: NatsNode
   readonly backend: string
   readonly bucket: string
