@@ -74,5 +74,6 @@ async function gathered<T extends object>(
 function numbers(list: string): readonly number[] {
   const all = list.split(',').map(Number)
   if (all.every((one) => Number.isSafeInteger(one) && one > 0)) return all
-  throw new Error(`${list} is no list of numbers`)
+  console.error(`${list} is no list of numbers, as 1e3,1e4`)
+  process.exit(2)
 }
