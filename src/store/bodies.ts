@@ -39,12 +39,16 @@ export interface NamedBody {
 /** Keeps a long check from keeping everything else from happening: awaited often, it throws when the check is to end. */
 export type Pause = () => Promise<void>
 
-/** Throws `InvalidRequest` naming the key unless every chunk and list object of every body is in Content. */
+/**
+ * Throws `InvalidRequest` naming the key unless every chunk and list object of every body is in Content. Those that were set aside meanwhile are
+ * put again.
+ */
 export async function checkPresent(content: Content, bodies: readonly NamedBody[], pause: Pause): Promise<void> {
   const asked = new Map<Hash, string>()
   const ask = async (): Promise<void> => {
-    const [missing] = await content.missing([...asked.keys()])
-    if (missing !== undefined) throw notStaged(asked.get(missing) ?? '', missing)
+    for (const hash of await content.missing([...asked.keys()])) {
+      if (!(await putAgain(content, hash))) throw notStaged(asked.get(hash) ?? '', hash)
+    }
     asked.clear()
   }
   const add = async (key: string, refs: readonly BodyRef[]): Promise<void> => {
@@ -59,6 +63,14 @@ export async function checkPresent(content: Content, bodies: readonly NamedBody[
     })
   }
   if (asked.size > 0) await ask()
+}
+
+/** False for a chunk that is not aside. */
+async function putAgain(content: Content, hash: Hash): Promise<boolean> {
+  const [bytes] = content.sweeping?.aside === undefined ? [] : await content.get([hash])
+  if (!bytes || sha256(bytes) !== hash) return false
+  await content.put([{ hash, bytes }])
+  return true
 }
 
 /**

@@ -1,4 +1,5 @@
 import { sha256 } from '../content/hash.ts'
+import { momentOf, since, type Moment } from '../platform/moment.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { checkEntry, checkOptions } from './accept.ts'
 import { checkBytes, checkPresent, type NamedBody } from './bodies.ts'
@@ -23,6 +24,8 @@ export interface Committer {
   configure(name: string, options: BucketOptions): Promise<void>
   /** Takes the bytes of older versions away. */
   drop(drops: readonly Drop[]): Promise<void>
+  /** Appends an entry that changes nothing: what was judged before it, and is not in the log by then, is judged anew where the log can tell. */
+  fence(): Promise<void>
   /** Resolves when nothing is being appended. */
   settled(): Promise<void>
 }
@@ -53,8 +56,8 @@ interface Job {
   readonly drafts: readonly Draft[]
   /** What `judge` said to the drafts when the view was at a position; null: it was not asked. */
   readonly judged: Judged | null
-  /** When its chunks began to be asked for, as `clock.elapsed`; null where there are none. */
-  readonly asked: number | null
+  /** When its chunks began to be asked for; null where there are none. */
+  readonly asked: Moment | null
   readonly outcomes: Map<string, Outcome>
   /** Judged by what was known: if others have appended meanwhile, all is to be looked at again. */
   readonly hasty: boolean
@@ -69,7 +72,7 @@ export function openCommitter(options: CommitterOptions): Committer {
   let working: Promise<void> | null = null
   const work = async (): Promise<void> => {
     while (queue.length > 0) {
-      const jobs = queue.filter((job) => isPrompt(options, job))
+      const jobs = queue
       queue = []
       await appendJobs(options, jobs).then(
         () => jobs.forEach((job) => job.settle()),
@@ -85,6 +88,10 @@ export function openCommitter(options: CommitterOptions): Committer {
       queue.push({ ...job, settle })
       working ??= work()
     })
+  const appendAlone = (part: Partial<Draft>): Promise<void> => {
+    const draft = { ...options.writer, id: options.ids.next(), changes: [], ...part }
+    return enqueue({ drafts: [draft], judged: null, asked: null, outcomes: new Map(), hasty: false })
+  }
   const check = async (
     entries: readonly EntryInput[],
     { verify = false, signal }: CommitOptions,
@@ -99,8 +106,9 @@ export function openCommitter(options: CommitterOptions): Committer {
     }
     const { content } = options.ports
     if (verify) await checkBytes(content, bodies, pause, options.witness)
-    const asked = options.clock.elapsed()
-    if (!verify || isSwept(content)) await checkPresent(content, bodies, pause)
+    const asked = momentOf(options.clock)
+    // Who names a chunk that may be swept asks for it, whether its bytes were looked at or not.
+    if (!verify || content.sweeping !== undefined) await checkPresent(content, bodies, pause)
     return { ...prepared, asked }
   }
   const commit = async (
@@ -127,32 +135,21 @@ export function openCommitter(options: CommitterOptions): Committer {
     configure: async (name, wanted) => {
       checkOptions(wanted)
       const created = await options.follower.read((view) => view.state().created)
-      const draft = {
-        ...options.writer,
-        id: options.ids.next(),
-        changes: [],
-        bucket: { name, created, options: wanted },
-      }
-      await enqueue({ drafts: [draft], judged: null, asked: null, outcomes: new Map(), hasty: false })
+      await appendAlone({ bucket: { name, created, options: wanted } })
     },
-    drop: (drop) => {
-      const draft = { ...options.writer, id: options.ids.next(), changes: [], drop }
-      return enqueue({ drafts: [draft], judged: null, asked: null, outcomes: new Map(), hasty: false })
-    },
+    drop: (drop) => appendAlone({ drop }),
+    fence: () => appendAlone({}),
     settled: () => working ?? Promise.resolve(),
   }
 }
 
-/** False, with the job settled, if its chunks may be gone by now. */
-function isPrompt({ clock }: CommitterOptions, { asked, settle }: Job): boolean {
-  if (asked === null || clock.elapsed() - asked <= PROMPT) return true
-  settle(new BlobsError('Unavailable', 'the commit waited too long before it could be written', { hint: 'try again' }))
-  return false
+/** False if its chunks may be gone by now. */
+function isPrompt({ clock }: CommitterOptions, { asked }: Job): boolean {
+  return asked === null || since(clock, asked) <= PROMPT
 }
 
-/** True where chunks may be removed while others write: who names one makes it new first, whether its bytes were looked at or not. */
-function isSwept({ sweeping }: BucketPorts['content']): boolean {
-  return sweeping !== undefined && sweeping.races === undefined
+function tooLate(): BlobsError {
+  return new BlobsError('Unavailable', 'the commit waited too long before it could be written', { hint: 'try again' })
 }
 
 type Turns = <T>(ids: readonly string[], act: () => Promise<T>) => Promise<T>
@@ -235,12 +232,15 @@ function outcomeOf(outcomes: ReadonlyMap<string, Outcome>, id: string): Outcome 
 async function appendJobs(options: CommitterOptions, jobs: readonly Job[]): Promise<void> {
   let waiting: readonly Waiting[] = jobs.flatMap((job) => job.drafts.map((draft) => ({ draft, job })))
   const over = new Set<Job>()
-  const lookAgain = (job: Job): void => {
+  const end = (job: Job, error: unknown): void => {
     over.add(job)
-    job.settle(OTHERS_FIRST)
+    job.settle(error)
   }
+  const lookAgain = (job: Job): void => end(job, OTHERS_FIRST)
   let judged = jobs.length === 1 ? (jobs[0]?.judged ?? null) : null
   while (waiting.length > 0) {
+    for (const { job } of waiting) if (!isPrompt(options, job)) end(job, tooLate())
+    waiting = waiting.filter(({ job }) => !over.has(job))
     const left = await appendRound(options, { waiting, judged }, lookAgain)
     judged = null
     waiting = left.filter(({ job }) => !over.has(job))

@@ -57,7 +57,10 @@ export interface Content {
   put(chunks: readonly { readonly hash: Hash; readonly bytes: Uint8Array }[]): Promise<void>
   /** In the order of `hashes`; null for one that is not there. Bytes are as stored: callers verify. They are the caller's own: nobody else has their memory. */
   get(hashes: readonly Hash[]): Promise<readonly (Uint8Array | null)[]>
-  /** Those that are there are as if they were put now, give or take `RENEWED_WITHIN`: who asks may be about to name them. */
+  /**
+   * Those that are there are as if they were put now, give or take `RENEWED_WITHIN`: who asks may be about to name them. Where there is
+   * `Sweeping.aside` they are not: what is set aside then stays for so long that who has asked names it before it goes.
+   */
   missing(hashes: readonly Hash[]): Promise<readonly Hash[]>
   /** How many bytes `get` would give of each, without reading them. Absent where the place cannot tell. */
   sizes?(hashes: readonly Hash[]): Promise<readonly (number | null)[]>
@@ -69,23 +72,39 @@ export interface Content {
 export const RENEWED_WITHIN = 15 * 60_000
 
 export interface Sweeping {
-  /**
-   * Why a chunk may be removed that was put or asked for at the same moment: then nobody else may write meanwhile. Absent where `remove`
-   * leaves such a chunk.
-   */
-  readonly races?: string
+  /** The time by the place's own clock, in milliseconds since 1970. */
+  now(): Promise<number>
   /** Every chunk, in any order, in batches; what comes or goes meanwhile may be in it or not. */
   chunks(): AsyncIterable<readonly StoredChunk[]>
-  /** Removes chunks as they were listed. One that is not there is passed over; one that was put or asked for since stays, but for `races`. */
+  /**
+   * Removes chunks as they were listed, or sets them aside where there is `aside`; gives those of which that is so. One that is not there is
+   * passed over; without `aside`, one that was put or asked for since stays.
+   */
   remove(chunks: readonly StoredChunk[]): Promise<Removed>
+  /** Absent where `remove` sees whether a chunk was put or asked for just now. */
+  readonly aside?: Aside
   /** Gives the room of what was removed back to the disk; absent where `remove` does. `pace` is awaited with the bytes that were moved. */
   compact?(pace: (bytes: number) => Promise<void>): Promise<void>
+}
+/**
+ * Where a place cannot tell, in the moment in which it takes a chunk away, whether another has just asked for it. What is aside `missing` names,
+ * and `get` gives still. Who puts such a chunk again has it beside what is aside, and loses nothing by what happens to that.
+ */
+export interface Aside {
+  /** `modified` is when it was set aside. A chunk may be there more than once, and in `Sweeping.chunks` as well. */
+  chunks(): AsyncIterable<readonly StoredChunk[]>
+  /** Puts chunks back as they were listed; those that are there no more are passed over. */
+  restore(chunks: readonly StoredChunk[]): Promise<void>
+  /** Removes chunks as they were listed, for good; those that are there no more are passed over. */
+  remove(chunks: readonly StoredChunk[]): Promise<Removed>
 }
 export interface StoredChunk {
   readonly hash: Hash
   readonly size: number
   /** When it was put last, or asked for, in milliseconds since 1970 by the place's own clock. */
   readonly modified: number
+  /** Tells it from the same chunk at another time, where the place needs that. */
+  readonly tag?: string
 }
 export interface Removed {
   readonly chunks: number

@@ -163,12 +163,20 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
     expect(new Map(listed.map(({ hash, size }) => [hash, size]))).toEqual(
       new Map(chunks.map(({ hash, bytes }) => [hash, bytes.length])),
     )
-    await present(content.sweeping).remove(listed.filter(({ hash }) => hash !== hashes[2]))
+    const sweeping = present(content.sweeping)
+    const aside = present(sweeping.aside)
+    await sweeping.remove(listed.filter(({ hash }) => hash !== hashes[2]))
     expect(await content.missing(hashes)).toEqual(hashes.slice(0, 2))
+    expect((await content.get(hashes)).map((bytes) => present(bytes).length)).toEqual([400_000, 2_500_000, 10])
+    // One is put again meanwhile: its parts are not those that go.
+    await content.put(chunks.slice(0, 1))
+    expect((await aside.remove(await all(aside.chunks()))).chunks).toBe(1)
+    expect((await content.get(hashes)).map((bytes) => bytes?.length ?? null)).toEqual([400_000, null, 10])
+    expect(await all(aside.chunks())).toEqual([])
     await log.append([{ id: 'whole', data: Buffer.alloc(backend.promises.maxEntryBytes) }])
   })
 
-  it('lists chunks with the time they were put last, and forgets those that are removed', async () => {
+  it('lists chunks with the time they were put last, and sets none aside that was put since', async () => {
     const { address } = await serve()
     const { content } = await bucketAt(`nats://${address}`)
     const [a, b] = [someChunk(100), someChunk(70_000)]
@@ -185,12 +193,26 @@ describe.skipIf(lacks !== null)(`a server of NATS (${lacks ?? 'as it is'})`, () 
     const old = new Map(before.map(({ hash, modified }) => [hash, modified]))
     expect(present(after.get(a.hash))).toBeGreaterThan(present(old.get(a.hash)))
     expect(after.get(b.hash)).toBe(old.get(b.hash))
-    await present(content.sweeping).remove([
-      { hash: a.hash, size: 100, modified: 0 },
-      { hash: someChunk(5).hash, size: 5, modified: 0 },
-    ])
-    expect(await content.missing([a.hash, b.hash])).toEqual([a.hash])
-    expect(await content.get([a.hash])).toEqual([null])
+    // As it was listed first, it is not there any more.
+    expect(await present(content.sweeping).remove(before)).toEqual({ chunks: 1, bytes: 70_000 })
+    expect(await content.missing([a.hash, b.hash])).toEqual([b.hash])
+  })
+
+  it('of one who puts a chunk back, and one who removes it for good, one only does it', async () => {
+    const { address } = await serve()
+    const { content } = await bucketAt(`nats://${address}`)
+    const sweeping = present(content.sweeping)
+    const aside = present(sweeping.aside)
+    const chunk = someChunk(100)
+    await content.put([chunk])
+    for (const first of ['restore', 'remove'] as const) {
+      await sweeping.remove(await all(sweeping.chunks()))
+      const there = await all(aside.chunks())
+      await aside[first](there)
+      await aside[first === 'restore' ? 'remove' : 'restore'](there)
+      expect(await content.missing([chunk.hash])).toEqual(first === 'restore' ? [] : [chunk.hash])
+      expect((await content.get([chunk.hash]))[0]?.length ?? null).toBe(first === 'restore' ? 100 : null)
+    }
   })
 
   it('forgets the beginning of a log: who is behind its floor is told so, and the newest checkpoint stays', async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/content/hash.ts'
-import type { Backend, BucketPorts, Log, Position, Trimming } from '../../src/store/ports.ts'
+import type { Backend, BucketPorts, Log, Position, StoredChunk, Trimming } from '../../src/store/ports.ts'
 import { entries, present, readAll, someChunk } from './conformance.ts'
 
 type Open = () => Promise<Backend>
@@ -115,25 +115,59 @@ export function sweepingConforms(open: Open, bucket: MakeBucket): void {
     if (sweeping === undefined) return
     const chunks = [0, 10, 70_000, 300_000].map(someChunk)
     await content.put(chunks)
-    const listed = async (): Promise<Map<string, number>> => {
-      const found = new Map<string, number>()
-      for await (const batch of sweeping.chunks()) for (const { hash, size } of batch) found.set(hash, size)
-      return found
-    }
+    const listed = async (): Promise<Map<string, number>> =>
+      new Map((await listAll(sweeping.chunks())).map(({ hash, size }) => [hash, size]))
     expect(await listed()).toEqual(new Map(chunks.map(({ hash, bytes }) => [hash, bytes.length])))
     const gone = chunks.slice(1, 3).map(({ hash }) => hash)
-    const remove = async (hashes: readonly string[]): Promise<unknown> => {
-      for await (const batch of sweeping.chunks())
-        await sweeping.remove(batch.filter(({ hash }) => hashes.includes(hash)))
-      return sweeping.remove([{ hash: someChunk(5).hash, size: 5, modified: Date.now() }])
+    for await (const batch of sweeping.chunks()) {
+      const some = batch.filter(({ hash }) => gone.includes(hash))
+      expect((await sweeping.remove(some)).chunks).toBe(some.length)
     }
-    await remove(gone)
+    const nothing = { hash: someChunk(5).hash, size: 5, modified: Date.now(), tag: '7' }
+    expect((await sweeping.remove([nothing])).chunks).toBe(0)
     expect(await content.missing(chunks.map(({ hash }) => hash))).toEqual(gone)
-    expect([...(await listed()).keys()].sort()).toEqual([chunks[0]?.hash, chunks[3]?.hash].sort())
+    if (sweeping.aside === undefined)
+      expect([...(await listed()).keys()].sort()).toEqual([chunks[0]?.hash, chunks[3]?.hash].sort())
     await content.put(chunks)
     expect(await content.missing(gone)).toEqual([])
     await sweeping.compact?.(async () => undefined)
     const found = await content.get(chunks.map(({ hash }) => hash))
     expect(found.map((bytes) => sha256(present(bytes)))).toEqual(chunks.map(({ hash }) => hash))
   })
+  test('what is set aside is missing and can be read; it is put back, put again beside it, or removed for good', async () => {
+    const { content } = await bucket(await open())
+    const { sweeping } = content
+    const { aside } = sweeping ?? {}
+    if (sweeping === undefined || aside === undefined) return
+    const chunks = [0, 10, 70_000, 300_000].map(someChunk)
+    const hashes = chunks.map(({ hash }) => hash)
+    await content.put(chunks)
+    const began = await sweeping.now()
+    const listed = await listAll(sweeping.chunks())
+    expect((await sweeping.remove(listed)).chunks).toBe(4)
+    expect((await content.missing(hashes)).toSorted()).toEqual(hashes.toSorted())
+    expect((await content.get(hashes)).map((bytes) => sha256(present(bytes)))).toEqual(hashes)
+    const there = await listAll(aside.chunks())
+    expect(there.map(({ hash, size }) => [hash, size]).sort()).toEqual(
+      chunks.map(({ hash, bytes }) => [hash, bytes.length]).sort(),
+    )
+    // Whole seconds are all that some places tell.
+    for (const { modified } of there) expect(modified).toBeGreaterThan(began - 2000)
+    await content.put(chunks.slice(0, 1))
+    const of = (index: number) => there.filter(({ hash }) => hash === hashes[index])
+    await aside.restore([...of(1), ...of(1)])
+    await aside.remove([...of(0), ...of(2)])
+    await aside.remove(of(2))
+    await aside.restore(of(2))
+    const found = await content.get(hashes)
+    expect(found.map((bytes) => bytes !== null && sha256(bytes))).toEqual([hashes[0], hashes[1], false, hashes[3]])
+    expect((await content.missing(hashes)).toSorted()).toEqual([hashes[2], hashes[3]].toSorted())
+    expect((await listAll(aside.chunks())).map(({ hash }) => hash)).toEqual([hashes[3]])
+  })
+}
+
+async function listAll(batches: AsyncIterable<readonly StoredChunk[]>): Promise<StoredChunk[]> {
+  const all: StoredChunk[] = []
+  for await (const batch of batches) all.push(...batch)
+  return all
 }

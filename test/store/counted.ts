@@ -54,6 +54,15 @@ export function openCountedPlace(): CountedPlace {
         if (some.length > 0) yield some.map((name) => ({ name, size: objects.get(name)?.length ?? 0, modified: 0 }))
       }
     },
+    move: async (moves) => {
+      for (const { from, to } of moves) {
+        create(to, objects.get(from) ?? Buffer.of())
+        objects.delete(from)
+      }
+      names = null
+      return [...moves.keys()]
+    },
+    now: async () => clock.now(),
     remove: async (gone) => {
       for (const name of gone) objects.delete(name)
       names = null

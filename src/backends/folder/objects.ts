@@ -5,6 +5,7 @@ import { eachOf } from '../../store/objects/each.ts'
 import type { Objects } from '../../store/objects/objects.ts'
 import { codeOf, knowFolder, told, telling } from './failures.ts'
 import { listBelow } from './list.ts'
+import { moveFiles } from './move.ts'
 import { watchFolder } from './watch.ts'
 
 /** Largest object, in bytes: no frame and no chunk is near it. */
@@ -68,8 +69,32 @@ export function openFolderObjects(options: FolderOptions): Objects {
       act(async () => {
         for (const name of names) removeFile(fs, pathOf(name))
       }),
+    move: (moves) =>
+      act(async () => {
+        const folders = new Set(moves.flatMap(({ from, to }) => [dirname(pathOf(from)), dirname(pathOf(to))]))
+        for (const path of folders) makeFolder(fs, path)
+        const paths = moves.map(({ from, to }) => ({ from: pathOf(from), to: pathOf(to) }))
+        const moved = await moveFiles(fs, paths, () => timeOf(options))
+        await fs.syncGroup(folder, [...folders])
+        return moved
+      }),
+    now: () => act(() => timeOf(options)),
     ...(fs.isShared(folder) ? {} : { wait: ({ prefix, signal }) => watchFolder(pathOf(prefix), signal) }),
     close: async () => undefined,
+  }
+}
+
+/** What the disk, which may be another machine's, gives a file that is written now. */
+async function timeOf({ folder, fs, ids }: FolderOptions): Promise<number> {
+  makeFolder(fs, join(folder, 'tmp'))
+  const path = join(folder, 'tmp', ids.next())
+  const file = await fs.create(path, 0o666)
+  try {
+    await file.write(Buffer.from('now\n'))
+    return Number(file.stat().mtimeNs / 1_000_000n)
+  } finally {
+    await file.close()
+    removeFile(fs, path)
   }
 }
 

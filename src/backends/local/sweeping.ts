@@ -40,6 +40,7 @@ export function localSweeping(bucket: BucketRow, parts: ContentParts): Sweeping 
   const findChunk = (hash: Hash): ChunkRow | undefined =>
     db.get('SELECT id, hash, size FROM chunks WHERE bucket = ? AND hash = ?', bucket.id, Buffer.from(hash, 'hex'))
   return {
+    now: async () => clock.now(),
     chunks: async function* () {
       for (let after = Number.MIN_SAFE_INTEGER; ;) {
         const from = after

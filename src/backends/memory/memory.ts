@@ -170,6 +170,7 @@ function memoryContent(bucket: () => Bucket, clock: Pick<Clock, 'now'>): Content
     },
     missing: async (hashes) => hashes.filter((hash) => !isThere(hash)),
     sweeping: {
+      now: async () => clock.now(),
       chunks: async function* () {
         const { chunks } = bucket()
         yield [...chunks].map(([hash, { bytes, modified }]) => ({ hash, size: bytes.length, modified }))

@@ -36,6 +36,8 @@ export interface StreamConfig {
 export interface StoredMessage {
   readonly subject: string
   readonly sequence: number
+  /** When it was stored, in milliseconds since 1970 by the server's clock. */
+  readonly time: number
   /** The caller's own. */
   readonly data: Uint8Array
   readonly headers: ReadonlyMap<string, string>
@@ -62,18 +64,20 @@ export function isWhole(answer: Answer): boolean {
 export interface EncodedMessage {
   readonly subject: string
   readonly seq: number
+  readonly time: string
   /** Base64; absent when empty. */
   readonly data?: string
   readonly hdrs?: string
 }
 
-export function decodeMessage({ subject, seq, data = '', hdrs = '' }: EncodedMessage): StoredMessage {
+export function decodeMessage({ subject, seq, time, data = '', hdrs = '' }: EncodedMessage): StoredMessage {
   const lines = Buffer.from(hdrs, 'base64').toString('utf8').split('\r\n').slice(1)
   const headers = lines.flatMap((line): [string, string][] => {
     const colon = line.indexOf(':')
     return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()]]
   })
-  return { subject, sequence: seq, data: Buffer.from(data, 'base64'), headers: new Map(headers) }
+  const bytes = Buffer.from(data, 'base64')
+  return { subject, sequence: seq, time: Date.parse(time), data: bytes, headers: new Map(headers) }
 }
 
 export function streamInfo(answer: Answer): StreamInfo {

@@ -62,7 +62,7 @@ export function openNatsBackend(options: NatsBackendOptions): Backend {
       const port = { js, names: names.of(record), present: () => registry.check(record) }
       return {
         log: openNatsLog({ ...port, wire, clock, ids, maxEntryBytes }),
-        content: natsContent({ ...port, maxBytes: maxEntryBytes }),
+        content: natsContent({ ...port, clock, maxBytes: maxEntryBytes }),
       }
     },
     close: () => wire.close(),

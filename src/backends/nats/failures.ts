@@ -3,6 +3,8 @@ import { BlobsError, type ErrorCode } from '../../store/contract/errors.ts'
 /** Codes of JetStream's API errors that are acted upon. */
 export const API = {
   noMessage: 10037,
+  noSequence: 10043,
+  notDeleted: 10057,
   streamNotFound: 10059,
   nameInUse: 10058,
   subjectsOverlap: 10065,

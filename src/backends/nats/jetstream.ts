@@ -58,6 +58,7 @@ export interface JetStream {
   get(stream: string, which: Which, present?: () => Promise<void>): Promise<StoredMessage | null>
   /** The same, from the leader. */
   getLatest(stream: string, which: Which): Promise<StoredMessage | null>
+  /** One that is not there is passed over. */
   deleteMessage(stream: string, sequence: number): Promise<void>
   /** Removes the messages before `sequence`, or those of a subject. */
   purge(stream: string, what: { readonly seq: number } | { readonly filter: string }): Promise<void>
@@ -145,8 +146,8 @@ export function openJetStream(
     get: async (stream, which, present) =>
       (await insist(parts, () => getDirect(parts, stream, which), present)) ?? getLatest(stream, which),
     getLatest,
-    deleteMessage: async (stream, seq) =>
-      void (await unless(API.noMessage, () => callOf(stream, 'MSG.DELETE', { seq, no_erase: true }))),
+    deleteMessage: (stream, seq) =>
+      callOf(stream, 'MSG.DELETE', { seq, no_erase: true }).then(() => undefined, unlessGone),
     purge: async (stream, what) => void (await callOf(stream, 'PURGE', what)),
     subjects: async function* (stream, subjects_filter) {
       for (let offset = 0; ;) {
@@ -197,6 +198,14 @@ async function unless<T>(apiCode: number, act: () => Promise<T>): Promise<T | nu
     if (apiCodeOf(error) === apiCode) return null
     throw error
   }
+}
+
+/** Of a message that is to be deleted: there is none, which servers say in three ways. */
+function unlessGone(error: unknown): void {
+  const code = apiCodeOf(error)
+  if (code === API.noMessage || code === API.noSequence) return
+  if (code === API.notDeleted && error instanceof Error && error.message.includes('no message found')) return
+  throw error
 }
 
 function prefix({ options }: Parts): string {
@@ -263,6 +272,7 @@ async function getDirect(parts: Parts, stream: string, which: Which): Promise<St
   return {
     subject: headers.get('Nats-Subject'),
     sequence: Number(headers.get('Nats-Sequence')),
+    time: Date.parse(headers.get('Nats-Time-Stamp')),
     data: Uint8Array.from(reply.data),
     headers: fields,
   }

@@ -29,6 +29,11 @@ export interface BucketNames {
   readonly anyChunk: string
   chunk(hash: Hash): string
   part(hash: Hash, index: number): string
+  /** Of what says that a chunk was set aside. */
+  aside(hash: Hash): string
+  readonly anyAside: string
+  /** Of what is written to learn the time. */
+  readonly now: string
   readonly logConfig: StreamConfig
   readonly chunksConfig: StreamConfig
 }
@@ -78,6 +83,10 @@ function bucketNames(place: string, { id, bucket, replicas }: BucketRecord): Buc
     anyChunk: `${root}.chunk.*`,
     chunk: (hash) => `${root}.chunk.${hash}`,
     part: (hash, index) => `${root}.part.${hash}.${index}`,
+    // Among the parts, for streams that were made before take no others.
+    aside: (hash) => `${root}.part.${hash}.aside`,
+    anyAside: `${root}.part.*.aside`,
+    now: `${root}.part.now.now`,
     logConfig: {
       ...common,
       name: log,

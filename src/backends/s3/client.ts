@@ -71,6 +71,8 @@ export interface S3Client {
   ): Promise<S3Object | null>
   head(key: string): Promise<S3Stat | null>
   page(options: S3ListOptions): Promise<S3Page>
+  /** By the service itself. False if there is no such object. */
+  copy(from: string, to: string): Promise<boolean>
   /** All pages. */
   list(options: Omit<S3ListOptions, 'next'>): AsyncGenerator<readonly S3Listed[]>
   /** What is not there is passed over. */
@@ -114,6 +116,7 @@ export async function openS3Client(options: RequestsOptions): Promise<S3Client> 
       const answer = await call({ method: 'HEAD', key }, `look at ${key}`, MISSING)
       return answer.refusal === null ? statOf(answer) : null
     },
+    copy: (from, to) => copyObject(call, settings.bucket, from, to),
     page: (options) => readPage(call, options),
     list: (options) => readPages(call, options),
     remove: async (key) => statOf(await call({ method: 'DELETE', key }, `remove ${key}`, MISSING)),
@@ -204,6 +207,16 @@ async function readPage(call: Call, { prefix, startAfter, delimiter, limit, next
 
 function decodeName(text: string): string {
   return decodeURIComponent(text.replaceAll('+', ' '))
+}
+
+async function copyObject(call: Call, bucket: string, from: string, to: string): Promise<boolean> {
+  const source = `/${bucket}/${from.split('/').map(encodeURIComponent).join('/')}`
+  const request = { method: 'PUT', key: to, headers: { 'x-amz-copy-source': source } } as const
+  const answer = await call(request, `copy ${from}`, MISSING)
+  if (answer.refusal !== null) return false
+  // A copy that failed late is told as a success, with an error in it.
+  if ((await parseXml(answer.body.toString('utf8'), 'CopyObjectResult')) !== null) return true
+  throw new BlobsError('Unavailable', `S3 did not copy ${from} to its end`, { hint: 'it is tried again' })
 }
 
 async function* readPages(call: Call, options: S3ListOptions): AsyncGenerator<readonly S3Listed[]> {

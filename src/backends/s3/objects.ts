@@ -1,12 +1,17 @@
+import { momentOf, since } from '../../platform/moment.ts'
 import type { Clock } from '../../platform/ports.ts'
 import { eachOf } from '../../store/objects/each.ts'
-import type { Objects } from '../../store/objects/objects.ts'
+import { MOVED_WITHIN, type Objects } from '../../store/objects/objects.ts'
 import type { S3Client } from './client.ts'
 import type { Gate } from './gate.ts'
 import { openRecent } from './recent.ts'
 
 /** Requests at the same time. */
 export const AT_ONCE = 48
+/** Objects that are moved together. */
+const MOVED_TOGETHER = 500
+/** Milliseconds: a removal that is tried again ends well before `MOVED_WITHIN`. */
+const REMOVED_WITHIN = MOVED_WITHIN / 2
 
 export interface S3ObjectsOptions {
   /** Closed with the objects. */
@@ -68,6 +73,27 @@ export function openS3Objects({ client, prefix, gate, clock }: S3ObjectsOptions)
       for await (const batch of client.list({ prefix: prefix + start, startAfter: after === '' ? '' : keyOf(after) })) {
         yield batch.map(({ key, size, modified }) => ({ name: key.slice(prefix.length), size, modified }))
       }
+    },
+    move: async (moves) => {
+      await gate.enter()
+      const began = momentOf(clock)
+      const isLate = (): boolean => since(clock, began) > REMOVED_WITHIN
+      const moved: number[] = []
+      for (let at = 0; at < moves.length && !isLate(); at += MOVED_TOGETHER) {
+        const some = [...moves.entries()].slice(at, at + MOVED_TOGETHER)
+        const copied = await eachOf(some, AT_ONCE, ([, { from, to }]) => client.copy(keyOf(from), keyOf(to)))
+        const gone = some.filter((_, index) => copied[index])
+        for (const [, { from }] of gone) recent.forget(from)
+        // What was copied stays by both names: the next who sweeps sees to that.
+        if (isLate()) break
+        await client.removeAll(gone.map(([, { from }]) => keyOf(from)))
+        moved.push(...gone.map(([index]) => index))
+      }
+      return moved
+    },
+    now: async () => {
+      const { date } = await client.page({ prefix, limit: 1 })
+      return Number.isNaN(date) ? clock.now() : date
     },
     remove: async (names) => {
       await gate.enter()

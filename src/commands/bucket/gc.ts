@@ -52,14 +52,9 @@ blobs serve does this by itself, once a day (--gc-every). Without BUCKET: every 
     try {
       const names = target === null ? await namesOf(buckets) : [target.bucket]
       const collected: (Collected & { readonly bucket: string })[] = []
-      const alone = flags['single-writer'] === true
       for (const bucket of names) {
-        const options = { grace, dryRun: flags['dry-run'], alone, signal: this.signal }
+        const options = { grace, dryRun: flags['dry-run'], signal: this.signal }
         collected.push({ bucket, ...(await collect(bucket, options)) })
-      }
-      for (const { bucket, stays } of collected) {
-        if (stays === undefined) continue
-        this.output.message(`${bucket}: chunks stay, for ${stays}; when nobody else writes there: --single-writer`)
       }
       const text = collected.map((one) => inWords(one, flags['dry-run'])).join('\n')
       this.output.document({ dryRun: flags['dry-run'], buckets: collected }, text || 'there are no buckets')

@@ -3,6 +3,7 @@ import { BlobsError } from '../contract/errors.ts'
 import type { Follower } from '../follow.ts'
 import type { BucketPorts, Checkpoint, Position } from '../ports.ts'
 import type { PageSizes } from './tree.ts'
+import { isWhole } from './walk.ts'
 import { writeCheckpoint } from './write.ts'
 
 /** Entries since the last checkpoint that make another one worth while: so many, or a part of the blobs, whichever is more. */
@@ -100,9 +101,12 @@ export function openKeeper({ ports, follower, clock, last, pageSizes }: KeeperOp
         const through = Math.max(0, view.state().position - keep.positions)
         return (view.firstBetween(now - keep.time, now, through) ?? through + 1) - 1
       })
-      const newest = await trimming.checkpoint()
-      const { position } = newest === null || newest.position < wanted ? await write() : newest
-      await trimming.trim({ through: Math.min(wanted, position) })
+      if (wanted > (await trimming.floor())) {
+        const newest = await trimming.checkpoint()
+        const covers = newest !== null && newest.position >= wanted && (await isWhole(ports.content, newest.root))
+        const { position } = covers ? newest : await write()
+        await trimming.trim({ through: Math.min(wanted, position) })
+      }
       const floor = await trimming.floor()
       await follower.raiseFloor(floor)
       return floor

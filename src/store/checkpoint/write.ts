@@ -1,4 +1,5 @@
 import type { Clock } from '../../platform/ports.ts'
+import { momentOf, since } from '../../platform/moment.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Follower } from '../follow.ts'
 import type { BucketPorts, Checkpoint, Content } from '../ports.ts'
@@ -7,6 +8,7 @@ import { sortKeyOf, type Until } from '../view/pages.ts'
 import type { Top } from '../view/start.ts'
 import { encodeRoot, type Chunk } from './page.ts'
 import { treeBuilder, type PageSizes } from './tree.ts'
+import { isWhole } from './walk.ts'
 
 /** Rows that are read from the view, and made pages of, without a pause: at most, at first, and at least. */
 const SLICE = 500
@@ -17,6 +19,8 @@ const TURN = 4
 /** Who is not in a hurry rests so many times as long as it worked, up to so many milliseconds: a request takes many turns, each behind one of these. */
 const REST = 3
 const LONGEST_REST = 30
+/** Milliseconds from when its pages begin to be asked for until it is saved, at most: as of a commit (`keep/collect.ts`). */
+const PROMPT = 30 * 60_000
 /** Pages that are put at once. */
 const PAGES = 32
 
@@ -30,11 +34,30 @@ export interface WriteOptions {
   readonly pageSizes?: PageSizes | undefined
 }
 
-/** Writes down what the view has read so far. Pages that are there already are left alone. Throws `NotSupported` where the log does not trim. */
+/**
+ * Writes down what the view has read so far. Pages that are there already are left alone, and all of them are there when it is saved. Throws
+ * `NotSupported` where the log does not trim.
+ */
 export async function writeCheckpoint(options: WriteOptions): Promise<Checkpoint> {
-  const { ports, follower } = options
+  const { ports, clock } = options
   const { trimming } = ports.log
   if (trimming === undefined) throw new BlobsError('NotSupported', 'this place takes no checkpoints')
+  for (;;) {
+    let asked = momentOf(clock)
+    const checkpoint = await writePages(options)
+    let whole = true
+    while (whole && since(clock, asked) > PROMPT) {
+      asked = momentOf(clock)
+      whole = await isWhole(ports.content, checkpoint.root)
+    }
+    if (whole) await trimming.saveCheckpoint(checkpoint)
+    // Who was stopped meanwhile may have saved one whose pages were swept.
+    if (whole && (since(clock, asked) <= PROMPT || (await isWhole(ports.content, checkpoint.root)))) return checkpoint
+  }
+}
+
+async function writePages(options: WriteOptions): Promise<Checkpoint> {
+  const { ports, follower } = options
   await follower.complete()
   const state = await follower.peek((view) => view.state())
   const tree = (name: Tree): Promise<Top | null> => writeTree(options, name, state)
@@ -47,9 +70,7 @@ export async function writeCheckpoint(options: WriteOptions): Promise<Checkpoint
   const { epoch, position, entry, created, options: settings, blobs, bytes, serial, dropped } = state
   const root = encodeRoot({ epoch, position, entry, created, options: settings, blobs, bytes, serial, dropped, trees })
   await ports.content.put([root])
-  const checkpoint = { position, root: root.hash }
-  await trimming.saveCheckpoint(checkpoint)
-  return checkpoint
+  return { position, root: root.hash }
 }
 
 async function writeTree(

@@ -184,8 +184,6 @@ export interface CollectOptions {
   readonly grace?: number
   /** Changes nothing; of versions that are kept no more it does not tell the bytes. */
   readonly dryRun?: boolean
-  /** Nobody else writes meanwhile. */
-  readonly alone?: boolean
   /** Awaited often, with bytes that were moved: what makes it slow. */
   readonly pace?: (bytes: number) => Promise<void>
   readonly signal?: AbortSignal
@@ -198,11 +196,11 @@ export interface Collected {
   /** Versions that lost their bytes. */
   readonly dropped: number
   readonly removed: ChunkCount
-  /** That nothing refers to, but that are within the grace. */
+  /** Set aside: they go for good a grace later, if nothing refers to them then. Only in places that several machines use. */
+  readonly aside: ChunkCount
+  /** That nothing refers to, but that are within the grace, or are aside for less than that. */
   readonly waiting: ChunkCount
   readonly kept: ChunkCount
-  /** Why no chunk was looked at: only where nobody else writes that would be safe. */
-  readonly stays?: string
 }
 export interface BucketInfo {
   readonly name: string

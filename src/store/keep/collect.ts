@@ -5,10 +5,11 @@ import type { Committer } from '../commit.ts'
 import { BlobsError } from '../contract/errors.ts'
 import type { Collected, CollectOptions } from '../contract/types.ts'
 import type { Follower } from '../follow.ts'
-import type { BucketPorts, StoredChunk, Sweeping } from '../ports.ts'
+import type { BucketPorts } from '../ports.ts'
 import { markAll } from './mark.ts'
-import { openMarks, type Marks } from './marks.ts'
+import { openMarks } from './marks.ts'
 import { retain } from './retain.ts'
+import { isDue, sweep } from './sweep.ts'
 
 const HOUR = 3_600_000
 /** What a chunk is spared that nothing refers to yet, in milliseconds: longer than the longest upload. */
@@ -27,18 +28,19 @@ export interface CollectParts {
 
 /**
  * Drops the versions that the bucket's options do not keep, trims the log where it can be, and removes the chunks that nothing refers to and
- * that nobody put or asked for within the grace. Where that is only safe without other writers, chunks stay unless `alone`.
+ * that nobody put or asked for within the grace. Any number may do it at the same time.
  *
  * Why that takes nothing from a writer: a commit asks for every chunk that it names, which makes it new, and is in the log at most
  * `LEAST_GRACE` later. What was asked for within the grace before this began stays. What was asked for earlier was named by a commit that
- * is in the log by now, and is marked, or will not be.
+ * is in the log by now, and is marked, or will not be. Where asking makes nothing new, a chunk is set aside first: the same holds of the
+ * time at which that was done, for who asks later is told that the chunk is missing (docs/storage-format.md, "Garbage in shared places").
  */
 export async function collect(parts: CollectParts, options: CollectOptions): Promise<Collected> {
   const { ports, follower, committer, keeper, clock, ids } = parts
-  const { grace = GRACE, dryRun = false, alone = false, signal, pace = async () => undefined } = options
+  const { grace = GRACE, dryRun = false, signal, pace = async () => undefined } = options
   if (!(grace >= LEAST_GRACE)) throw tooShort(grace)
   const { sweeping } = ports.content
-  const before = clock.now() - grace
+  const before = ((await sweeping?.now()) ?? clock.now()) - grace
   const pause = async (): Promise<void> => {
     signal?.throwIfAborted()
     await pace(0)
@@ -47,7 +49,7 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
   const dropped = await retain({ follower, committer, clock, dryRun, signal })
   if (!dryRun && ports.log.trimming !== undefined) await keeper.trim()
   if (sweeping === undefined) return { dropped, ...NOTHING }
-  if (sweeping.races !== undefined && !alone && !dryRun) return { dropped, ...NOTHING, stays: sweeping.races }
+  if (!dryRun && (await isDue(sweeping, before))) await committer.fence()
   const marks = openMarks(Math.floor(chanceBy(ids) * 2 ** 32))
   await markAll({ ports, follower, marks, pause })
   const swept = await sweep(sweeping, { marks, before, dryRun, pause })
@@ -61,39 +63,7 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
 }
 
 const NONE = { chunks: 0, bytes: 0 }
-const NOTHING = { removed: NONE, waiting: NONE, kept: NONE }
-
-interface Sweep {
-  readonly marks: Marks
-  readonly before: number
-  readonly dryRun: boolean
-  readonly pause: () => Promise<void>
-}
-
-async function sweep(sweeping: Sweeping, { marks, before, dryRun, pause }: Sweep): Promise<Omit<Collected, 'dropped'>> {
-  let [removed, waiting, kept] = [NONE, NONE, NONE]
-  for await (const batch of sweeping.chunks()) {
-    const [needed, loose] = divide(batch, ({ hash }) => marks.has(hash))
-    const [old, young] = divide(loose, ({ modified }) => modified < before)
-    kept = plus(kept, sumOf(needed))
-    waiting = plus(waiting, sumOf(young))
-    removed = plus(removed, dryRun || old.length === 0 ? sumOf(old) : await sweeping.remove(old))
-    await pause()
-  }
-  return { removed, waiting, kept }
-}
-
-function divide<T>(all: readonly T[], test: (one: T) => boolean): readonly [T[], T[]] {
-  return [all.filter(test), all.filter((one) => !test(one))]
-}
-
-function sumOf(chunks: readonly StoredChunk[]): typeof NONE {
-  return { chunks: chunks.length, bytes: chunks.reduce((sum, { size }) => sum + size, 0) }
-}
-
-function plus(a: typeof NONE, b: typeof NONE): typeof NONE {
-  return { chunks: a.chunks + b.chunks, bytes: a.bytes + b.bytes }
-}
+const NOTHING = { removed: NONE, aside: NONE, waiting: NONE, kept: NONE }
 
 function tooShort(grace: number): BlobsError {
   const message = `a grace of ${grace / 1000} seconds is too short: an upload that is under way would lose its chunks`

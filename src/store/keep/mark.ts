@@ -1,17 +1,16 @@
 import { ContentDamaged, refsOnce } from '../../content/body.ts'
-import { readPages } from '../checkpoint/page.ts'
-import { newestCheckpoint } from '../checkpoint/newest.ts'
+import { isTrimmed, lostCheckpoint, newestCheckpoint } from '../checkpoint/newest.ts'
+import { PageLost } from '../checkpoint/page.ts'
+import { pagesOf } from '../checkpoint/walk.ts'
 import { BlobsError } from '../contract/errors.ts'
 import { decodeEntry } from '../entry.ts'
 import type { Follower } from '../follow.ts'
 import type { BucketPorts } from '../ports.ts'
-import type { Top } from '../view/start.ts'
 import type { Marks } from './marks.ts'
 import { viewMadeAnew } from './retain.ts'
 
-/** Versions looked at without a pause, and pages read at once. */
+/** Versions looked at without a pause. */
 const VERSIONS = 500
-const PAGES = 16
 /** An entry that stands for one in Content is shorter. */
 const POINTER_BYTES = 300
 
@@ -80,24 +79,21 @@ async function markEntries({ ports, marks, pause }: MarkOptions): Promise<void> 
 
 /** Who still reads an older one finds that a page is gone, and begins again at this one. */
 async function markCheckpoint({ ports, marks, pause }: MarkOptions): Promise<void> {
-  const newest = await newestCheckpoint(ports)
-  if (newest === null) return
-  marks.add(newest.root)
-  const visit = async (tops: readonly Top[]): Promise<void> => {
-    for (const [hash] of tops) marks.add(hash)
-    const inner = tops.filter(([, level]) => level > 0)
-    for (let at = 0; at < inner.length; at += PAGES) {
-      const some = inner.slice(at, at + PAGES)
-      const pages = await readPages(
-        ports.content,
-        some.map(([hash]) => hash),
-      )
-      await pause()
-      for (const [index, rows] of pages.entries()) {
-        const level = (some[index]?.[1] ?? 1) - 1
-        await visit(rows.map((row): Top => [String(row.at(-1)), level]))
+  for (;;) {
+    const newest = await newestCheckpoint(ports)
+    if (newest === null) return
+    try {
+      for await (const hashes of pagesOf(ports.content, newest)) {
+        for (const hash of hashes) marks.add(hash)
+        await pause()
       }
+      return
+    } catch (error) {
+      if (!(error instanceof PageLost)) throw error
+      // A newer one may be there by now, and this one be swept.
+      if ((await ports.log.trimming?.checkpoint())?.root !== newest.root) continue
+      if (await isTrimmed(ports.log)) throw lostCheckpoint(error)
+      return
     }
   }
-  await visit(Object.values(newest.summary.trees).filter((top) => top !== null))
 }

@@ -13,12 +13,26 @@ export interface Objects {
   missing(names: readonly string[]): Promise<readonly string[]>
   /** Those whose names start with `prefix` and sort behind `after`, in the order of their bytes, in batches. An object that was made before the call is in it. */
   list(options: { readonly prefix: string; readonly after?: string }): AsyncIterable<readonly StoredObject[]>
+  /**
+   * Gives objects other names, which nobody else uses; gives the places in `moves` of those that have theirs. What is not there is passed over.
+   * At every moment each is there by one of both names at least. By its new one it counts as made at the time of the move, and nothing is
+   * taken from its old name later than `MOVED_WITHIN` after that.
+   */
+  move(moves: readonly Move[]): Promise<readonly number[]>
+  /** The time by the place's clock, in milliseconds since 1970. */
+  now(): Promise<number>
   /** What is not there is passed over. */
   remove(names: readonly string[]): Promise<void>
   /** Resolves when there may be a new object under `prefix`, or when the signal aborts. Absent: look every so often. */
   wait?(options: { readonly prefix: string; readonly signal: AbortSignal }): Promise<void>
   close(): Promise<void>
 }
+export interface Move {
+  readonly from: string
+  readonly to: string
+}
+/** Milliseconds. */
+export const MOVED_WITHIN = 10 * 60_000
 export interface StoredObject {
   readonly name: string
   readonly size: number

@@ -6,16 +6,15 @@ import { describe, expect, it } from 'vitest'
 import { openLocal } from '../../../src/backends/local/local.ts'
 import { openMemory } from '../../../src/backends/memory/memory.ts'
 import { systemIds as ids } from '../../../src/platform/system.ts'
-import { isBlobsError } from '../../../src/store/contract/errors.ts'
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts'
 import { openLogStore } from '../../../src/store/log-store.ts'
 import type { Backend } from '../../../src/store/ports.ts'
-import { bytesOf, commit, deleteChange, entry, listAll, put, putChange, remove } from '../acts.ts'
+import { entry, listAll, put, putChange, remove } from '../acts.ts'
 import { noise } from '../noise.ts'
-import { handClock, interleaved } from './interleaved.ts'
+import { handClock, interleaved, type HandClock } from './interleaved.ts'
+import { act, perform, readAll, type Act } from './writers.ts'
 
 const HOUR = 3_600_000
-type HandClock = ReturnType<typeof handClock>
 interface Place {
   readonly backend: Backend
   drop(): Promise<void>
@@ -57,14 +56,6 @@ async function withStore(
     await store.close()
     await drop()
   }
-}
-
-/** Throws unless all versions that are not said to be dropped can be read. */
-async function readAll(store: BlobStore): Promise<number> {
-  const versions = (await listAll(store, { versions: true })).flatMap(({ items }) => items)
-  const kept = versions.filter(({ dropped }) => dropped !== true)
-  for (const { key, version, size } of kept) expect((await bytesOf(store, key, { version }))?.length).toBe(size)
-  return kept.length
 }
 
 describe.each(Object.keys(PLACES))('collecting garbage in %s', (place) => {
@@ -152,61 +143,6 @@ async function openSlowly(backend: Backend, clock: HandClock, pass: () => void):
   return openLogStore({ name: 'one', ports: { ...ports, content }, viewDirectory: null, promises, clock, ids })
 }
 
-/** What a writer does; `stage` and `commit` are apart, so that hours may lie between them. */
-type Act =
-  | { readonly type: 'stage' | 'commit' | 'delete'; readonly key: string; readonly content: number }
-  | { readonly type: 'hours'; readonly hours: number }
-  | Copy
-interface Copy {
-  readonly type: 'copy'
-  readonly key: string
-  readonly from: string
-  readonly back: number
-}
-
-const key = fc.constantFrom('a', 'b', 'c')
-const act: fc.Arbitrary<Act> = fc.oneof(
-  fc.record({ type: fc.constantFrom('stage' as const, 'commit' as const, 'delete' as const), key, content: fc.nat(3) }),
-  fc.record({ type: fc.constant('hours' as const), hours: fc.integer({ min: 1, max: 30 }) }),
-  fc.record({ type: fc.constant('copy' as const), key, from: key, back: fc.nat(3) }),
-)
-
-/** Commits so that nothing is ever lost: what was staged too long ago is staged again. */
-async function commitBytes(store: BlobStore, name: string, content: number): Promise<void> {
-  await commit(store, entry(await putChange(store, name, noise(content === 0 ? 70_000 : 500, content))))
-}
-
-async function perform(store: BlobStore, one: Act, clock: HandClock, busy: { count: number }): Promise<void> {
-  if (one.type === 'hours') {
-    // A commit is in the log soon after it asked for its chunks: that is what collecting relies on.
-    if (busy.count === 0) clock.forward(one.hours * HOUR)
-    return
-  }
-  if (one.type === 'stage')
-    return void (await putChange(store, one.key, noise(one.content === 0 ? 70_000 : 500, one.content)))
-  busy.count += 1
-  try {
-    if (one.type === 'commit') await commitBytes(store, one.key, one.content)
-    else if (one.type === 'delete') await commit(store, entry(deleteChange(one.key)))
-    else if (one.type === 'copy') await copy(store, one)
-  } catch (error) {
-    // Removed between its staging and its commit, or dropped between the look at it and the copy: told, and nothing is written.
-    if (!isBlobsError(error, 'InvalidRequest') && !isBlobsError(error, 'NotFound')) throw error
-  } finally {
-    busy.count -= 1
-  }
-}
-
-async function copy(store: BlobStore, { key: to, from, back }: Copy): Promise<void> {
-  const newest = await store.head(from)
-  const version = (newest?.version ?? 0) - back
-  const old = version < 1 ? null : await store.head(from, { version })
-  if (old === null || old.deleted) return
-  const { hash, size, contentType, meta } = old
-  const body = { copy: { key: from, version } }
-  await commit(store, entry({ type: 'put', key: to, expect: 'any', hash, size, body, contentType, meta }))
-}
-
 describe.each([
   ['memory', 150],
   ['the local backend', 25],
@@ -224,7 +160,8 @@ describe.each([
         await scheduler.waitFor(a.configure({ keepVersions: 2 }))
         const busy = { count: 0 }
         const write = async (store: BlobStore, all: readonly Act[]): Promise<void> => {
-          for (const one of all) await perform(store, one, clock, busy)
+          const writer = { store, busy, staged: null }
+          for (const one of all) await perform(writer, one, clock)
         }
         const gather = async (): Promise<void> => {
           for (let time = 0; time < times; time++) await collector.collect({ grace: HOUR })

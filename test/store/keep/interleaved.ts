@@ -44,7 +44,8 @@ export function interleaved({ log, content }: BucketPorts, scheduler: fc.Schedul
 }
 
 /** Time that goes on only when it is told to. */
-export function handClock(): Clock & { forward(milliseconds: number): void } {
+export type HandClock = Clock & { forward(milliseconds: number): void }
+export function handClock(): HandClock {
   let now = 1_700_000_000_000
   return {
     now: () => now,
