@@ -88,6 +88,7 @@ describe('an entry', () => {
     ['meta that is no text', { ...plain, changes: [{ ...put, meta: { a: 1 } }] }],
     ['meta that is a list', { ...plain, changes: [{ ...put, meta: ['a'] }] }],
     ['drops that are no pairs', { ...plain, v: 2, drop: [['a']] }],
+    ['a put that is dropped by a number', { ...plain, v: 2, changes: [{ ...put, dropped: 1 }] }],
     ['a drop of no number', { ...plain, v: 2, drop: [['a', -1]] }],
     ['a pointer to nothing', { v: 1, id, content: 'x', size: 1 }],
     ['a pointer without size', { v: 1, id, content: EMPTY_HASH }],
