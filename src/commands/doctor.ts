@@ -10,6 +10,7 @@ import { examineStore, makePrivate, pacer, type Examined } from '../locations/do
 import { examinePlace } from '../locations/examine-place.ts'
 import { examineServer } from '../locations/examine-server.ts'
 import { openPlaces, type Places } from '../locations/places.ts'
+import { scrubPlace, type ScrubbedBucket } from '../locations/scrub-place.ts'
 import { repairStore, type Repaired } from '../locations/repair.ts'
 import { isServer } from '../locations/target.ts'
 import { BlobsError } from '../store/contract/errors.ts'
@@ -46,11 +47,14 @@ export default class Doctor extends FolderCommand {
 
 With --repair it makes a new database of what can be read in the old one, indexes the packs anew, and brings back what is lost from wherever it still is: other copies in the store, the views, and the places given with --from: a folder (one that is synced, say), the directory of another store, or the URL of a server or bucket. Then it tells what is lost for good. No other process may use the store then. What is replaced is kept in a folder "damaged-TIME" in the store's directory; until the last step the store stays as it was.
 
-For a server it goes the way step by step: whether it can be reached and trusted, whether its clock agrees with this one, whether it takes the token and for how long, and whether it has the bucket. For a synced folder it looks at the disk, at what the system lets watch, at what is not in sync and why, and then at the way to its bucket. A warning leaves the exit code 0; what does not work ends with the code of its error.`
+For a server it goes the way step by step: whether it can be reached and trusted, whether its clock agrees with this one, whether it takes the token and for how long, and whether it has the bucket. For a synced folder it looks at the disk, at what the system lets watch, at what is not in sync and why, and then at the way to its bucket. A warning leaves the exit code 0; what does not work ends with the code of its error.
+
+Of a shared directory, an S3 bucket or NATS --scrub also reads every chunk, of one bucket or of all, and tells which versions lack bytes; it exits with 9 if one does. The place may be in use meanwhile.`
   static override usage = [
     'doctor [--data DIR] [--limit-rate RATE]',
     'doctor --repair [--from PLACE]... [--data DIR]',
     'doctor URL|FOLDER',
+    'doctor URL --scrub [--limit-rate RATE]',
   ]
   static override examples = [
     { description: 'Check the embedded store', command: '<%= config.bin %> doctor' },
@@ -84,6 +88,7 @@ For a server it goes the way step by step: whether it can be reached and trusted
       multipleNonGreedy: true,
       dependsOn: ['repair'],
     }),
+    scrub: Flags.boolean({ description: 'also read every chunk of a shared place, and compare it with its hash' }),
     'limit-rate': limitRate({ description: 'read at most this many bytes a second' }),
   }
 
@@ -102,7 +107,11 @@ For a server it goes the way step by step: whether it can be reached and trusted
     const target = args.location === undefined ? null : places.target(args.location)
     const location = flags.data === undefined && !flags.repair ? (target?.location ?? places.here) : ''
     // Awaited here: the places close when this function ends.
-    if (location !== '') return await this.checkServer(places, location, target?.bucket ?? '')
+    if (location !== '') {
+      const bucket = target?.bucket ?? ''
+      if (!flags.scrub) return await this.checkServer(places, location, bucket)
+      return await this.scrub(places, { location, bucket, limit: flags['limit-rate'] })
+    }
     if (target !== null) {
       const message = `${JSON.stringify(target.text)} is in the embedded store, which is checked as a whole`
       throw new BlobsError('InvalidRequest', message, { hint: 'blobs doctor' })
@@ -169,6 +178,45 @@ For a server it goes the way step by step: whether it can be reached and trusted
     await progress.end()
     this.repaired = { repaired: { ...repaired, closed } }
     for (const text of told(repaired)) this.output.line(plain(text))
+  }
+
+  private async scrub(
+    places: Places,
+    {
+      location,
+      bucket,
+      limit,
+    }: { readonly location: string; readonly bucket: string; readonly limit: number | undefined },
+  ): Promise<void> {
+    if (isServer(location)) {
+      throw new BlobsError('NotSupported', `${location} is a server: what it keeps is checked on its machine`, {
+        hint: 'there: blobs doctor --data DIR, or, of what --backend names, blobs doctor URL --scrub',
+      })
+    }
+    const started = this.clock.elapsed()
+    const findings: Finding[] = []
+    let scrubbed: readonly ScrubbedBucket[]
+    {
+      await using progress = this.progress(`scrub ${plain(location)}`)
+      const slow = pacer(this.clock, limit)
+      scrubbed = await scrubPlace(await places.buckets(location), bucket, {
+        report: (finding) => {
+          findings.push(finding)
+          this.output.line(line(finding))
+        },
+        pace: async (bytes) => {
+          this.signal.throwIfAborted()
+          progress.add(bytes)
+          await slow(bytes)
+        },
+      })
+    }
+    const ok = findings.length === 0
+    const chunks = scrubbed.reduce((sum, one) => sum + one.chunks, 0)
+    const read = `${count(scrubbed.length, 'bucket')}, ${count(chunks, 'chunk')}, in ${duration((this.clock.elapsed() - started) / 1000)}`
+    const verdict = ok ? 'nothing is damaged' : `${count(findings.length, 'damage')} found`
+    this.output.document({ location, ok, findings, scrubbed }, `${plain(location)}: ${verdict} (${read})`)
+    if (!ok) this.exit(DAMAGED)
   }
 
   private async checkServer(places: Places, location: string, bucket: string): Promise<void> {

@@ -86,6 +86,7 @@ export function openBuckets({ backend, clock, ids, disk, device, show = (name) =
     },
     configure: (name, options) => using(name, (store) => store.configure(options)),
     collect: (name, options) => using(name, (store) => store.collect(options)),
+    scrub: (name, inspection) => using(name, (store) => store.scrub(inspection)),
     open: async (name) => {
       const { store, release } = await stores.take(checkHeldName(name))
       let closed: Promise<void> | null = null

@@ -9,6 +9,7 @@ import { openCommitter, type Committer } from './commit.ts'
 import { whenRestored } from './copies.ts'
 import type { BlobStore, CommitOptions, GetOptions, Reached } from './contract/blob-store.ts'
 import { BlobsError } from './contract/errors.ts'
+import type { Inspection } from './contract/findings.ts'
 import type {
   Blob,
   BucketInfo,
@@ -18,12 +19,14 @@ import type {
   EntryInput,
   ListOptions,
   Outcome,
+  Scrubbed,
 } from './contract/types.ts'
 import { formatCursor } from './cursor.ts'
 import { encodeEntry, type Entry } from './entry.ts'
 import { openFollower, type Follower } from './follow.ts'
 import { readChanges } from './history.ts'
 import { collect } from './keep/collect.ts'
+import { scrub } from './keep/scrub.ts'
 import type { BackendPromises, BucketPorts, Checkpoint, Position } from './ports.ts'
 import { openReach, type Reach } from './reach.ts'
 import type { Query } from './view/list.ts'
@@ -56,6 +59,8 @@ export interface LogStore extends BlobStore {
   configure(options: BucketOptions): Promise<BucketInfo>
   /** See `Buckets.collect`. */
   collect(options?: CollectOptions): Promise<Collected>
+  /** See `Buckets.scrub`. */
+  scrub(inspection: Inspection): Promise<Scrubbed>
 }
 /** Writes checkpoints, and trims the log behind them. */
 export interface CheckpointingStore {
@@ -176,6 +181,7 @@ function logStore(
         { ports, follower: open(), committer, keeper, clock, ids },
         { ...options, signal: ending(options.signal) },
       ),
+    scrub: async (inspection) => scrub({ name, ports, follower: open(), inspection }),
     close: async () => {
       if (closing.signal.aborted) return
       closing.abort()

@@ -13,7 +13,7 @@ import type { Collected } from '../../store/contract/types.ts'
 
 export default class BucketGc extends BlobsCommand {
   static override summary = 'Let go what a bucket does not keep, and give its room back.'
-  static override description = `Versions that the bucket's options do not keep (blobs bucket set --keep-versions, --keep-for) lose their bytes; chunks that no version refers to are removed, if nobody put or asked for them within the grace, so that uploads which are under way lose nothing. It may run while the bucket is in use.
+  static override description = `Versions that the bucket's options do not keep (blobs bucket set --keep-versions, --keep-for) lose their bytes; chunks that no version refers to are removed, if nobody put or asked for them within the grace, so that uploads which are under way lose nothing. It may run while the bucket is in use. In places that several machines use chunks are set aside first, and go when it runs again a grace later.
 
 blobs serve does this by itself, once a day (--gc-every). Without BUCKET: every bucket of the place where bare names are.`
   static override usage = 'bucket gc [BUCKET] [--grace SPAN] [--dry-run] [--data DIR]'
@@ -90,11 +90,15 @@ function elsewhere(): BlobsError {
 }
 
 function inWords(
-  { bucket, dropped, removed, waiting, kept }: Collected & { readonly bucket: string },
+  { bucket, dropped, removed, aside, waiting, kept }: Collected & { readonly bucket: string },
   dry: boolean,
 ): string {
   const would = dry ? 'would go' : 'gone'
-  const spared = waiting.chunks === 0 ? '' : `; ${size(waiting.bytes)} that nothing refers to came too lately`
+  const later =
+    aside.chunks === 0
+      ? ''
+      : `; ${count(aside.chunks, 'chunk')} (${size(aside.bytes)}) ${dry ? 'would be ' : ''}set aside, to go a grace later`
+  const spared = waiting.chunks === 0 ? '' : `; ${size(waiting.bytes)} that nothing refers to stay within the grace`
   const versions = count(dropped, 'version')
-  return `${bucket}: ${versions} and ${count(removed.chunks, 'chunk')} (${size(removed.bytes)}) ${would}; ${size(kept.bytes)} kept${spared}`
+  return `${bucket}: ${versions} and ${count(removed.chunks, 'chunk')} (${size(removed.bytes)}) ${would}; ${size(kept.bytes)} kept${later}${spared}`
 }

@@ -1,6 +1,7 @@
 import type { Hash } from '../../content/hash.ts'
 import type { BodyRef } from '../../content/body.ts'
 import type { BlobsError } from './errors.ts'
+import type { Inspection } from './findings.ts'
 import type {
   Blob,
   BlobInfo,
@@ -8,6 +9,7 @@ import type {
   BucketOptions,
   Chunk,
   Collected,
+  Scrubbed,
   CollectOptions,
   Cursor,
   EntryInput,
@@ -148,6 +150,11 @@ export interface Buckets {
    * itself, or never. Throws `Refused` where a damaged list of chunks leaves it unknown which are needed.
    */
   collect?(name: string, options?: CollectOptions): Promise<Collected>
+  /**
+   * Reads every chunk and looks for every version's, and reports what is damaged or lost. Throws `NotSupported` where the chunks cannot be
+   * listed; absent where others keep them.
+   */
+  scrub?(name: string, inspection: Inspection): Promise<Scrubbed>
   /** Throws `NotFound`, with the near names in its hint. */
   open(name: string): Promise<BlobStore>
   close(): Promise<void>

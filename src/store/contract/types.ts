@@ -202,6 +202,14 @@ export interface Collected {
   readonly waiting: ChunkCount
   readonly kept: ChunkCount
 }
+export interface Scrubbed {
+  /** That were read, and compared with their hashes. */
+  readonly chunks: number
+  readonly bytes: number
+  /** Chunks with other bytes. */
+  readonly damaged: number
+  readonly versions: number
+}
 export interface BucketInfo {
   readonly name: string
   /** Random id of the log, new when it is made or restored: a bucket of the same name with another epoch is another bucket. */

@@ -156,6 +156,7 @@ function mirrorStore(mirror: Mirror): LogStore {
       return acting(() => writing(commit))
     },
     collect: async (options) => acting(() => shadow.collect(options)),
+    scrub: (inspection) => shadow.scrub(inspection),
     configure: async (options) => acting(() => writing(() => shadow.configure(options))),
     close: async () => {
       if (closing.signal.aborted) return

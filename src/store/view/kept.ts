@@ -8,6 +8,7 @@ import { readState } from './schema.ts'
 export interface KeptBody {
   readonly serial: number
   readonly key: string
+  readonly version: number
   readonly body: Body
 }
 
@@ -17,11 +18,12 @@ export interface KeptBody {
  */
 export function keptBodies(db: Database, generation: string, after: number, limit: number): readonly KeptBody[] | null {
   if (!isWhole(db, generation)) return null
-  const sql = `SELECT serial, key, hash, depth, refs FROM versions v CROSS JOIN keys k ON k.number = v.number
+  const sql = `SELECT serial, key, version, hash, depth, refs FROM versions v CROSS JOIN keys k ON k.number = v.number
     WHERE serial > ? AND v.deleted = 0 AND depth >= 0 ORDER BY serial`
   const found: KeptBody[] = []
   for (const row of db.iterate<BodyRow>(sql, after)) {
-    found.push({ serial: row.serial, key: row.key, body: toBody(row.hash, row.depth, row.refs) })
+    const { serial, key, version } = row
+    found.push({ serial, key, version, body: toBody(row.hash, row.depth, row.refs) })
     if (found.length === limit) break
   }
   return found
@@ -30,6 +32,7 @@ export function keptBodies(db: Database, generation: string, after: number, limi
 interface BodyRow {
   readonly serial: number
   readonly key: string
+  readonly version: number
   readonly hash: string
   readonly depth: number
   readonly refs: Uint8Array
