@@ -35,6 +35,8 @@ const INSERT_REMOTE = `INSERT INTO paths (parent, name, r_kind, r_hash, r_size, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 const SET_BOTH = `UPDATE paths SET ${SET_REMOTE}, b_kind = ?, b_hash = ?, b_size = ?, b_exec = ?, b_version = ?
 WHERE parent = ? AND name = ? AND coalesce(r_version, 0) < ?`
+/** A delete that the bucket took, of what is not on disk: nothing is left to be known. */
+const FORGET_GONE = 'DELETE FROM paths WHERE parent = ? AND name = ? AND l_kind IS NULL AND coalesce(r_version, 0) < ?'
 const SET_BASE =
   'UPDATE paths SET b_kind = ?, b_hash = ?, b_size = ?, b_exec = ?, b_version = ?, parked = NULL WHERE parent = ? AND name = ?'
 
@@ -135,10 +137,12 @@ export function applyTaken(db: Database, taken: readonly Taken[], ignores: (path
   )
 }
 
-/** The usual case in one statement; false where it is another one. */
+/** The usual cases in one statement; false where it is another one. */
 function setBoth(db: Database, { path, content, item }: Taken): boolean {
-  if (content === null || item === null || item.content === null) return false
+  if (item === null) return false
   const { parent, name } = placeOf(path)
+  if (content === null) return db.run(FORGET_GONE, parent, name, item.version).changes > 0
+  if (item.content === null) return false
   const base = [...contentValues(content), item.version]
   return db.run(SET_BOTH, ...remoteValues(item), ...base, parent, name, item.version).changes > 0
 }
