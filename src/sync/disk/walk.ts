@@ -39,6 +39,7 @@ export interface WalkOptions {
 export const EMPTY_FOLDER = { kind: 'folder', hash: EMPTY_HASH, size: 0, executable: false } as const
 const ABSENT = { kind: 'absent' } as const
 const PAUSE_EACH = 512
+const NONE: ReadonlySet<string> = new Set()
 
 /** What differs directly in one folder; folders in it that have to be walked are pushed. Yields null now and then. */
 export function* walkFolder(
@@ -66,6 +67,7 @@ export function* walkFolder(
   if (folder.self) yield { path, node: ABSENT }
   if (path !== '') yield* markerOf(folder, listed.value.length === 0)
   const before = known.children(path)
+  const unchanged = folder.deep ? NONE : foldersAsBefore(listed.value, before)
   const seen = new Set<string>()
   let count = 0
   for (const [key, name] of names(listed.value)) {
@@ -74,6 +76,10 @@ export function* walkFolder(
     if (name === null) {
       seen.add(key)
       yield* unknown(at, 'name-not-unicode', knownAt(options, before, key, at))
+      continue
+    }
+    if (unchanged.has(key) && !options.ignore.ignores(at, true)) {
+      seen.add(key)
       continue
     }
     const disk = `${folder.disk}/${name}`
@@ -86,6 +92,19 @@ export function* walkFolder(
     yield* entry(options, folder, { key, name, disk, path: at, stat, before }, push)
   }
   yield* gone(options, folder, before, seen)
+}
+
+/** Keys of folders that were folders and nothing else. Where nothing below is to be looked at, the listing says all there is to know of them. */
+function foldersAsBefore(
+  items: ReturnType<FileSystem['list']>,
+  { files, others, folders }: Children,
+): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const { kind, name } of items) {
+    if (kind !== 'folder' || name === null || !folders.has(name) || keyOf(name) !== name) continue
+    if (!files.has(name) && !others.has(name)) found.add(name)
+  }
+  return found
 }
 
 /** Who asks for more than the identity of a file that was known pays for it: few are asked for. */

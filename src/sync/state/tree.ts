@@ -48,7 +48,7 @@ export function knownTree(db: Database): KnownTree {
         if (other === null) files.set(name, identity)
         else others.set(name, other)
       }
-      return { files, others, folders: collectFolders(db, parent, others) }
+      return { files, others, folders: collectFolders(db, parent, others, get) }
     },
     get: (path) => {
       const { parent, name } = placeOf(path)
@@ -77,37 +77,42 @@ export function knownTree(db: Database): KnownTree {
   }
 }
 
-interface FolderColumns {
-  readonly parent: string
-  readonly name: string
-  readonly l_kind: string
-  readonly l_reason: string | null
+const HOP = `parent < ?2 AND l_kind IS NOT NULL ORDER BY parent, name LIMIT 1`
+const CHILD = firstSegment('path')
+/** From one folder to the next by the index, whatever they hold: a hop within a statement costs a part of what a question costs. */
+const FOLDERS = `WITH RECURSIVE found(path) AS (
+  SELECT (SELECT parent || name FROM paths WHERE (parent, name) > (?1, x'') AND ${HOP})
+  UNION ALL
+  SELECT (SELECT parent || name FROM paths WHERE (parent, name) > (CASE path WHEN ?1 || ${CHILD} || '/' THEN path ELSE ?1 || ${CHILD} || '0' END, '') AND ${HOP})
+  FROM found WHERE path IS NOT NULL
+)
+SELECT group_concat(${CHILD} || '/' || (path = ?1 || ${CHILD} || '/'), '/') AS text FROM found WHERE path IS NOT NULL`
+
+function firstSegment(path: string): string {
+  const inside = `substr(${path}, length(?1) + 1)`
+  return `substr(${inside}, 1, instr(${inside}, '/') - 1)`
 }
 
-/** Skips from one folder to the next by the index, whatever they hold. */
-function collectFolders(db: Database, parent: string, others: Map<string, Known>): Set<string> {
+/**
+ * Names of folders with something known inside them; empty ones go into `others`. Every deeper parent is longer, so they stand behind the
+ * folder's own items; and behind all of `child/` comes `child0`, which is nothing's parent without a slash behind it.
+ */
+function collectFolders(
+  db: Database,
+  parent: string,
+  others: Map<string, Known>,
+  get: (parent: string, name: string) => Known | null,
+): Set<string> {
   const folders = new Set<string>()
   const [, end] = rangeBelow(parent.slice(0, -1))
-  // Behind the folder's own items: every deeper parent is longer.
-  let [atParent, atName]: [string, Value] = [parent, new Uint8Array(0)]
-  for (;;) {
-    const row: FolderColumns | undefined = db.get<FolderColumns>(
-      `SELECT parent, name, l_kind, l_reason FROM paths WHERE (parent, name) > (?, ?) AND parent < ? AND l_kind IS NOT NULL ORDER BY parent, name LIMIT 1`,
-      atParent,
-      atName,
-      end,
-    )
-    if (row === undefined) return folders
-    const child = row.parent.slice(parent.length, row.parent.indexOf('/', parent.length))
-    if (row.name === '' && row.parent.length === parent.length + child.length + 1) {
-      others.set(`${child}/`, row.l_kind === 'd' ? { kind: 'folder' } : unknownFor(row.l_reason))
-      ;[atParent, atName] = [row.parent, '']
-    } else {
-      folders.add(child)
-      ;[atParent, atName] = [`${parent}${child}0`, '']
-      // `child0` may be the parent of something itself only with a slash behind it, so nothing is skipped.
-    }
+  const parts = db.get<{ text: string | null }>(FOLDERS, parent, end)?.text?.split('/') ?? []
+  for (let i = 0; i < parts.length; i += 2) {
+    const [child = '', isMarker] = [parts[i], parts[i + 1]]
+    const marker = isMarker === '1' ? get(`${parent}${child}/`, '') : null
+    if (marker === null) folders.add(child)
+    else others.set(`${child}/`, marker)
   }
+  return folders
 }
 
 // The column only ever holds what `applyObservations` wrote.
