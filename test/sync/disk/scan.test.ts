@@ -318,6 +318,25 @@ describe('a scan of dirty folders', () => {
     expect(tell(await folder.look([{ path: 'b', deep: false }]))).toEqual(['+b/2'])
   })
 
+  test('asks nothing of the folders next to a change', async () => {
+    folder.write('one/x', '1')
+    folder.write('two/x', '2')
+    await folder.look()
+    folder.write('three/x', '3')
+    folder.write('note', '4')
+    const asked: string[] = []
+    const lstat: FileSystem['lstat'] = (path) => {
+      asked.push(path)
+      return disk.lstat(path)
+    }
+    expect(tell(await folder.look([{ path: '', deep: false }], { fs: { ...disk, lstat } }))).toEqual([
+      '+note',
+      '+three/x',
+    ])
+    expect(asked).toContain(folder.at('three'))
+    expect(asked).not.toContain(folder.at('one'))
+  })
+
   test('that are gone tells it from the nearest folder that is left', async () => {
     folder.write('a/b/c/1', '1')
     folder.write('a/x', '2')
