@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Clock } from '../../../src/platform/ports.ts'
 import { systemIds as ids } from '../../../src/platform/system.ts'
+import { isWhole } from '../../../src/store/checkpoint/walk.ts'
 import { openLogStore } from '../../../src/store/log-store.ts'
 import { bytesOf, entry, put, putChange, remove } from '../acts.ts'
 import { noise } from '../noise.ts'
@@ -173,7 +174,9 @@ it('a checkpoint that took longer than a grace to write has all its pages, or is
   })
   await put(a, 'a', noise(100))
   isSlow = true
-  await a.checkpoint()
+  const { root } = await a.checkpoint()
+  const ports = await place.open(atOnce).open('one')
+  expect(ports !== null && (await isWhole(ports.content, root))).toBe(true)
   await a.trim({ positions: 0, time: 0 })
   const c = await openMachine(place, clock)
   expect(await readAll(c)).toBe(1)
