@@ -13,7 +13,7 @@ import {
   type ListedItem,
   type RemoteItem,
 } from '../state/remote.ts'
-import { hasUnread } from '../state/unread.ts'
+import { hasUnread, isKnown } from '../state/unread.ts'
 import { itemOf } from './mapping.ts'
 
 /** The bucket's side of a pairing. */
@@ -58,6 +58,18 @@ export async function catchUp(options: CatchUpOptions): Promise<boolean> {
   }
 }
 
+/** Links a folder of which nothing is known, if the bucket has nothing for it; false, with nothing done, if it has. */
+export async function linkEmpty({ bucket, db }: CatchUpOptions): Promise<boolean> {
+  const { items, complete, cursor } = await bucket.store.list({ prefix: below(bucket), limit: 1 })
+  if (items.length > 0 || !complete) return false
+  write(db, () => setMeta(db, 'cursor', cursor))
+  return true
+}
+
+function below({ prefix }: Bucket): string {
+  return prefix === '' ? '' : `${prefix}/`
+}
+
 function forked(error: unknown): string | null {
   if (isBlobsError(error, 'CursorExpired')) return 'the bucket no longer keeps the history since the last sync'
   if (isBlobsError(error, 'CursorForked')) return 'the bucket went back in time, or is another one of the same name'
@@ -67,9 +79,8 @@ function forked(error: unknown): string | null {
 async function link(options: CatchUpOptions): Promise<void> {
   const { bucket, db, ignores } = options
   write(db, () => beginListing(db))
-  const prefix = bucket.prefix === '' ? '' : `${bucket.prefix}/`
   let cursor = ''
-  for await (const page of listPages(bucket.store, { prefix, limit: PAGE, digests: true })) {
+  for await (const page of listPages(bucket.store, { prefix: below(bucket), limit: PAGE, digests: true })) {
     // What later pages saw and the first did not is told once more by the changes since the first.
     if (cursor === '') cursor = page.cursor
     write(db, () => addListed(db, listedOf(bucket, page.items), ignores))
@@ -122,17 +133,21 @@ export function feedApplier(
   let held: RemoteItem[] = []
   let news = false
   const save = (cursor: string | null): void => {
-    if (held.length > 0 || (cursor !== null && cursor !== getMeta(db, 'cursor'))) {
+    const before = getMeta(db, 'cursor')
+    // Forgotten meanwhile: then only a complete listing may set it again.
+    const further = cursor !== null && before !== null && !isKnown(before, cursor)
+    if (held.length > 0 || further) {
       write(db, () => {
         applyRemote(db, held, ignores)
-        // Forgotten meanwhile: then only a complete listing may set it again.
-        if (cursor !== null && getMeta(db, 'cursor') !== null) setMeta(db, 'cursor', cursor)
+        if (further) setMeta(db, 'cursor', cursor)
       })
     }
     held = []
   }
   return (item) => {
     if (item !== null && item.type !== 'bookmark') {
+      // A write of ours that its answer told before.
+      if (isKnown(getMeta(db, 'cursor'), item.position)) return false
       const mapped = itemOf(bucket.prefix, item)
       if (mapped !== null) {
         held.push(mapped)

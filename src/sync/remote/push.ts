@@ -10,10 +10,8 @@ const BATCH_BYTES = 8 * 1024 * 1024
 const AHEAD = 2
 
 /**
- * Sends steps to the bucket in batches: while one is committed the next is staged and the one behind it is read. Each write is conditional and an intent of it is
- * saved before. The two halves of a move are one entry, so that nobody sees a state between them; a bucket that refuses it as such gets the
- * delete after the put, and else not at all, without a result. Failures of single paths are results; an error of the whole bucket
- * (unreachable, signed out) is thrown, with what was known by then reported.
+ * Sends steps to the bucket in batches, see `openPusher`. The two halves of a move are one entry, so that nobody sees a state between them; a
+ * bucket that refuses it as such gets the delete after the put, and else not at all, without a result.
  */
 export async function push(options: PushOptions, steps: readonly PushWork[]): Promise<void> {
   const moved = new Map<Path, PushWork>()
@@ -21,23 +19,46 @@ export async function push(options: PushOptions, steps: readonly PushWork[]): Pr
     const to = movedTo(work)
     if (to !== null) moved.set(to, work)
   }
+  const pusher = openPusher(options, moved)
+  try {
+    await pusher.add(steps.filter((work) => movedTo(work) === null))
+  } finally {
+    await pusher.end()
+  }
+}
+
+/** Steps on their way to the bucket. One call at a time. */
+export interface Pusher {
+  /** Resolves when the files of the steps were read; while they are staged and committed, more may be added. Throws as `end`. */
+  add(steps: readonly PushWork[]): Promise<void>
+  /**
+   * Resolves when all is done. Throws an error of the whole bucket (unreachable, signed out), with what was known by then reported; nothing
+   * goes on after it.
+   */
+  end(): Promise<void>
+}
+
+/**
+ * While a batch is committed the next is staged and the one behind it is read. Each write is conditional and an intent of it is saved before.
+ * Failures of single paths are results.
+ */
+export function openPusher(options: PushOptions, moved: ReadonlyMap<Path, PushWork> = new Map()): Pusher {
   const slabs = stagingSlabs()
   const waiting: Promise<void>[] = []
   let last: Promise<void> = Promise.resolve()
-  try {
-    for (const works of batches(steps.filter((work) => movedTo(work) === null))) {
-      if (options.signal?.aborted) break
-      if (waiting.length >= AHEAD) await waiting.shift()
-      last = sendAfter(last, options, await prepare(options, works, slabs), moved)
-      // Thrown where it is waited for.
-      last.catch(() => undefined)
-      waiting.push(last)
-    }
-  } catch (error) {
-    await last
-    throw error
+  return {
+    add: async (steps) => {
+      for (const works of batches(steps)) {
+        if (options.signal?.aborted) return
+        if (waiting.length >= AHEAD) await waiting.shift()
+        last = sendAfter(last, options, await prepare(options, works, slabs), moved)
+        // Thrown where it is waited for.
+        last.catch(() => undefined)
+        waiting.push(last)
+      }
+    },
+    end: () => last,
   }
-  await last
 }
 
 /** Commits in the order of the steps. */

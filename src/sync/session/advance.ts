@@ -46,7 +46,7 @@ interface Context {
   readonly progress: Progress
 }
 
-export function advance(context: Context, planned: Planned): Advance {
+export function advance(context: Context, planned: Pick<Planned, 'plan' | 'rows'>): Advance {
   const { db } = context.ports
   const told = narrator(planned)
   return {
@@ -180,7 +180,7 @@ interface Narrator {
 }
 
 /** Turns steps into events: the two halves of a move are one. */
-function narrator({ plan, rows }: Planned): Narrator {
+function narrator({ plan, rows }: Pick<Planned, 'plan' | 'rows'>): Narrator {
   const movedFrom = new Map<string, Path>()
   for (const step of plan.remoteDeletes)
     if (step.movedTo !== undefined) movedFrom.set(`push ${step.movedTo}`, step.path)

@@ -12,10 +12,13 @@ import { codeOf } from '../disk/failure.ts'
 
 export type Scope = 'all' | readonly DirtyFolder[]
 
+/** Told of what was written down. */
+type Saw = (observations: readonly Observation[]) => Promise<void>
+
 /** The folder's side as it is seen. */
 export interface Observer {
-  /** Looks at the disk and writes down what differs. True if anything did. */
-  look(scope: Scope, signal?: AbortSignal): Promise<boolean>
+  /** Looks at the disk and writes down what differs; waits for `saw` each time. True if anything did. */
+  look(scope: Scope, signal?: AbortSignal, saw?: Saw): Promise<boolean>
   /** Takes in what a transition says is on disk now, and `agreed` as `applyObservations` does. Inside a transaction. */
   take(observations: readonly Observation[], agreed?: ReadonlyMap<Path, Base>): void
   /** True when the rules changed on disk and `look('all')` is due. */
@@ -75,7 +78,7 @@ export function openObserver(ports: SessionPorts): Observer {
     applyRules(db, ignores)
     write(db, () => setMeta(db, 'rules', digest))
   }
-  const lookOnce = async (scope: Scope, signal?: AbortSignal): Promise<boolean> => {
+  const lookOnce = async (scope: Scope, signal?: AbortSignal, saw?: Saw): Promise<boolean> => {
     if (scope === 'all') {
       rules = freshRules()
       rulesDirty = false
@@ -94,6 +97,7 @@ export function openObserver(ports: SessionPorts): Observer {
     })) {
       note(db, () => take(batch))
       differs ||= batch.length > 0
+      await saw?.(batch)
     }
     if (scope === 'all' && !signal?.aborted) {
       rulesDirty = false
@@ -102,14 +106,14 @@ export function openObserver(ports: SessionPorts): Observer {
     return differs
   }
   return {
-    look: async (scope, signal) => {
+    look: async (scope, signal, saw) => {
       for (const [path, at] of gone) if (clock.elapsed() - at > GONE_MEMORY) gone.delete(path)
       // Before anything is called gone: what was deselected may have been cleared away at once.
       const now = readSelection(ports, selection)
       const reselected = !isSameSelection(now, selection)
       selection = now
-      const differs = await lookOnce(reselected ? 'all' : scope, signal)
-      return rulesDirty && !signal?.aborted ? (await lookOnce('all', signal)) || differs : differs
+      const differs = await lookOnce(reselected ? 'all' : scope, signal, saw)
+      return rulesDirty && !signal?.aborted ? (await lookOnce('all', signal, saw)) || differs : differs
     },
     take,
     rulesChanged: () => rulesDirty,

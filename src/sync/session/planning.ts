@@ -6,7 +6,16 @@ import { IGNORE_FILE } from '../disk/ignore.ts'
 import { keyOf } from '../remote/mapping.ts'
 import { heldDeletes, hold, isApproved, sideOf } from '../state/held.ts'
 import { look, write } from '../state/open.ts'
-import { differing, filesWithBase, inBucketWith, isFileOnDisk, rowAt, setHistory, type PlanRow } from '../state/rows.ts'
+import {
+  differing,
+  filesWithBase,
+  inBucketWith,
+  isFileOnDisk,
+  isOneSided,
+  rowAt,
+  setHistory,
+  type PlanRow,
+} from '../state/rows.ts'
 import { clashing } from './clashes.ts'
 import { inTheWay } from './in-the-way.ts'
 import type { SessionPorts } from './ports.ts'
@@ -19,10 +28,14 @@ export interface Planned {
   readonly whole: boolean
   /** New rules, before which nothing else is planned. */
   readonly alone: boolean
+  /** Of what is new on one side, see `isFresh`; what came to differ otherwise meanwhile was not planned. */
+  readonly fresh: boolean
 }
 
-/** Rows planned at once: bounds memory, whatever differs. */
+/** Rows planned at once: bounds memory, whatever differs. The two halves of a move are seen as one in the same window only. */
 const WINDOW = 50_000
+/** Where there are no moves: the first bytes travel before the rest is planned, and less is held in memory. */
+const FRESH_WINDOW = 5_000
 const QUESTIONS_AT_ONCE = 8
 /** As far back as the digests of a listing go. */
 const VERSIONS_ASKED = 100
@@ -42,10 +55,11 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
   const rules = rulesToFetch(ports, options)
   if (rules.length > 0) {
     const found = planned(ports, await askHistory(ports, withNamesAbove(ports, rules)), options)
-    yield { ...found, whole: true, alone: true }
+    yield { ...found, whole: true, alone: true, fresh: false }
     return
   }
-  const window = ports.window ?? WINDOW
+  const fresh = isFresh(ports)
+  const window = ports.window ?? (fresh ? FRESH_WINDOW : WINDOW)
   let after: Path | null = null
   for (;;) {
     const from: Path | null = after
@@ -54,10 +68,20 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     if (last === undefined) return
     const whole = after === null && rows.length < window
     after = last.path
-    const found = planned(ports, await askHistory(ports, withNamesAbove(ports, rows)), options)
-    yield { ...found, whole, alone: false }
+    const due = fresh ? rows.filter(isNew) : rows
+    const found = planned(ports, await askHistory(ports, withNamesAbove(ports, due)), options)
+    yield { ...found, whole, alone: false, fresh }
     if (rows.length < window) return
   }
+}
+
+/** All that differs is new on one side, and not there on the other: nothing of it can be deleted, nothing was moved. */
+export function isFresh({ db }: SessionPorts): boolean {
+  return isOneSided(db)
+}
+
+function isNew({ base, local, remote }: PlanRow): boolean {
+  return base === null && (local === null || remote === null)
 }
 
 /** A file that is in sync makes way all the same when the bucket gets something below its name. */
@@ -78,7 +102,7 @@ function withNamesAbove(ports: SessionPorts, rows: readonly PlanRow[]): readonly
   return added.length === 0 ? rows : [...added, ...rows]
 }
 
-function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] {
+function rulesToFetch(ports: SessionPorts, options: Pick<PlanningOptions, 'leaveOut'>): PlanRow[] {
   const paths = ports.db.all<{ parent: string }>(
     `SELECT parent FROM paths WHERE differs AND name = ? AND r_kind = 'f' AND NOT (b_version IS r_version)`,
     IGNORE_FILE,
@@ -88,6 +112,22 @@ function rulesToFetch(ports: SessionPorts, options: PlanningOptions): PlanRow[] 
     const row = options.leaveOut(path) ? null : rowAt(ports.db, ports.traits, path)
     return row === null || row.unfit !== null || row.local?.kind === 'unknown' ? [] : [row]
   })
+}
+
+/** Plans the files among these paths whose name and bytes are in no tree but the disk's: whatever else there is, they are uploads. */
+export function planNewFiles(
+  ports: SessionPorts,
+  paths: readonly Path[],
+  options: PlanningOptions,
+): Pick<Planned, 'plan' | 'rows'> {
+  const found = look(ports.db, () => paths.flatMap((path) => rowAt(ports.db, ports.traits, path) ?? []))
+  const rows = found.filter(({ base, remote, local }) => base === null && remote === null && local?.kind === 'file')
+  return planned(ports, rows, options)
+}
+
+/** True if the bucket has rules that are not on disk yet. */
+export function awaitsRules(ports: SessionPorts): boolean {
+  return rulesToFetch(ports, { leaveOut: () => false }).length > 0
 }
 
 function planned(
@@ -167,6 +207,8 @@ export interface Verdict {
   readonly brakes: readonly (Brake & { readonly steps: readonly Delete[] })[]
   readonly braked: ReadonlySet<Side>
 }
+
+export const NO_BRAKES: Verdict = { brakes: [], braked: new Set() }
 
 /** Counts all deletions that are due, over every window, and holds a side's back when they are too many without a yes. */
 export async function judge(ports: SessionPorts, options: PlanningOptions): Promise<Verdict> {

@@ -4,7 +4,6 @@ import type { Path, Step } from '../core/types.ts'
 import type { DirtyFolder } from '../disk/observed.ts'
 import { pull, type PullStep, type PullWork } from '../remote/pull.ts'
 import { push } from '../remote/push.ts'
-import type { PushStep, PushWork } from '../remote/push-work.ts'
 import { park, unparkAbove, type Parked } from '../state/parking.ts'
 import { write } from '../state/open.ts'
 import { beginPlacing } from '../state/placing.ts'
@@ -12,38 +11,23 @@ import { setBase } from '../state/remote.ts'
 import { hasBytesOnDisk, onDiskWith, rowAt } from '../state/rows.ts'
 import { dirtyFolders } from './dirty.ts'
 import { advance, type Advance, type Progress as Moves } from './advance.ts'
-import type { Progress } from './progress.ts'
-import type { Failures } from './failures.ts'
-import type { Observer } from './observe.ts'
 import {
   holdBack,
+  isFresh,
   isHeld,
   judge,
   judgePlan,
+  NO_BRAKES,
   planAll,
   type Planned,
   type PlanningOptions,
   type Verdict,
 } from './planning.ts'
 import type { SessionPorts } from './ports.ts'
-import type { Tally } from './tally.ts'
+import { bytesOf, pushOptions, pushWork, type RoundContext } from './pushing.ts'
 
 /** A delete waits so long for its file to be written anew: many programs save that way. */
 const DELETE_PATIENCE = 200
-
-export interface RoundContext {
-  readonly ports: SessionPorts
-  readonly observer: Observer
-  readonly failures: Failures
-  readonly tally: Tally
-  readonly progress: Progress
-  /** How often in this cycle a path was not as planned. */
-  readonly unsteady: Map<Path, number>
-  readonly sendWhole: Set<Path>
-  /** Skips that were told already. */
-  readonly told: Set<string>
-  readonly signal: AbortSignal | undefined
-}
 
 export interface RoundResult {
   /** Something moved: look again. */
@@ -55,30 +39,23 @@ export interface RoundResult {
   readonly verdict: Verdict
 }
 
-/** One look at all that differs: plan, brakes, then both sides at once. Throws what concerns the whole bucket, with all results saved. */
-export async function round(context: RoundContext): Promise<RoundResult> {
+/** One look at all that differs: plan, brakes, then both sides at once. Throws what concerns the whole bucket, with all results saved. `moves`: what was found out before. */
+export async function round(context: RoundContext, moves: Moves): Promise<RoundResult> {
   const { ports, failures } = context
-  const moves: Moves = {
-    moved: false,
-    lookRemote: false,
-    dirty: new Set(),
-    unsteady: context.unsteady,
-    sendWhole: context.sendWhole,
-  }
   const options: PlanningOptions = {
     leaveOut: (path) => failures.waits(path),
     sendWhole: context.sendWhole,
   }
   const late = new Map<Path, number>()
   let verdict: Verdict | null = null
-  let alone = false
+  let last: Planned | null = null
   const due = new Set(failures.list().flatMap(({ path }) => (failures.waits(path) ? [] : [path])))
   for await (const planned of planAll(ports, options)) {
     if (verdict === null) {
-      verdict = planned.whole ? judgePlan(ports, planned) : await judge(ports, options)
+      verdict = await judgeAll(ports, planned, options)
       holdBack(ports, verdict)
     }
-    alone = planned.alone
+    last = planned
     for (const path of planned.rows.keys()) due.delete(path)
     await carryOut(context, planned, verdict, moves, late)
     if (context.signal?.aborted) break
@@ -86,17 +63,24 @@ export async function round(context: RoundContext): Promise<RoundResult> {
   // What failed and differs no more is all right.
   for (const path of due) failures.clear(path)
   if (verdict === null) {
-    verdict = { brakes: [], braked: new Set() }
+    verdict = NO_BRAKES
     holdBack(ports, verdict)
   }
   return {
     // Rules that could not be brought wait, and keep nothing else waiting.
-    moved: moves.moved || (alone && goesRoundOnceMore(context)),
+    moved:
+      moves.moved || (last?.alone === true && goesRoundOnceMore(context)) || (last?.fresh === true && !isFresh(ports)),
     lookRemote: moves.lookRemote,
     dirty: dirtyFolders(moves.dirty),
     wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },
     verdict,
   }
+}
+
+function judgeAll(ports: SessionPorts, first: Planned, options: PlanningOptions): Verdict | Promise<Verdict> {
+  if (first.whole) return judgePlan(ports, first)
+  // Nothing of what is planned was ever agreed on, so that nothing is deleted.
+  return first.fresh ? NO_BRAKES : judge(ports, options)
 }
 
 /** So often in a cycle rules that could not be brought are a reason to plan again. */
@@ -134,37 +118,11 @@ async function carryOut(
     .map((step) => pullWork(planned, step))
   context.progress.expect(pushes.length + pulls.length, bytesOf(pushes) + bytesOf(pulls))
   const results = advance({ ports, observer: context.observer, failures: context.failures, progress: moves }, planned)
-  const settled = await Promise.allSettled([pushAll(context, results, pushes), pullAll(context, results, pulls)])
+  const settled = await Promise.allSettled([
+    push(pushOptions(context, results), pushes),
+    pullAll(context, results, pulls),
+  ])
   for (const one of settled) if (one.status === 'rejected') throw one.reason
-}
-
-function pushAll(
-  { ports, tally, progress, signal }: RoundContext,
-  results: Advance,
-  works: readonly PushWork[],
-): Promise<void> {
-  const { bucket, db, fs, clock, ids, root, device } = ports
-  return push(
-    {
-      bucket,
-      db,
-      fs,
-      clock,
-      ids,
-      root: root.path,
-      device: device.name,
-      onResults: (list) => {
-        results.pushed(list)
-        progress.files(list.length)
-      },
-      onBytes: (bytes) => {
-        tally.bytesUp += bytes
-        progress.bytes(bytes)
-      },
-      ...(signal === undefined ? {} : { signal }),
-    },
-    works,
-  )
 }
 
 function pullAll(
@@ -193,16 +151,6 @@ function pullAll(
     },
     works,
   )
-}
-
-/** Bytes that have to travel, as far as can be told before. */
-function bytesOf(works: readonly (PushWork | PullWork)[]): number {
-  let bytes = 0
-  for (const { step } of works) {
-    if (step.type === 'upload' && step.copyOf === null) bytes += step.local.size
-    if (step.type === 'download' && step.replaces?.hash !== step.remote.hash) bytes += step.remote.size
-  }
-  return bytes
 }
 
 /** Deletes first; but one that is half of a move goes next to the other half, so that the bytes are still there to be taken. */
@@ -252,11 +200,6 @@ function writeDown(context: RoundContext, { plan, rows }: Planned, moves: Moves)
     told.add(`${reason} ${path}`)
     ports.onEvent({ type: 'skipped', path, reason, remedy: explain(reason, path).remedy })
   }
-}
-
-function pushWork({ rows }: Planned, step: PushStep): PushWork {
-  const row = rows.get(step.path)
-  return { step, identity: row?.identity ?? '', mtimeNs: row?.localMtimeNs ?? null, extra: row?.extra ?? null }
 }
 
 function pullWork({ rows }: Planned, step: PullStep): PullWork {

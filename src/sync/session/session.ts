@@ -1,14 +1,18 @@
 import { BlobsError } from '../../store/contract/errors.ts'
 import type { DirtyFolder } from '../disk/observed.ts'
-import { catchUp, feedApplier } from '../remote/catch-up.ts'
+import { catchUp, feedApplier, linkEmpty } from '../remote/catch-up.ts'
 import type { FeedItem } from '../../store/contract/types.ts'
 import { getMeta, setMeta, write } from '../state/open.ts'
 import { unparkAll } from '../state/parking.ts'
+import { isEmpty } from '../state/rows.ts'
+import type { Progress as Moves } from './advance.ts'
+import { openEarly, type Early } from './early.ts'
 import { openFailures, type Failures } from './failures.ts'
 import { openObserver, type Observer, type Scope } from './observe.ts'
 import type { Verdict } from './planning.ts'
 import type { SessionPorts } from './ports.ts'
 import { openProgress } from './progress.ts'
+import type { RoundContext } from './pushing.ts'
 import { recover } from './recover.ts'
 import { round, type RoundResult } from './round.ts'
 import { count, newTally, type Tally } from './tally.ts'
@@ -61,16 +65,16 @@ export function openSession(given: SessionPorts): Session {
   const session = { ports, observer, failures, tally, progress, sendWhole: new Set<string>(), told: new Set<string>() }
   const feed = feedApplier({ bucket: ports.bucket, db: ports.db, ignores: observer.ignores })
   const brakes = brakeTeller(ports)
-  const look = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<void> => {
-    await observeBoth(ports, observer, scope, signal)
-  }
   const rounds = async (scope: CycleScope, signal: AbortSignal | undefined): Promise<CycleResult> => {
     const unsteady = new Map<string, number>()
     let next = scope
     for (let n = 0; n < MOST_ROUNDS; n++) {
-      await look(next, signal)
+      const context = { ...session, unsteady, signal }
+      const moves = noMoves(context)
+      await observeBoth(ports, observer, next, { signal, early: () => openEarly(context, moves) })
       if (signal?.aborted) break
-      const result = await round({ ...session, unsteady, signal })
+      // What was sent so early is in what the round looks at.
+      const result = await round(context, { ...moves, moved: false })
       brakes(result.verdict)
       if (signal?.aborted) break
       const late = await ports.disk.lateWrites()
@@ -95,7 +99,7 @@ export function openSession(given: SessionPorts): Session {
     failures,
     tally,
     feed,
-    observe: (signal) => look({ local: 'all', remote: true }, signal),
+    observe: (signal) => observeBoth(ports, observer, { local: 'all', remote: true }, { signal }),
     cycle: async (given, signal) => {
       const unclear = ports.disk.unclear()
       if (unclear) await recover(ports)
@@ -114,24 +118,48 @@ function isQuiet(result: RoundResult, observer: Observer): boolean {
   return !result.moved && !result.lookRemote && result.dirty.length === 0 && !observer.rulesChanged()
 }
 
-/** The first link looks at the disk before it lists the bucket: the listing tells which files are merely old. */
+interface Looking {
+  readonly signal: AbortSignal | undefined
+  /** What may be done before all was seen; unless given, nothing is. */
+  readonly early?: (() => Early | null) | undefined
+}
+
+/** The first link looks at the disk before it lists the bucket: the listing tells which files are merely old. Where there is nothing to list, there are none. */
 async function observeBoth(
   ports: SessionPorts,
   observer: Observer,
   scope: CycleScope,
-  signal: AbortSignal | undefined,
+  { signal, early }: Looking,
 ): Promise<void> {
-  const ask = (): Promise<boolean> =>
-    catchUp({
-      bucket: ports.bucket,
-      db: ports.db,
-      ignores: observer.ignores,
-      onRelink: (why) => ports.onEvent({ type: 'relinked', why }),
-      ...(signal === undefined ? {} : { signal }),
-    })
-  if (scope.local === 'all' || scope.local.length > 0) await observer.look(scope.local, signal)
+  const options = {
+    bucket: ports.bucket,
+    db: ports.db,
+    ignores: observer.ignores,
+    onRelink: (why: string) => ports.onEvent({ type: 'relinked', why }),
+    ...(signal === undefined ? {} : { signal }),
+  }
+  const linked = isEmpty(ports.db) && getMeta(ports.db, 'cursor') === null && (await linkEmpty(options))
+  // Before the bucket was read nobody knows its rules.
+  const known = linked || !scope.remote
+  if (scope.local === 'all' || scope.local.length > 0)
+    await lookAndSend(observer, scope.local, { signal, ...(known ? { early } : {}) })
   if (signal?.aborted) return
-  if (scope.remote || getMeta(ports.db, 'cursor') === null) await ask()
+  if (scope.remote || getMeta(ports.db, 'cursor') === null) await catchUp(options)
+}
+
+async function lookAndSend(observer: Observer, scope: Scope, { signal, early }: Looking): Promise<void> {
+  const sending = early?.() ?? null
+  try {
+    await observer.look(scope, signal, sending?.saw)
+    await sending?.seen()
+  } finally {
+    await sending?.end()
+  }
+}
+
+/** Of a round that found out nothing yet. */
+function noMoves({ unsteady, sendWhole }: RoundContext): Moves {
+  return { moved: false, lookRemote: false, dirty: new Set(), unsteady, sendWhole }
 }
 
 function finish(

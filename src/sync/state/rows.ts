@@ -37,8 +37,23 @@ const SOMETHING_BELOW = `CASE name WHEN '' THEN 1 ELSE
 
 export function rowAt(db: Database, traits: NameTraits, path: Path): PlanRow | null {
   const { parent, name } = placeOf(path)
-  const row = db.get<Columns>('SELECT * FROM paths WHERE parent = ? AND name = ?', parent, name)
-  return row === undefined ? null : planRow(db, traits, row, true)
+  const row = db.get<Columns & { readonly below: number }>(
+    `SELECT *, ${SOMETHING_BELOW} AS below FROM paths p WHERE parent = ? AND name = ?`,
+    parent,
+    name,
+  )
+  return row === undefined ? null : planRow(db, traits, row, row.below === 1)
+}
+
+/** True if all that differs is on one side alone, and was never agreed on. */
+export function isOneSided(db: Database): boolean {
+  const otherwise = 'b_kind IS NOT NULL OR (l_kind IS NOT NULL AND r_kind IS NOT NULL)'
+  return db.get(`SELECT 1 FROM paths WHERE differs AND (${otherwise}) LIMIT 1`) === undefined
+}
+
+/** True before anything was seen on either side. */
+export function isEmpty(db: Database): boolean {
+  return db.get('SELECT 1 FROM paths LIMIT 1') === undefined
 }
 
 function planRow(db: Database, traits: NameTraits, row: Columns, below: boolean): PlanRow {
