@@ -1,5 +1,6 @@
 import { Command, Errors, Flags, type Config } from '@oclif/core'
 import type { Interfaces } from '@oclif/core'
+import { keepHeapSmall } from '../platform/heap.ts'
 import type { Clock, Ids } from '../platform/ports.ts'
 import { systemClock, systemIds } from '../platform/system.ts'
 import { Interrupted, PartialFailure, errorJson, errorText, viewError, type ErrorView, type Failure } from './errors.ts'
@@ -99,6 +100,7 @@ export abstract class BlobsCommand extends Command {
   protected override async init(): Promise<void> {
     await super.init()
     const { service } = this.ctor as typeof BlobsCommand
+    if (service) keepHeapSmall()
     this.signals = listenForSignals(service ? SERVICE_GRACE_MS : FINITE_GRACE_MS, (interrupted) => {
       this.output.alert(interrupted.message)
       // oclif offers no end that skips what still runs; a second Ctrl-C must have one.

@@ -72,6 +72,8 @@ export interface History {
   readonly retries: boolean
   /** How many deletions go without a yes: any unless given. */
   readonly maxDelete?: MaxDelete | null
+  /** How many rows are planned at once, and new files sent while others are looked at: enough for all unless given. */
+  readonly window?: number
   /** Nothing may be left in the temporary folders even before the agents are started anew. */
   readonly tidy?: boolean
   /** What the server keeps its buckets in: memory unless given. */
@@ -110,6 +112,7 @@ export function historyOf(seed: number): History {
     backend: chance.often(0.5) ? 'local' : 'memory',
     wire: chance.often(0.15),
     live,
+    ...(chance.often(0.5) ? { window: 1 + chance.below(6) } : {}),
     actions,
   }
 }

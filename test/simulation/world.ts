@@ -51,6 +51,7 @@ export interface WorldOptions {
   readonly backend?: 'memory' | 'local'
   readonly wire?: boolean
   readonly maxDelete: MaxDelete | null
+  readonly window?: number
 }
 
 /** A machine with a disk, a person, and an agent that comes and goes. */
@@ -318,6 +319,7 @@ function openAgentIn(
     traits: traitsOf(fs, ROOT, 'linux'),
     exclude: [],
     maxDelete: options.maxDelete,
+    ...(options.window === undefined ? {} : { window: options.window }),
     onEvent,
   })
   return openEngine({
