@@ -143,7 +143,7 @@ export function openWire(options: WireOptions): Wire {
       from.check()
       const client = new End(from, false)
       const doubled: Buffer[] = []
-      if (chance.often(rate() / 2)) {
+      if (chance.often(rate())) {
         client.onSaid = (piece) => void doubled.push(piece)
         client.onAnswer = () => options.later(echo(doubled))
       }

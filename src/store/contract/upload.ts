@@ -41,8 +41,11 @@ export interface Staging {
    * What it gives may be committed after the next `flush`.
    */
   add(source: AsyncIterable<Uint8Array>): Promise<Staged>
-  /** As `add`, of a whole blob of at most `SMALL` bytes, which are to stay as they are until it resolves. */
-  addSmall(bytes: Uint8Array): Promise<Staged>
+  /**
+   * As `add`, of a whole blob of at most `SMALL` bytes, which are to stay as they are until it resolves. `isNew`: who knows what the bucket
+   * has found that it lacks them, so that they travel without a question.
+   */
+  addSmall(bytes: Uint8Array, isNew?: (hash: Hash) => boolean): Promise<Staged>
   /** Resolves when everything added before is staged. Throws the first error of the store, as does every call after it. */
   flush(): Promise<void>
 }
@@ -75,18 +78,18 @@ export function openStaging(store: Target, options: StagingOptions = {}): Stagin
   const sender = openSender(store, options)
   return {
     add: (source) => addStream(sender, source),
-    addSmall: (bytes) => addSmall(sender, bytes),
+    addSmall: (bytes, isNew) => addSmall(sender, bytes, isNew),
     flush: () => sender.flush(),
   }
 }
 
 /** A small blob is one chunk, with the same hash. */
-async function addSmall(sender: Sender, bytes: Uint8Array): Promise<Staged> {
+async function addSmall(sender: Sender, bytes: Uint8Array, isNew?: (hash: Hash) => boolean): Promise<Staged> {
   const size = bytes.length
   if (size > SMALL) throw new RangeError(`${size} bytes are no small blob`)
   if (size === 0) return { hash: EMPTY_HASH, size, body: { depth: 0, refs: [] } }
   const hash = sha256(bytes)
-  await sender.add({ hash, bytes }, size, null)
+  await sender.add({ hash, bytes }, size, null, isNew?.(hash) === true)
   return { hash, size, body: { depth: 0, refs: [{ hash, size }] } }
 }
 
@@ -110,8 +113,8 @@ async function addStream(sender: Sender, source: AsyncIterable<Uint8Array>): Pro
 }
 
 interface Sender {
-  /** Copies the chunk; `of` is the blob that it belongs to, and its place there. */
-  add(chunk: Addressed, progress: number, of: Pick<Passage, 'first' | 'at'> | null): Promise<void>
+  /** Copies the chunk; `of` is the blob that it belongs to, and its place there; `lacking`: it need not be asked for. */
+  add(chunk: Addressed, progress: number, of: Pick<Passage, 'first' | 'at'> | null, lacking?: boolean): Promise<void>
   /** Resolves when everything added before is staged. */
   flush(): Promise<void>
   /** Gives back the memory of what was added and not flushed. */
@@ -121,6 +124,8 @@ interface Batch {
   readonly chunks: Map<Hash, Addressed>
   readonly shelf: Shelf
   readonly passages: Map<Hash, Passage & { readonly refs: BodyRef[] }>
+  /** Chunks that travel without being asked for. */
+  readonly lacking: Set<Hash>
   /** Chunks that were added, each as often as it was. */
   count: number
   bytes: number
@@ -131,6 +136,7 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
   const newBatch = (): Batch => ({
     chunks: new Map(),
     passages: new Map(),
+    lacking: new Set(),
     shelf: openShelf(slabs),
     count: 0,
     bytes: 0,
@@ -143,10 +149,10 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
   const check = (): void => {
     if (failure !== null) throw failure.error
   }
-  const travel = async ({ chunks, passages, shelf, progress }: Batch): Promise<void> => {
+  const travel = async ({ chunks, passages, lacking, shelf, progress }: Batch): Promise<void> => {
     let arrived = false
     try {
-      await courier.bring([...chunks.values()], [...passages.values()])
+      await courier.bring([...chunks.values()], [...passages.values()], lacking)
       arrived = true
       onBytes?.(progress)
     } catch (error) {
@@ -182,9 +188,10 @@ function openSender(store: Target, { onBytes, slabs = stagingSlabs() }: StagingO
     check()
   }
   return {
-    add: async (chunk, progress, of) => {
+    add: async (chunk, progress, of, lacking = false) => {
       check()
       while (!place(chunk)) await makePlace()
+      if (lacking) batch.lacking.add(chunk.hash)
       batch.count += 1
       batch.progress += progress
       if (of === null) return
@@ -207,7 +214,7 @@ const UNASKED_BYTES = 64 * 1024
 
 interface Courier {
   /** Stages what is missing of the chunks, and tells where they belong. */
-  bring(chunks: readonly Addressed[], passages: readonly Passage[]): Promise<void>
+  bring(chunks: readonly Addressed[], passages: readonly Passage[], lacking: ReadonlySet<Hash>): Promise<void>
   /** Tells what was not told yet. */
   settle(): Promise<void>
 }
@@ -221,11 +228,12 @@ function openCourier(store: Target): Courier {
     await store.stage(wanted, { passages })
   }
   return {
-    bring: async (chunks, passages) => {
-      const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
-      const hashes = chunks.map((chunk) => chunk.hash)
+    bring: async (chunks, passages, lacking) => {
+      const unsure = chunks.filter(({ hash }) => !lacking.has(hash))
+      const bytes = unsure.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
+      const hashes = unsure.map((chunk) => chunk.hash)
       const missing = new Set(bytes <= UNASKED_BYTES ? hashes : await store.missing(hashes))
-      const wanted = chunks.filter((chunk) => missing.has(chunk.hash))
+      const wanted = chunks.filter(({ hash }) => lacking.has(hash) || missing.has(hash))
       silent = [...silent, ...passages]
       const told = silent.reduce((sum, { refs }) => sum + refs.length, 0)
       if (wanted.length > 0 || told >= SILENT) await tell(wanted)

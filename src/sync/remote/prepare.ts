@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SMALL } from '../../content/chunker.ts'
-import { EMPTY_HASH } from '../../content/hash.ts'
+import { EMPTY_HASH, type Hash } from '../../content/hash.ts'
 import type { ReadFile } from '../../platform/ports.ts'
 import { readStream } from '../../platform/read-stream.ts'
 import { isBlobsError } from '../../store/contract/errors.ts'
 import { FOLDER_TYPE } from '../../store/contract/keys.ts'
 import type { PutChange } from '../../store/contract/types.ts'
 import type { Slabs } from '../../store/contract/slabs.ts'
-import { openStaging, type Staged, type Staging } from '../../store/contract/upload.ts'
+import { openStaging, stagingSlabs, type Staged, type Staging } from '../../store/contract/upload.ts'
 import type { Content, Reason } from '../core/types.ts'
 import { identityOf, lookAtFile } from '../disk/look.ts'
 import { diskPath } from '../disk/names.ts'
@@ -28,8 +28,32 @@ export interface Batch {
   staged(): Promise<readonly Prepared[]>
 }
 
+/** What batches that follow each other share. */
+export interface Sending {
+  readonly slabs: Slabs
+  /** True the first time it is asked of a hash: no row of the bucket has these bytes, else they would be copied there. */
+  readonly isNew: (hash: Hash) => boolean
+}
+
+/** So many small blobs are remembered; of one that is forgotten the bytes may travel twice. */
+const REMEMBERED = 20_000
+
+export function openSending(): Sending {
+  const sent = new Set<Hash>()
+  return {
+    slabs: stagingSlabs(),
+    isNew: (hash) => {
+      if (sent.has(hash)) return false
+      if (sent.size >= REMEMBERED) sent.clear()
+      sent.add(hash)
+      return true
+    },
+  }
+}
+
 /** Looks at every file again and hands its bytes over to be staged. What cannot be sent is reported and left out. */
-export async function prepare(options: PushOptions, batch: readonly PushWork[], slabs: Slabs): Promise<Batch> {
+export async function prepare(options: PushOptions, batch: readonly PushWork[], sending: Sending): Promise<Batch> {
+  const { slabs } = sending
   const staging = openStaging(options.bucket.store, options.onBytes ? { onBytes: options.onBytes, slabs } : { slabs })
   const ready: (Prepared | PushResult)[] = Array.from({ length: batch.length })
   const { clock } = options
@@ -39,7 +63,7 @@ export async function prepare(options: PushOptions, batch: readonly PushWork[], 
     const buffer = Buffer.allocUnsafe(SMALL)
     for (let index = next++; index < batch.length; index = next++) {
       const work = batch[index]
-      if (work !== undefined) ready[index] = await prepareOne(options, { staging, buffer }, work)
+      if (work !== undefined) ready[index] = await prepareOne(options, { staging, buffer, isNew: sending.isNew }, work)
       if (clock.elapsed() < sliceEnds) continue
       // Small files are read on the spot: what the bucket answers meanwhile would have to wait for them all.
       await nextTurn()
@@ -83,6 +107,7 @@ function withoutBytes(
 interface Reader {
   readonly staging: Staging
   readonly buffer: Uint8Array
+  readonly isNew: (hash: Hash) => boolean
 }
 
 async function prepareOne(options: PushOptions, reader: Reader, work: PushWork): Promise<Prepared | PushResult> {
@@ -118,7 +143,7 @@ async function isAsPlanned(options: PushOptions, path: string, work: PushWork, c
 /** Null unless the bytes that were staged are the planned ones and the file stood still while it was read. */
 async function stageFile(
   options: PushOptions,
-  { staging, buffer }: Reader,
+  { staging, buffer, isNew }: Reader,
   path: string,
   planned: Content,
 ): Promise<Staged | null> {
@@ -127,7 +152,7 @@ async function stageFile(
     const before = file.stat()
     if (before.kind !== 'file' || before.size !== planned.size) return null
     const small = before.size <= buffer.length ? await readSmall(file, buffer, before.size) : null
-    const staged = await (small === null ? staging.add(readStream(file, before.size)) : staging.addSmall(small))
+    const staged = await (small === null ? staging.add(readStream(file, before.size)) : staging.addSmall(small, isNew))
     if (identityOf(file.stat()) !== identityOf(before)) return null
     return staged.hash === planned.hash ? staged : null
   } finally {

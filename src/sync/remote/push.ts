@@ -1,6 +1,5 @@
 import type { Path } from '../core/types.ts'
-import { stagingSlabs } from '../../store/contract/upload.ts'
-import { prepare, type Batch, type Prepared } from './prepare.ts'
+import { openSending, prepare, type Batch, type Prepared } from './prepare.ts'
 import type { PushOptions, PushWork } from './push-work.ts'
 import { send, type Parcel } from './send.ts'
 
@@ -43,7 +42,7 @@ export interface Pusher {
  * Failures of single paths are results.
  */
 export function openPusher(options: PushOptions, moved: ReadonlyMap<Path, PushWork> = new Map()): Pusher {
-  const slabs = stagingSlabs()
+  const sending = openSending()
   const waiting: Promise<void>[] = []
   let last: Promise<void> = Promise.resolve()
   return {
@@ -51,7 +50,7 @@ export function openPusher(options: PushOptions, moved: ReadonlyMap<Path, PushWo
       for (const works of batches(steps)) {
         if (options.signal?.aborted) return
         if (waiting.length >= AHEAD) await waiting.shift()
-        last = sendAfter(last, options, await prepare(options, works, slabs), moved)
+        last = sendAfter(last, options, await prepare(options, works, sending), moved)
         // Thrown where it is waited for.
         last.catch(() => undefined)
         waiting.push(last)
