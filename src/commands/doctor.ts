@@ -102,6 +102,11 @@ Of a shared directory, an S3 bucket or NATS --scrub also reads every chunk, of o
       throw new BlobsError('InvalidRequest', `${flag} is for the embedded store, not for a server`)
     }
     if (args.location !== undefined && this.isFolder(args.location)) {
+      if (flags.scrub) {
+        throw new BlobsError('InvalidRequest', '--scrub is for a place that holds buckets, not for a synced folder', {
+          hint: 'blobs doctor URL --scrub, with the URL of its bucket (blobs status)',
+        })
+      }
       return await this.checkFolder(places, args.location, this.access(flags))
     }
     const target = args.location === undefined ? null : places.target(args.location)

@@ -239,3 +239,41 @@ describe('a store that cannot be trusted', () => {
     expect([code, stderr]).toEqual([9, expect.stringMatching(/does not pass a check/)])
   })
 })
+
+describe('blobs doctor URL --scrub', () => {
+  test('reads every chunk of a shared place, and names the versions that lack bytes', async () => {
+    const place = join(machine.home, 'place')
+    mkdirSync(place)
+    const url = `folder://${place}//team`
+    await machine.blobs(['bucket', 'create', url, '-q'])
+    for (const key of ['good', 'bad'])
+      await machine.blobs(['put', '-', `${url}/${key}`, '-q'], { input: `text of ${key}` })
+    const whole = await machine.blobs(['doctor', url, '--scrub', '--limit-rate', '10MB'])
+    expect([whole.code, whole.stdout]).toEqual([
+      0,
+      expect.stringMatching(/: nothing is damaged \(1 bucket, 2 chunks, in /),
+    ])
+    const chunks = readdirSync(place, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.includes('/content/'),
+    )
+    const spoilt = chunks.map((name) => join(place, name)).find((path) => isText(path, 'text of bad'))
+    writeFileSync(spoilt ?? '', 'text of bat')
+    const damaged = await machine.blobs(['doctor', `folder://${place}`, '--scrub'])
+    expect([damaged.code, damaged.stdout]).toEqual([
+      9,
+      expect.stringMatching(/\bbad\b.*\n.*: 1 damage found \(1 bucket, /),
+    ])
+  })
+
+  test('is not for a synced folder', async () => {
+    const { code, stderr } = await machine.blobs(['doctor', machine.home, '--scrub'])
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^usage: --scrub is for a place that holds buckets, .*\n→ /),
+    ])
+  })
+})
+
+function isText(path: string, text: string): boolean {
+  return statSync(path).isFile() && readFileSync(path, 'utf8') === text
+}
