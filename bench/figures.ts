@@ -74,3 +74,14 @@ export function merge(kept: readonly Row[], fresh: readonly Row[], order: readon
 export function measureOf(id: string): string {
   return id.split('.')[0] ?? id
 }
+
+/** Median of the milliseconds of so many calls, one after the other. */
+export async function times(count: number, act: (n: number) => Promise<unknown>): Promise<number> {
+  const spans: number[] = []
+  for (let n = 0; n < count; n++) {
+    const started = performance.now()
+    await act(n)
+    spans.push(performance.now() - started)
+  }
+  return median(spans)
+}

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Bench, Contender } from '../bench.ts'
-import { atMost, median } from '../figures.ts'
+import { atMost, times } from '../figures.ts'
 import { serve } from '../server.ts'
 
 const FEW = 1000
@@ -68,16 +68,6 @@ function measureList(bench: Bench, both: Both, ask: Ask): Promise<void> {
     ),
     targets: [atMost(1.2, FEW_NAME, MANY_NAME)],
   })
-}
-
-async function times(count: number, act: (n: number) => Promise<unknown>): Promise<number> {
-  const spans: number[] = []
-  for (let n = 0; n < count; n++) {
-    const started = performance.now()
-    await act(n)
-    spans.push(performance.now() - started)
-  }
-  return median(spans)
 }
 
 /** Keys in folders of a hundred, all with the same bytes. */

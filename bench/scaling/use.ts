@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { openPlace, type Machine, type Running } from '../../scripts/harness.ts'
-import { median } from '../figures.ts'
+import { times } from '../figures.ts'
 import { residentMiB } from '../process.ts'
 import { keyAt } from './fill.ts'
 import { treeBytes, type NatsNode } from './node.ts'
@@ -101,14 +101,4 @@ async function weighed(node: NatsNode, act: () => Promise<unknown>): Promise<{ t
   await act()
   const took = performance.now() - started
   return { took, bytes: (await node.sentBytes()) - before }
-}
-
-async function times(count: number, act: (n: number) => Promise<unknown>): Promise<number> {
-  const spans: number[] = []
-  for (let n = 0; n < count; n++) {
-    const started = performance.now()
-    await act(n)
-    spans.push(performance.now() - started)
-  }
-  return median(spans)
 }

@@ -272,20 +272,6 @@ export async function sendBytes(call: Call, pieces: AsyncIterable<Uint8Array>): 
   return reply
 }
 
-/** The same pieces, of which the first is there already: if that fails, nothing was said yet, and it is a proper answer. */
-export async function primed<T>(pieces: AsyncIterable<T>): Promise<AsyncIterable<T>> {
-  const rest = pieces[Symbol.asyncIterator]()
-  return resumed(await rest.next(), rest)
-}
-
-async function* resumed<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
-  try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
-  }
-}
-
 /** Resolves when the connection has the piece, or is gone. */
 function sendPiece(raw: ServerResponse, piece: Uint8Array): Promise<void> {
   return new Promise((resolve) => {

@@ -49,6 +49,27 @@ test('S5 a bucket deleted and made again under its name takes nothing away from 
   await anew.close()
 })
 
+/** What a sees of a bucket that went back in time, after b wrote past the old position or before, and that all of its newest bytes stay. */
+async function comeBack(
+  free: Parameters<Folder['sync']>[0],
+  { past, edited }: { readonly past: boolean; readonly edited: string },
+): Promise<void> {
+  if (past) {
+    for (let n = 0; n < 12; n++) {
+      b.write(`by b ${n}`, `${n}`)
+      await b.sync(free)
+    }
+  }
+  a.events.length = 0
+  expect(await a.sync(free)).toMatchObject({ deletedLocal: 0, deletedRemote: 0 })
+  expect(a.events.map(({ type }) => type)).toContain('relinked')
+  expect(a.read('after')).toBe('after')
+  // Nothing tells the bucket's old `edited` from an edit: the newer bytes may have become a sibling, but they are there.
+  for (let turn = 0; turn < 3; turn++) for (const folder of [b, a]) await folder.sync(free)
+  expect(Object.values(a.tree())).toEqual(expect.arrayContaining(['before', edited, 'after', 'to be removed']))
+  expect(b.tree()).toEqual(a.tree())
+}
+
 describe('a server that was restored from a backup', () => {
   /** The bucket's data, that can be put back to what it was. */
   async function restorable(): Promise<{
@@ -106,20 +127,7 @@ describe('a server that was restored from a backup', () => {
     a.remove('removed')
     await a.sync(free)
     await server.restore()
-    if (past) {
-      for (let n = 0; n < 12; n++) {
-        b.write(`by b ${n}`, `${n}`)
-        await b.sync(free)
-      }
-    }
-    a.events.length = 0
-    expect(await a.sync(free)).toMatchObject({ deletedLocal: 0, deletedRemote: 0 })
-    expect(a.events.map(({ type }) => type)).toContain('relinked')
-    expect(a.read('after')).toBe('after')
-    // Nothing tells the bucket's old `edited` from an edit: the newer bytes may have become a sibling, but they are there.
-    for (let turn = 0; turn < 3; turn++) for (const folder of [b, a]) await folder.sync(free)
-    expect(Object.values(a.tree())).toEqual(expect.arrayContaining(['before', 'new', 'after', 'to be removed']))
-    expect(b.tree()).toEqual(a.tree())
+    await comeBack(free, { past, edited: 'new' })
     await server.close()
   })
 })
@@ -144,19 +152,7 @@ describe('a bucket that was made anew of a backup', () => {
     await restore(await away.open('team'), target(world.buckets, 'team'), { replace: true })
     const anew = await world.buckets.open('team')
     const free = { wrap: () => anew, maxDelete: { percent: 100 } }
-    if (past) {
-      for (let n = 0; n < 12; n++) {
-        b.write(`by b ${n}`, `${n}`)
-        await b.sync(free)
-      }
-    }
-    a.events.length = 0
-    expect(await a.sync(free)).toMatchObject({ deletedLocal: 0, deletedRemote: 0 })
-    expect(a.events.map(({ type }) => type)).toContain('relinked')
-    expect(a.read('after')).toBe('after')
-    for (let turn = 0; turn < 3; turn++) for (const folder of [b, a]) await folder.sync(free)
-    expect(Object.values(a.tree())).toEqual(expect.arrayContaining(['before', 'third', 'after', 'to be removed']))
-    expect(b.tree()).toEqual(a.tree())
+    await comeBack(free, { past, edited: 'third' })
     await anew.close()
     await away.close()
   })

@@ -5,7 +5,8 @@ import { listPages } from '../../store/contract/pages.ts'
 import type { BlobInfo } from '../../store/contract/types.ts'
 import { stageStream } from '../../store/contract/upload.ts'
 import { BlobsError, isBlobsError } from '../../store/contract/errors.ts'
-import { type Call, primed, sendBytes, sendJson, sendStream, useBucket } from '../call.ts'
+import { primed } from '../../store/contract/primed.ts'
+import { type Call, sendBytes, sendJson, sendStream, useBucket } from '../call.ts'
 import { CHUNK, type Upload } from './container-uploads.ts'
 
 /** What stands for a node in answers: there is only this server, and what a client says of nodes is not looked at. */

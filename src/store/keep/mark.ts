@@ -7,10 +7,8 @@ import { decodeEntry } from '../entry.ts'
 import type { Follower } from '../follow.ts'
 import type { BucketPorts } from '../ports.ts'
 import type { Marks } from './marks.ts'
-import { viewMadeAnew } from './retain.ts'
+import { keptVersions } from './versions.ts'
 
-/** Versions looked at without a pause. */
-const VERSIONS = 500
 /** An entry that stands for one in Content is shorter. */
 const POINTER_BYTES = 300
 
@@ -33,15 +31,8 @@ export async function markAll(options: MarkOptions): Promise<void> {
 }
 
 async function markVersions({ ports, follower, marks, pause }: MarkOptions): Promise<void> {
-  await follower.read(() => undefined)
-  await follower.complete()
-  const { generation } = await follower.peek((view) => view.state())
-  for (let after = 0; ;) {
-    const from = after
-    const some = await follower.peek((view) => view.keptBodies(generation, from, VERSIONS))
-    if (some === null) throw viewMadeAnew()
-    for (const { serial, key, body } of some) {
-      after = serial
+  for await (const some of keptVersions(follower)) {
+    for (const { key, body } of some) {
       try {
         for await (const refs of refsOnce(body, (hashes) => ports.content.get(hashes), pause)) {
           for (const { hash } of refs) marks.add(hash)
@@ -51,7 +42,6 @@ async function markVersions({ ports, follower, marks, pause }: MarkOptions): Pro
         throw damaged(key, error)
       }
     }
-    if (some.length < VERSIONS) return
     await pause()
   }
 }

@@ -6,11 +6,11 @@ import type { Scrubbed } from '../contract/types.ts'
 import type { Follower } from '../follow.ts'
 import type { BucketPorts, Content } from '../ports.ts'
 import type { KeptBody } from '../view/kept.ts'
-import { viewMadeAnew } from './retain.ts'
+import { keptVersions } from './versions.ts'
 
-/** Chunks read at once, and versions looked at. */
+/** Chunks read at once, and asked for at once. */
 const CHUNKS = 16
-const VERSIONS = 500
+const ASKED = 500
 const REMEDY = 'copy the bucket from another place, or restore a backup; an older version may be whole: blobs history'
 
 export interface ScrubOptions {
@@ -71,20 +71,6 @@ async function readAll({ sweeping, get }: Content, { pace }: Inspection): Promis
   return { chunks, bytes, damaged }
 }
 
-async function* keptVersions(follower: Follower): AsyncGenerator<readonly KeptBody[], void> {
-  await follower.read(() => undefined)
-  await follower.complete()
-  const { generation } = await follower.peek((view) => view.state())
-  for (let after = 0; ;) {
-    const from = after
-    const some = await follower.peek((view) => view.keptBodies(generation, from, VERSIONS))
-    if (some === null) throw viewMadeAnew()
-    yield some
-    if (some.length < VERSIONS) return
-    after = some.at(-1)?.serial ?? after
-  }
-}
-
 /** Of versions that lack bytes: which chunks and list objects; what is below a lost list is not known. */
 async function lostOf(
   content: Content,
@@ -113,7 +99,7 @@ async function lostOf(
       if (!(error instanceof ContentDamaged)) throw error
       lose(version, error.hash)
     }
-    if (asked.size >= VERSIONS) await settle()
+    if (asked.size >= ASKED) await settle()
   }
   await settle()
   return lost

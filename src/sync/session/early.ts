@@ -3,8 +3,9 @@ import type { Path } from '../core/types.ts'
 import type { Observation } from '../disk/observed.ts'
 import { openPusher, type Pusher } from '../remote/push.ts'
 import { getMeta } from '../state/open.ts'
+import { isOneSided } from '../state/rows.ts'
 import { advance, type Progress as Moves } from './advance.ts'
-import { awaitsRules, isFresh, planNewFiles } from './planning.ts'
+import { awaitsRules, planNewFiles } from './planning.ts'
 import { bytesOf, pushOptions, pushWork, type RoundContext } from './pushing.ts'
 
 /** So many new files are sent together; fewer wait for the plan of all. */
@@ -26,7 +27,7 @@ export interface Early {
  */
 export function openEarly(context: RoundContext, moves: Moves): Early | null {
   const { ports, failures, observer } = context
-  if (getMeta(ports.db, 'cursor') === null || !isFresh(ports) || awaitsRules(ports)) return null
+  if (getMeta(ports.db, 'cursor') === null || !isOneSided(ports.db) || awaitsRules(ports)) return null
   const enough = Math.min(ENOUGH, ports.window ?? ENOUGH)
   let pusher: Pusher | null = null
   let paths: Path[] = []

@@ -28,7 +28,7 @@ export interface Planned {
   readonly whole: boolean
   /** New rules, before which nothing else is planned. */
   readonly alone: boolean
-  /** Of what is new on one side, see `isFresh`; what came to differ otherwise meanwhile was not planned. */
+  /** Of what is new on one side, see `isOneSided`; what came to differ otherwise meanwhile was not planned. */
   readonly fresh: boolean
 }
 
@@ -58,7 +58,7 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     yield { ...found, whole: true, alone: true, fresh: false }
     return
   }
-  const fresh = isFresh(ports)
+  const fresh = isOneSided(ports.db)
   const window = ports.window ?? (fresh ? FRESH_WINDOW : WINDOW)
   let after: Path | null = null
   for (;;) {
@@ -73,11 +73,6 @@ export async function* planAll(ports: SessionPorts, options: PlanningOptions): A
     yield { ...found, whole, alone: false, fresh }
     if (rows.length < window) return
   }
-}
-
-/** All that differs is new on one side, and not there on the other: nothing of it can be deleted, nothing was moved. */
-export function isFresh({ db }: SessionPorts): boolean {
-  return isOneSided(db)
 }
 
 function isNew({ base, local, remote }: PlanRow): boolean {

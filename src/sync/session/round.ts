@@ -8,12 +8,11 @@ import { park, unparkAbove, type Parked } from '../state/parking.ts'
 import { write } from '../state/open.ts'
 import { beginPlacing } from '../state/placing.ts'
 import { setBase } from '../state/remote.ts'
-import { hasBytesOnDisk, onDiskWith, rowAt } from '../state/rows.ts'
+import { hasBytesOnDisk, isOneSided, onDiskWith, rowAt } from '../state/rows.ts'
 import { dirtyFolders } from './dirty.ts'
 import { advance, type Advance, type Progress as Moves } from './advance.ts'
 import {
   holdBack,
-  isFresh,
   isHeld,
   judge,
   judgePlan,
@@ -69,7 +68,9 @@ export async function round(context: RoundContext, moves: Moves): Promise<RoundR
   return {
     // Rules that could not be brought wait, and keep nothing else waiting.
     moved:
-      moves.moved || (last?.alone === true && goesRoundOnceMore(context)) || (last?.fresh === true && !isFresh(ports)),
+      moves.moved ||
+      (last?.alone === true && goesRoundOnceMore(context)) ||
+      (last?.fresh === true && !isOneSided(ports.db)),
     lookRemote: moves.lookRemote,
     dirty: dirtyFolders(moves.dirty),
     wait: late.size === 0 ? null : { inMs: longest(late.values()), folders: dirtyFolders(late.keys()) },

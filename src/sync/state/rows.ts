@@ -45,7 +45,7 @@ export function rowAt(db: Database, traits: NameTraits, path: Path): PlanRow | n
   return row === undefined ? null : planRow(db, traits, row, row.below === 1)
 }
 
-/** True if all that differs is on one side alone, and was never agreed on. */
+/** True if all that differs is on one side alone, and was never agreed on: nothing of it can be deleted, nothing was moved. */
 export function isOneSided(db: Database): boolean {
   const otherwise = 'b_kind IS NOT NULL OR (l_kind IS NOT NULL AND r_kind IS NOT NULL)'
   return db.get(`SELECT 1 FROM paths WHERE differs AND (${otherwise}) LIMIT 1`) === undefined

@@ -1,4 +1,5 @@
 import type { Hash } from '../../content/hash.ts'
+import { primed } from '../../store/contract/primed.ts'
 import { isBlobsError, BlobsError } from '../../store/contract/errors.ts'
 import type { BlobStore } from '../../store/contract/blob-store.ts'
 import type { BlobInfo, ChangeInput, CopyOf, Cursor, EntryInput, FeedItem } from '../../store/contract/types.ts'
@@ -99,10 +100,8 @@ async function feedBehind({
   signal,
 }: Pick<Replicating, 'source' | 'from' | 'signal'>): Promise<AsyncIterable<FeedItem>> {
   if (through === undefined) return source.changes({ signal })
-  const feed = source.changes({ since: through, signal })[Symbol.asyncIterator]()
   try {
-    const first = await feed.next()
-    return resume(first, feed)
+    return await primed(source.changes({ since: through, signal }))
   } catch (error) {
     if (isBlobsError(error, 'CursorExpired')) {
       const all = source.changes({ signal })
@@ -110,14 +109,6 @@ async function feedBehind({
     }
     if (isBlobsError(error, 'CursorForked')) throw anotherHistory(error)
     throw error
-  }
-}
-
-async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
-  try {
-    for (let next = first; next.done !== true; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
   }
 }
 
